@@ -1,0 +1,42 @@
+"""Authentication for FastAPI apps behind the Oxaigen proxy, on asyncio and trio."""
+
+from __future__ import annotations
+
+from oxaigen_auth.client import ProxyAuthClient, aclose_client
+from oxaigen_auth.connection import derive_proxy_base_url, extract_bearer_token
+from oxaigen_auth.dependencies import (
+    get_current_user,
+    get_current_user_optional,
+    require_permission,
+)
+from oxaigen_auth.errors import (
+    OxaigenAuthConfigurationError,
+    OxaigenAuthError,
+    OxaigenAuthPermissionDeniedError,
+    OxaigenAuthUnauthenticatedError,
+    OxaigenAuthUpstreamError,
+)
+from oxaigen_auth.middleware import OxaigenAuthMiddleware
+from oxaigen_auth.models import User, UserWorkspace, WorkspacePermission, WorkspaceRole
+from oxaigen_auth.settings import OxaigenAuthSettings
+
+__all__ = [
+    "OxaigenAuthConfigurationError",
+    "OxaigenAuthError",
+    "OxaigenAuthMiddleware",
+    "OxaigenAuthPermissionDeniedError",
+    "OxaigenAuthSettings",
+    "OxaigenAuthUnauthenticatedError",
+    "OxaigenAuthUpstreamError",
+    "ProxyAuthClient",
+    "User",
+    "UserWorkspace",
+    "WorkspacePermission",
+    "WorkspaceRole",
+    "aclose_client",
+    "derive_proxy_base_url",
+    "extract_bearer_token",
+    "get_current_user",
+    "get_current_user_optional",
+    "require_permission",
+]

@@ -1,0 +1,1 @@
+"""The machinery that knows nothing of users or HTTP: keys, cache, single-flight."""

@@ -1,0 +1,63 @@
+"""A bounded cache whose entries end. Knows nothing of what it holds."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from threading import Lock
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from attrs import define, field
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+V = TypeVar("V")
+
+
+@define(eq=False)
+class LruCache(Generic[V]):
+    """Keeps at most `max_entries` values, the most recently used, each for `ttl` seconds.
+
+    Invariants: never more than `max_entries`; a value whose age is `ttl` or more is never
+    returned; with a `ttl` of 0 nothing is kept. Safe to share between threads.
+    """
+
+    max_entries: int
+    ttl: float
+    clock: Callable[[], float]
+    _entries: OrderedDict[bytes, tuple[V, float]] = field(factory=OrderedDict, init=False)
+    _lock: Lock = field(factory=Lock, init=False)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, key: bytes) -> V | None:
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is None:
+                return None
+            value, born = entry
+            if self.clock() - born >= self.ttl:
+                del self._entries[key]
+                return None
+            self._entries.move_to_end(key)
+            return value
+
+    def put(self, key: bytes, value: V, *, born: float) -> None:
+        """Keep a value whose age counts from `born`, a reading of `clock`."""
+        with self._lock:
+            if self.clock() - born >= self.ttl:
+                self._entries.pop(key, None)
+                return
+            self._entries[key] = value, born
+            self._entries.move_to_end(key)
+            if len(self._entries) > self.max_entries:
+                self._entries.popitem(last=False)
+
+    def discard(self, key: bytes) -> None:
+        with self._lock:
+            self._entries.pop(key, None)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._entries.clear()

@@ -1,0 +1,170 @@
+"""One running lookup per key, shared by everyone who asks meanwhile. Knows only anyio.
+
+A flight's life, and who may change it:
+
+    boarding ──first step──▶ flying ──lookup returns──▶ landed
+        └──────────────────────┴──── cancelled ───────▶ lost
+
+    in the table   from take-off until it lands, is lost, or is detached; nobody boards a flight
+                   that is not in the table.
+    fresh          a caller wants a value newer than its call: the lookup must not use a cache.
+    detached       `forget` or a fresh caller took it out of the table; it flies on for those who
+                   are aboard, and its lookup sees `current` turn false.
+    abandoned      the last caller left: taken out of the table first, cancelled second.
+
+Invariants, checked by the state machine in the tests after every step:
+
+    one flight per key in the table; a flight in the table has a caller; a caller waits only for
+    a flight that is neither landed nor lost; a flight removes only itself from the table.
+
+Each state change is synchronous: between two awaits the table and the counts always agree.
+
+Where a flight runs: in `task_group` when there is one. Else the first caller hosts it in a task
+group of its own, shielded, because structured concurrency lets no task outlive its parent: that
+caller, when cancelled while others wait, leaves only when the flight is over.
+"""
+
+from __future__ import annotations
+
+from contextvars import Context
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from anyio import CancelScope, Event, create_task_group
+from attrs import define, field
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Hashable
+
+    from anyio.abc import TaskGroup
+
+V = TypeVar("V")
+
+
+class FlightLostError(Exception):
+    """The flight ended without a value: it was cancelled from outside, or its lookup crashed.
+
+    Holds no traceback of the lookup, whose frames may know secrets: only the crash's type.
+    """
+
+
+@define(eq=False)
+class Flight(Generic[V]):
+    """A running lookup and the number of those who wait for it."""
+
+    key: Hashable
+    _table: dict[Hashable, Flight[V]]
+    scope: CancelScope
+    fresh: bool
+    callers: int = 0
+    boarding: bool = True
+    over: Event = field(factory=Event)
+    values: tuple[V, ...] = ()
+    crash: str = "it was cancelled"
+
+    @property
+    def current(self) -> bool:
+        """Whether later callers would join this flight: if not, its value is out of date."""
+        return self._table.get(self.key) is self
+
+    def detach(self) -> None:
+        if self.current:
+            del self._table[self.key]
+
+    async def wait(self) -> None:
+        self.callers += 1
+        try:
+            await self.over.wait()
+        finally:
+            self.callers -= 1
+            if not self.callers and not self.over.is_set():
+                self.detach()
+                self.scope.cancel()
+
+    async def fly(self, lookup: Callable[[Flight[V]], Awaitable[V]]) -> None:
+        try:
+            with self.scope:
+                self.boarding = False
+                self.values = (await lookup(self),)
+        except Exception as crash:  # noqa: BLE001 (a bug in a lookup must not end the others)
+            self.crash = f"its lookup raised {type(crash).__name__}"
+        finally:
+            self.detach()
+            self.over.set()
+
+    def value(self) -> V:
+        if not self.values:
+            raise FlightLostError(f"The lookup did not finish: {self.crash}.")
+        return self.values[0]
+
+
+@define(eq=False)
+class SingleFlight(Generic[V]):
+    """Runs at most one lookup per key at a time, in one event loop.
+
+    `on_join` is called for each caller that boards a flight which another one started.
+    """
+
+    task_group: TaskGroup | None = None
+    on_join: Callable[[], None] = lambda: None
+    _flights: dict[Hashable, Flight[V]] = field(factory=dict, init=False)
+
+    def __len__(self) -> int:
+        return len(self._flights)
+
+    async def run(
+        self,
+        key: Hashable,
+        lookup: Callable[[Flight[V]], Awaitable[V]],
+        *,
+        fresh: bool = False,
+    ) -> V:
+        """Return the value of the flight for `key`, starting one with `lookup` if there is none.
+
+        `fresh` boards only a flight that has not begun to look, so that the value is newer than
+        this call. The lookup sees none of the caller's context variables.
+
+        Raises:
+            FlightLostError: the flight was cancelled from outside, or `lookup` raised.
+        """
+        flight = self._flights.get(key)
+        if flight is not None and (flight.boarding or not fresh):
+            flight.fresh |= fresh
+            self.on_join()
+            await flight.wait()
+            return flight.value()
+        if self.task_group is not None:
+            flight = self._take_off(key, lookup, self.task_group, fresh=fresh)
+            await flight.wait()
+            return flight.value()
+        async with create_task_group() as own:
+            hosted = self._take_off(key, lookup, own, fresh=fresh, shield=True)
+            await hosted.wait()
+        return hosted.value()
+
+    def forget(self, key: Hashable) -> None:
+        """Let nobody else board the flight for `key`; those aboard still get its value."""
+        self._flights.pop(key, None)
+
+    def cancel_all(self) -> None:
+        """Lose every flight in the table; its callers get `FlightLostError`."""
+        for flight in list(self._flights.values()):
+            flight.detach()
+            flight.scope.cancel()
+
+    def _take_off(
+        self,
+        key: Hashable,
+        lookup: Callable[[Flight[V]], Awaitable[V]],
+        group: TaskGroup,
+        *,
+        fresh: bool,
+        shield: bool = False,
+    ) -> Flight[V]:
+        flight: Flight[V] = Flight(key, self._flights, CancelScope(shield=shield), fresh)
+        self._flights[key] = flight
+        try:
+            Context().run(group.start_soon, flight.fly, lookup)
+        except BaseException:
+            flight.detach()
+            raise
+        return flight

@@ -1,0 +1,63 @@
+"""Who a connection's caller is, asked once per connection, however many want to know.
+
+The answer is kept in the connection's own `scope`: never in `scope["state"]`, which some servers
+share between connections, and never on an object that outlives the request.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define
+
+from oxaigen_auth.client import default_client
+from oxaigen_auth.connection import proxy_base_url_of, token_of
+from oxaigen_auth.errors import OxaigenAuthUnauthenticatedError
+from oxaigen_auth.verdict import Rejected
+
+if TYPE_CHECKING:
+    from starlette.types import Scope
+
+    from oxaigen_auth.client import ProxyAuthClient
+    from oxaigen_auth.models import User
+    from oxaigen_auth.verdict import Verdict
+
+_KEY = "oxaigen_auth.identity"
+
+
+@define(eq=False)
+class Identity:
+    """What is known of a connection's caller. `verdict` is None if there was no token."""
+
+    client: ProxyAuthClient
+    verdict: Verdict[User] | None
+    _token: str = ""
+    _base: str = ""
+
+    async def check_permission(self, name: str) -> Verdict[bool]:
+        """Ask for a permission of the caller, who has been accepted."""
+        return await self.client.check_permission(self._token, name, self._base)
+
+
+async def identify(scope: Scope, client: ProxyAuthClient | None = None) -> Identity:
+    """Return the connection's identity; the first call asks for it, with `client` or the default.
+
+    Raises:
+        UntrustedHostError: there is a token, but the host cannot say where the proxy is.
+        OxaigenAuthConfigurationError: the environment holds bad settings.
+    """
+    identity: Identity | None = scope.get(_KEY)
+    if identity is None:
+        identity = scope[_KEY] = await _ask(scope, client or default_client())
+    return identity
+
+
+async def _ask(scope: Scope, client: ProxyAuthClient) -> Identity:
+    try:
+        token = token_of(scope, client.settings.access_token_cookie_name)
+    except OxaigenAuthUnauthenticatedError as error:
+        return Identity(client, Rejected(error.message))
+    if token is None:
+        return Identity(client, None)
+    base = client.base_url or proxy_base_url_of(scope, client.settings)
+    return Identity(client, await client.identify(token, base), token, base)

@@ -1,0 +1,261 @@
+"""The two HTTP calls to the proxy, each bounded in time, size and number → verdicts.
+
+The only module that knows the HTTP library. It drives the library's transport, not its client:
+a transport follows no redirect, keeps no cookie and reads no proxy or .netrc from the environment,
+so that no credential goes anywhere but to the proxy.
+"""
+
+from __future__ import annotations
+
+import zlib
+from contextlib import aclosing
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import cache, lru_cache
+from importlib.metadata import version
+from math import ceil
+from typing import TYPE_CHECKING
+
+from anyio import CancelScope, CapacityLimiter, move_on_after
+from attrs import define, field, frozen
+
+from oxaigen_auth._wire import WireError, parse_json, parse_user
+from oxaigen_auth.verdict import Accepted, Rejected, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from ssl import SSLContext
+
+    import httpx
+
+    from oxaigen_auth.models import User
+    from oxaigen_auth.verdict import Verdict
+else:
+    try:
+        import httpx2 as httpx
+    except ImportError:
+        import httpx
+
+MAX_BODY = 1024 * 1024
+MAX_DETAIL = 200
+MAX_RETRY_AFTER = 24 * 60 * 60
+
+# What a kept-alive connection shows when the other side closed it before our request came.
+_DEAD = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
+
+
+class _AnswerError(Exception):
+    """The answer cannot be used. The message is for the log."""
+
+
+@frozen
+class _Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@define(eq=False)
+class Proxy:
+    """Calls proxies over one pool of connections, which belongs to the current event loop.
+
+    At most `max_connections` calls run at once, first come, first served. `timeout` is in seconds
+    and bounds a whole call, from waiting for its turn to the last byte. `on_call` is called for
+    each request that goes out.
+    """
+
+    timeout: float
+    max_connections: int
+    ssl_context: SSLContext | None
+    on_call: Callable[[], None]
+    _turns: CapacityLimiter = field(init=False)
+    _transport: httpx.AsyncHTTPTransport = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._turns = CapacityLimiter(self.max_connections)
+        self._transport = httpx.AsyncHTTPTransport(
+            verify=self.ssl_context or _default_ssl_context(),
+            # The turns are the bound: the pool never has to queue, which it does slowly.
+            limits=httpx.Limits(max_keepalive_connections=self.max_connections, keepalive_expiry=5),
+        )
+
+    async def get_me(self, base_url: str, token: str) -> Verdict[User]:
+        """Ask who the bearer of the token is."""
+        answer = await self._ask("GET", f"{base_url}/_oxa_auth/get-me", token)
+        return answer if isinstance(answer, Unavailable) else _read_user(answer, token)
+
+    async def test_permission(self, base_url: str, token: str, name: str) -> Verdict[bool]:
+        """Ask whether the bearer holds a permission."""
+        url = f"{base_url}/_oxa_auth/test-app-permission/{name}"
+        answer = await self._ask("POST", url, token)
+        return answer if isinstance(answer, Unavailable) else _read_permission(answer, token)
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+    async def _ask(self, method: str, url: str, token: str) -> _Answer | Unavailable:
+        """Return the complete answer; whatever keeps it from coming is *unavailable*."""
+        with move_on_after(self.timeout):
+            async with self._turns:
+                try:
+                    return await self._call(method, url, token)
+                except _AnswerError as error:
+                    return Unavailable(str(error))
+                except Exception as error:  # noqa: BLE001 (see above: nothing else is known)
+                    return Unavailable(f"the call failed with {type(error).__name__}")
+        return Unavailable(f"there was no answer within {self.timeout:g} seconds")
+
+    async def _call(self, method: str, url: str, token: str) -> _Answer:
+        """Send a request, once more if the kept-alive connection it went out on was dead."""
+        connection = _Connection()
+        try:
+            return await self._send(method, url, token, connection)
+        except _DEAD:
+            if connection.new or connection.answered:
+                raise
+        return await self._send(method, url, token, connection)
+
+    async def _send(self, method: str, url: str, token: str, connection: _Connection) -> _Answer:
+        request = httpx.Request(
+            method,
+            _parsed(url),
+            headers={**_HEADERS, "Authorization": f"Bearer {token}"},
+            extensions={"trace": connection.trace},
+        )
+        self.on_call()
+        response = await self._transport.handle_async_request(request)
+        connection.answered = True
+        async with aclosing(response):
+            body = await _read(response)
+        plain = _decompress(body, response.headers.get("content-encoding", "identity"))
+        return _Answer(response.status_code, response.headers, plain)
+
+
+@define(eq=False)
+class _Connection:
+    """What became of a request: whether it opened a connection, whether an answer began."""
+
+    new: bool = False
+    answered: bool = False
+
+    async def trace(self, event: str, _: Mapping[str, object]) -> None:
+        if event == "connection.connect_tcp.started":
+            self.new = True
+
+
+_HEADERS = {
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",
+    "User-Agent": f"oxaigen-auth/{version('oxaigen-auth')}",
+}
+
+
+@cache
+def _default_ssl_context() -> SSLContext:
+    return httpx.create_ssl_context()
+
+
+@lru_cache(maxsize=256)
+def _parsed(url: str) -> httpx.URL:
+    return httpx.URL(url)
+
+
+async def _read(response: httpx.Response) -> bytes:
+    """Return the body as it came. One that is too large is cut off by cancelling the read.
+
+    Leaving the loop instead would abandon the library's nested generators half-way.
+    """
+    body = bytearray()
+    with CancelScope() as reading:
+        async for chunk in response.aiter_raw():
+            body += chunk
+            if len(body) > MAX_BODY:
+                reading.cancel()
+    if len(body) > MAX_BODY:
+        raise _AnswerError(f"the body is larger than {MAX_BODY} bytes")
+    return bytes(body)
+
+
+def _decompress(body: bytes, encoding: str) -> bytes:
+    """Undo a compression that was not asked for, without ever holding more than `MAX_BODY`."""
+    if encoding == "identity":
+        return body
+    if encoding not in {"gzip", "x-gzip", "deflate"}:
+        raise _AnswerError("the body has a content encoding that was not asked for")
+    stream = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    try:
+        plain = stream.decompress(body, MAX_BODY)
+    except zlib.error:
+        raise _AnswerError("the compressed body is damaged") from None
+    if not stream.eof:
+        raise _AnswerError(f"the body is incomplete, or larger than {MAX_BODY} bytes")
+    return plain
+
+
+def _read_user(answer: _Answer, token: str) -> Verdict[User]:
+    match answer.status:
+        case 200:
+            return _read_profile(answer.body)
+        case 401:
+            return Rejected(_detail(answer, token, "Invalid token"))
+        case 403:
+            default = "Not allowed for this application"
+            return Rejected(_detail(answer, token, default), forbidden=True)
+        case _:
+            return _no_verdict(answer)
+
+
+def _read_profile(body: bytes) -> Verdict[User]:
+    try:
+        user = parse_user(body)
+    except WireError as error:
+        return Unavailable(f"the profile is not usable: {error}")
+    return Accepted(user) if user.is_authenticated else Rejected("Not authenticated")
+
+
+def _read_permission(answer: _Answer, token: str) -> Verdict[bool]:
+    match answer.status:
+        case 200:
+            return _read_grant(answer.body)
+        case 401:
+            return Rejected(_detail(answer, token, "Invalid token"))
+        case 403:
+            return Accepted(value=False)
+        case _:
+            return _no_verdict(answer)
+
+
+def _read_grant(body: bytes) -> Verdict[bool]:
+    try:
+        granted = parse_json(body) is True
+    except WireError:
+        granted = False
+    return Accepted(value=True) if granted else Unavailable("the body is not the JSON word true")
+
+
+def _no_verdict(answer: _Answer) -> Unavailable:
+    return Unavailable(f"the status was {answer.status}", _retry_after(answer.headers))
+
+
+def _detail(answer: _Answer, token: str, default: str) -> str:
+    """Return the proxy's detail if it is one short sentence that gives nothing away."""
+    try:
+        detail = parse_json(answer.body)["detail"]
+    except (WireError, TypeError, KeyError, IndexError):
+        return default
+    if not isinstance(detail, str) or not 0 < len(detail) <= MAX_DETAIL:
+        return default
+    safe = detail.isprintable() and not any(x in detail for x in ("<", "://", token))
+    return detail if safe else default
+
+
+def _retry_after(headers: Mapping[str, str]) -> int | None:
+    """Return `Retry-After` in seconds, whichever form it has (RFC 9110 §10.2.3)."""
+    text = headers.get("retry-after", "")
+    if text.isascii() and text.isdigit():
+        return min(int(text[:9]), MAX_RETRY_AFTER)
+    try:
+        seconds = (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
+    except (ValueError, TypeError):
+        return None
+    return min(max(ceil(seconds), 0), MAX_RETRY_AFTER)

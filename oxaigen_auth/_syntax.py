@@ -1,0 +1,27 @@
+"""What a bearer token and a permission name may look like."""
+
+from __future__ import annotations
+
+import re
+
+MAX_TOKEN = 8 * 1024  # bytes
+
+_PERMISSION_NAME = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def is_token(text: str) -> bool:
+    """Tell whether this can be a token: visible ASCII, which includes all of RFC 6750 §2.1."""
+    return 0 < len(text) <= MAX_TOKEN and text.isascii() and text.isprintable() and " " not in text
+
+
+def check_permission_name(name: str) -> str:
+    """Return the name, which is safe to put into a path.
+
+    Raises:
+        ValueError: the name is not of the form that the product page gives.
+    """
+    if not _PERMISSION_NAME.fullmatch(name):
+        raise ValueError(
+            f"{name!r} is not a permission name: use ASCII letters, digits, '_' and '-' only."
+        )
+    return name

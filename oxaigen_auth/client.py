@@ -1,0 +1,352 @@
+"""ProxyAuthClient: cache → flight → proxy. Knows no web framework.
+
+The key of every lookup holds the token's epoch, which `forget` advances. So forgetting changes
+the key: nobody finds what was cached under the old one, nobody boards a flight that is under way,
+and what such a flight brings is not kept; on every event loop and for every proxy at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import asynccontextmanager
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from anyio import AsyncContextManagerMixin
+from anyio.lowlevel import RunVar
+from attrs import define, evolve
+
+from oxaigen_auth._core.cache import LruCache
+from oxaigen_auth._core.epochs import Epochs
+from oxaigen_auth._core.fingerprint import fingerprint
+from oxaigen_auth._core.singleflight import FlightLostError, SingleFlight
+from oxaigen_auth._loop import LoopState
+from oxaigen_auth._proxy import Proxy
+from oxaigen_auth._syntax import check_permission_name, is_token
+from oxaigen_auth.errors import OxaigenAuthConfigurationError
+from oxaigen_auth.settings import OxaigenAuthSettings, base_url, default_settings
+from oxaigen_auth.verdict import Accepted, Rejected, Unavailable, unwrap
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from ssl import SSLContext
+
+    from oxaigen_auth._core.singleflight import Flight
+    from oxaigen_auth.models import User
+    from oxaigen_auth.verdict import Verdict
+
+T = TypeVar("T")
+
+_log = logging.getLogger("oxaigen_auth")
+
+_NO_TOKEN = Rejected("Invalid token")
+
+
+@define
+class ClientStats:
+    """What a client did since it was made.
+
+    A lookup is a hit (answered from a cache) or a miss; a miss that waited for another caller's
+    lookup also counts as joined. `accepted`, `rejected` and `unavailable` count the proxy's
+    answers, `forgotten` the calls of `forget`.
+    """
+
+    hits: int = 0
+    misses: int = 0
+    joined: int = 0
+    upstream_calls: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    unavailable: int = 0
+    forgotten: int = 0
+
+
+class ProxyAuthClient(AsyncContextManagerMixin):
+    """Asks the Oxaigen proxy about bearer tokens, remembers the answers, merges equal questions.
+
+    Works on asyncio and trio, with or without `async with`; without it, end with `aclose()`.
+    One client may serve several event loops: its cache is shared, its connections are not.
+
+    Args:
+        proxy_base_url: where the proxy is; None: where the settings say.
+        settings: None: from the environment (`OxaigenAuthSettings.from_env`).
+        ssl_context: for proxies with a certificate authority of their own; None: the usual ones.
+        clock: what the age of cached answers is read from, in seconds. Never a wall clock.
+
+    Raises:
+        OxaigenAuthConfigurationError: the environment holds bad settings.
+        ValueError: `proxy_base_url` is not an http or https URL.
+    """
+
+    def __init__(
+        self,
+        proxy_base_url: str | None = None,
+        *,
+        settings: OxaigenAuthSettings | None = None,
+        ssl_context: SSLContext | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.settings = settings = settings or default_settings()
+        self.base_url = base_url(proxy_base_url) if proxy_base_url else settings.fixed_proxy_url
+        self._ssl_context = ssl_context
+        self._clock = clock
+        size = settings.cache_max_entries
+        self._users: LruCache[User] = LruCache(size, settings.cache_ttl_seconds, clock)
+        self._grants: LruCache[bool] = LruCache(size, settings.cache_ttl_seconds, clock)
+        self._rejections: LruCache[Rejected] = LruCache(
+            size, settings.negative_cache_ttl_seconds, clock
+        )
+        self._epochs = Epochs(size)
+        self._stats = ClientStats()
+        self._closed = False
+        self._here: RunVar[LoopState | None] = RunVar("oxaigen_auth.client", None)
+
+    @asynccontextmanager
+    async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
+        try:
+            async with self.running():
+                yield self
+        finally:
+            self._closed = True
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        """Run this loop's lookups in a task group of the block, and end them with it.
+
+        For frameworks, whose servers start and stop: the client can be used again afterwards.
+        """
+        here = await self._loop_state()
+        if here.flights.task_group is not None:
+            yield
+            return
+        async with here.open():
+            try:
+                yield
+            finally:
+                await self._leave_loop()
+
+    async def aclose(self) -> None:
+        """End running lookups and connections; every later call raises `RuntimeError`.
+
+        Connections in other event loops end with those loops.
+        """
+        self._closed = True
+        await self._leave_loop()
+
+    async def get_me(
+        self, bearer_token: str, *, proxy_base_url: str | None = None, fresh: bool = False
+    ) -> User:
+        """Return who the bearer of this token is (product page, `GET /_oxa_auth/get-me`).
+
+        Args:
+            bearer_token: the token alone, without `Bearer`.
+            proxy_base_url: where the proxy is; None: where this client was told.
+            fresh: ask the proxy now, whatever the cache holds or other callers are waiting for.
+
+        Raises:
+            OxaigenAuthUnauthenticatedError: the token is not good.
+            OxaigenAuthPermissionDeniedError: the token is good, but not for this app.
+            OxaigenAuthUpstreamError: the proxy could not say.
+            OxaigenAuthConfigurationError: nothing says where the proxy is.
+            RuntimeError: the client is closed.
+        """
+        return unwrap(await self.identify(bearer_token, self._base(proxy_base_url), fresh=fresh))
+
+    async def test_permission(
+        self,
+        bearer_token: str,
+        permission_name: str,
+        *,
+        proxy_base_url: str | None = None,
+        fresh: bool = False,
+    ) -> bool:
+        """Tell whether the bearer holds a permission (`POST /_oxa_auth/test-app-permission/…`).
+
+        Asks who the user is first, as `get_me` does. `fresh` is about the permission only.
+
+        Raises:
+            ValueError: not a permission name.
+            Exception: everything that `get_me` raises.
+        """
+        check_permission_name(permission_name)
+        base = self._base(proxy_base_url)
+        unwrap(await self.identify(bearer_token, base))
+        return unwrap(await self.check_permission(bearer_token, permission_name, base, fresh=fresh))
+
+    def forget(self, bearer_token: str) -> None:
+        """Believe nothing that was learnt of this token so far, or that is being looked up now.
+
+        For tokens that were signed out or revoked. May be called from any thread.
+        """
+        self._stats.forgotten += 1
+        self._epochs.advance(bearer_token)
+
+    def stats(self) -> ClientStats:
+        """Return a copy of the counts."""
+        return evolve(self._stats)
+
+    async def identify(self, token: str, base: str, *, fresh: bool = False) -> Verdict[User]:
+        """Do what `get_me` does, with the outcome as a value; `base` ends without a slash."""
+        self._check_open()
+        if not is_token(token):
+            return _NO_TOKEN
+        key = self._key(base, token)
+        verdict = None if fresh else self._recall_user(key)
+        if verdict is None:
+            ask = partial(self._ask_user, base, token)
+            verdict = await self._fly(key, self._recall_user, ask, fresh=fresh)
+        else:
+            self._stats.hits += 1
+        return Accepted(verdict.value.copy()) if isinstance(verdict, Accepted) else verdict
+
+    async def check_permission(
+        self, token: str, name: str, base: str, *, fresh: bool = False
+    ) -> Verdict[bool]:
+        """Do what `test_permission` does, for a user who has just been identified."""
+        self._check_open()
+        key = self._key(base, token, name)
+        verdict = None if fresh else self._recall_grant(key)
+        if verdict is None:
+            ask = partial(self._ask_permission, base, token, name)
+            return await self._fly(key, self._recall_grant, ask, fresh=fresh)
+        self._stats.hits += 1
+        return verdict
+
+    def _key(self, base: str, token: str, name: str = "") -> bytes:
+        return fingerprint(str(self._epochs.of(token)), base, token, name)
+
+    def _recall_user(self, key: bytes) -> Verdict[User] | None:
+        user = self._users.get(key)
+        return self._rejections.get(key) if user is None else Accepted(user)
+
+    def _recall_grant(self, key: bytes) -> Verdict[bool] | None:
+        granted = self._grants.get(key)
+        return None if granted is None else Accepted(granted)
+
+    async def _fly(
+        self,
+        key: bytes,
+        recall: Callable[[bytes], Verdict[T] | None],
+        ask: Callable[[Proxy, Flight[Verdict[T]]], Awaitable[Verdict[T]]],
+        *,
+        fresh: bool,
+    ) -> Verdict[T]:
+        self._stats.misses += 1
+        here = await self._loop_state()
+
+        async def look_up(flight: Flight[Verdict[T]]) -> Verdict[T]:
+            # Another event loop may have learnt it since the caller looked.
+            known = None if flight.fresh else recall(key)
+            return known or await ask(here.proxy, flight)
+
+        try:
+            return await here.flights.run(key, look_up, fresh=fresh)
+        except FlightLostError as error:
+            return Unavailable(str(error))
+
+    async def _ask_user(
+        self, base: str, token: str, proxy: Proxy, flight: Flight[Verdict[User]]
+    ) -> Verdict[User]:
+        asked = self._clock()
+        verdict = await proxy.get_me(base, token)
+        self._note(verdict, "get-me", base)
+        key = self._key(base, token)
+        if flight.current and flight.key == key:
+            self._keep_user(key, verdict, asked)
+        return verdict
+
+    async def _ask_permission(
+        self, base: str, token: str, name: str, proxy: Proxy, flight: Flight[Verdict[bool]]
+    ) -> Verdict[bool]:
+        asked = self._clock()
+        verdict = await proxy.test_permission(base, token, name)
+        self._note(verdict, "test-app-permission", base)
+        key = self._key(base, token, name)
+        if flight.current and flight.key == key:
+            match verdict:
+                case Accepted(granted):
+                    self._grants.put(key, granted, born=asked)
+                case Rejected():
+                    self._epochs.advance(token)
+                    self._keep_user(self._key(base, token), verdict, asked)
+                case Unavailable():
+                    pass
+        return verdict
+
+    def _keep_user(self, key: bytes, verdict: Verdict[User], asked: float) -> None:
+        match verdict:
+            case Accepted(user):
+                self._rejections.discard(key)
+                self._users.put(key, user, born=asked)
+            case Rejected():
+                self._users.discard(key)
+                self._rejections.put(key, verdict, born=asked)
+            case Unavailable():
+                pass
+
+    def _note(self, verdict: Verdict[Any], endpoint: str, base: str) -> None:
+        """Count an answer of the proxy, and log it if there was none."""
+        match verdict:
+            case Accepted():
+                self._stats.accepted += 1
+            case Rejected():
+                self._stats.rejected += 1
+            case Unavailable(reason):
+                self._stats.unavailable += 1
+                _log.warning("Auth proxy unavailable: %s at %s: %s", endpoint, base, reason)
+
+    def _base(self, proxy_base_url: str | None) -> str:
+        base = base_url(proxy_base_url) if proxy_base_url else self.base_url
+        if base is None:
+            raise OxaigenAuthConfigurationError(
+                "Nothing says where the auth proxy is: pass proxy_base_url, or set "
+                "OXAIGEN_AUTH_PROXY_URL_OVERRIDE or OXAIGEN_AUTH_DEV_MODE."
+            )
+        return base
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("This ProxyAuthClient is closed; make a new one.")
+
+    async def _loop_state(self) -> LoopState:
+        """Return what belongs to this event loop; the first call in it makes it."""
+        here = self._here.get()
+        if here is None:
+            proxy = Proxy(
+                self.settings.proxy_timeout_seconds,
+                self.settings.max_connections,
+                self._ssl_context,
+                self._count_call,
+            )
+            here = LoopState(proxy, SingleFlight(on_join=self._count_join))
+            self._here.set(here)
+            await here.start()
+        return here
+
+    async def _leave_loop(self) -> None:
+        here = self._here.get()
+        if here is not None:
+            self._here.set(None)
+            await here.aclose()
+
+    def _count_call(self) -> None:
+        self._stats.upstream_calls += 1
+
+    def _count_join(self) -> None:
+        self._stats.joined += 1
+
+
+@cache
+def default_client() -> ProxyAuthClient:
+    """Return the client that the dependencies share in this process."""
+    return ProxyAuthClient()
+
+
+async def aclose_client() -> None:
+    """Close the default client; the next use makes a new one and reads the settings afresh."""
+    client = default_client() if default_client.cache_info().currsize else None
+    default_client.cache_clear()
+    default_settings.cache_clear()
+    if client is not None:
+        await client.aclose()

@@ -1,0 +1,130 @@
+"""The FastAPI dependencies: a typed user for the route, or an answer for the caller.
+
+Each is also a security scheme, so that the app's OpenAPI document says which routes want a token.
+FastAPI reads their annotations, which therefore are not postponed.
+"""
+
+from functools import cache
+
+from fastapi import HTTPException
+from fastapi.security import HTTPBearer
+from fastapi.security.base import SecurityBase
+from starlette.requests import HTTPConnection
+
+from oxaigen_auth._identify import Identity, identify
+from oxaigen_auth._syntax import check_permission_name
+from oxaigen_auth.errors import UntrustedHostError
+from oxaigen_auth.models import User
+from oxaigen_auth.verdict import UNAVAILABLE_MESSAGE, Accepted, Rejected, Unavailable
+
+
+class BearerScheme(SecurityBase):
+    """What the dependencies are to OpenAPI: `Authorization: Bearer <token>` (RFC 6750 §2.1)."""
+
+    def __init__(self) -> None:
+        self.model = HTTPBearer(description="An Oxaigen access token.").model
+        self.scheme_name = "OxaigenAuth"
+
+
+class CurrentUser(BearerScheme):
+    """The caller, who must be signed in.
+
+    Raises:
+        HTTPException: 401 without a good token, 403 if the user may not use this app, 502 if the
+            proxy cannot say, 400 if the host cannot say where the proxy is.
+    """
+
+    async def __call__(self, connection: HTTPConnection) -> User:
+        return _user(await _identify(connection))
+
+
+class CurrentUserOptional(BearerScheme):
+    """The caller, or None if no token came or the proxy turned it down.
+
+    Raises:
+        HTTPException: 502 and 400, as `CurrentUser`. An outage never reads as "nobody".
+    """
+
+    async def __call__(self, connection: HTTPConnection) -> User | None:
+        identity = await _identify(connection)
+        if identity.verdict is None or isinstance(identity.verdict, Rejected):
+            return None
+        return _user(identity)
+
+
+class PermittedUser(BearerScheme):
+    """The caller, who must hold a permission. The proxy is asked who it is first.
+
+    Raises:
+        HTTPException: as `CurrentUser`, and 403 if the permission is missing.
+    """
+
+    def __init__(self, permission_name: str) -> None:
+        super().__init__()
+        self.permission_name = check_permission_name(permission_name)
+
+    async def __call__(self, connection: HTTPConnection) -> User:
+        identity = await _identify(connection)
+        user = _user(identity)
+        match await identity.check_permission(self.permission_name):
+            case Accepted(True):
+                return user
+            case Accepted():
+                raise _missing(self.permission_name)
+            case refusal:
+                raise _answer(refusal)
+
+
+get_current_user = CurrentUser()
+get_current_user_optional = CurrentUserOptional()
+
+
+@cache
+def require_permission(permission_name: str) -> PermittedUser:
+    """Return the dependency for a permission: for equal names the same object.
+
+    So `app.dependency_overrides[require_permission("audit")] = …` works.
+
+    Raises:
+        ValueError: the name is not of the form `[A-Za-z0-9_-]+`.
+    """
+    return PermittedUser(permission_name)
+
+
+async def _identify(connection: HTTPConnection) -> Identity:
+    try:
+        return await identify(connection.scope)
+    except UntrustedHostError as error:
+        raise HTTPException(400, error.message) from None
+
+
+def _user(identity: Identity) -> User:
+    match identity.verdict:
+        case Accepted(user):
+            return user
+        case None:
+            raise HTTPException(401, "Not authenticated", _challenge("Bearer"))
+        case refusal:
+            raise _answer(refusal)
+
+
+def _answer(refusal: Rejected | Unavailable) -> HTTPException:
+    match refusal:
+        case Rejected(detail, forbidden=True):
+            return HTTPException(403, detail)
+        case Rejected(detail):
+            return HTTPException(401, detail, _challenge('Bearer error="invalid_token"'))
+        case Unavailable(retry_after=None):
+            return HTTPException(502, UNAVAILABLE_MESSAGE)
+        case Unavailable(retry_after=seconds):
+            return HTTPException(502, UNAVAILABLE_MESSAGE, {"Retry-After": str(seconds)})
+
+
+def _missing(name: str) -> HTTPException:
+    challenge = _challenge(f'Bearer error="insufficient_scope", scope="{name}"')
+    return HTTPException(403, f"Missing permission: {name}", challenge)
+
+
+def _challenge(text: str) -> dict[str, str]:
+    """Say what is wrong with the credentials (RFC 6750 §3)."""
+    return {"WWW-Authenticate": text}

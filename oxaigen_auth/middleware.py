@@ -1,0 +1,63 @@
+"""ASGI middleware that tells every route who is calling, and blocks none of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from oxaigen_auth._identify import identify
+from oxaigen_auth.client import default_client
+from oxaigen_auth.errors import UntrustedHostError
+from oxaigen_auth.verdict import UNAVAILABLE_MESSAGE, Accepted, Rejected
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from oxaigen_auth.client import ProxyAuthClient
+    from oxaigen_auth.models import User
+
+
+@define(eq=False)
+class OxaigenAuthMiddleware:
+    """Fills `request.state.user` and `request.state.auth_error` on HTTP and WebSocket scopes.
+
+    `user` is a `User` or None; `auth_error` says why there is none although a token came, else it
+    is None. Routes are protected by the dependencies, which reuse what this has learnt. While the
+    app's lifespan lasts, lookups run in a task group of their own.
+
+    Args:
+        app: the ASGI app to serve.
+        client: whom to ask; None: the default client of the process.
+
+    >>> from fastapi import FastAPI
+    >>> FastAPI().add_middleware(OxaigenAuthMiddleware)
+    """
+
+    app: ASGIApp
+    client: ProxyAuthClient | None = field(default=None, kw_only=True)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in {"http", "websocket"}:
+            user, error = await self._who(scope)
+            # A dict of its own: a server may hand the same one to every request.
+            scope["state"] = {**scope.get("state", {}), "user": user, "auth_error": error}
+        elif scope["type"] == "lifespan":
+            async with (self.client or default_client()).running():
+                return await self.app(scope, receive, send)
+        return await self.app(scope, receive, send)
+
+    async def _who(self, scope: Scope) -> tuple[User | None, str | None]:
+        try:
+            identity = await identify(scope, self.client)
+        except UntrustedHostError as error:
+            return None, error.message
+        match identity.verdict:
+            case None:
+                return None, None
+            case Accepted(user):
+                return user, None
+            case Rejected(detail):
+                return None, detail
+            case _:
+                return None, UNAVAILABLE_MESSAGE

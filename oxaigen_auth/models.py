@@ -1,0 +1,175 @@
+"""The proxy's profile object as typed values. Knows how it is written out, not where it came from.
+
+Every field that the proxy sends is kept: those without an attribute here are in `extra`. The
+attributes carry the proxy's own names (product page, "User model deep dive").
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from attrs import Factory, field, fields, frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
+
+
+class _Serializable:
+    """Lets FastAPI return a model: bare, nested in a dict or list, or declared with `-> User`."""
+
+    __slots__ = ()
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        """Yield what `dict(model)` holds: plain data, ready for JSON."""
+        raise NotImplementedError
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: object, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """Tell pydantic, which FastAPI uses, how to write a model out and what its fields are."""
+        # Imported here because this floor knows no framework.
+        from pydantic_core import core_schema  # noqa: PLC0415
+
+        shape = core_schema.typed_dict_schema(
+            {
+                name: core_schema.typed_dict_field(handler.generate_schema(hint), required=False)
+                for name, hint in get_type_hints(cls).items()
+                if not name.startswith("_")
+            },
+            cls_name=cls.__name__,
+        )
+        return core_schema.json_or_python_schema(
+            json_schema=core_schema.no_info_after_validator_function(lambda d: cls(**d), shape),
+            python_schema=core_schema.is_instance_schema(cls),
+            serialization=core_schema.plain_serializer_function_ser_schema(dict),
+        )
+
+
+@frozen
+class _Entry(_Serializable):
+    """An object inside a profile. Immutable through and through: one may serve many users."""
+
+    id: Any
+    name: str | None
+    _extra: dict[str, Any] | None
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """The fields this version does not know, as a new dict at every read."""
+        return deepcopy(self._extra) if self._extra else {}
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        for known in fields(type(self)):
+            if known.name != "_extra":
+                yield known.name, getattr(self, known.name)
+        yield from self.extra.items()
+
+
+def _unknown_fields() -> Any:
+    return field(default=None, alias="extra", converter=lambda extra: extra or None)
+
+
+@frozen
+class UserWorkspace(_Entry):
+    """The workspace that the user's session is scoped to."""
+
+    id: str | None = None
+    name: str | None = None
+    _extra: dict[str, Any] | None = _unknown_fields()
+
+
+@frozen
+class WorkspaceRole(_Entry):
+    """A role that the user holds in the workspace."""
+
+    id: int | None = None
+    name: str | None = None
+    description: str | None = None
+    _extra: dict[str, Any] | None = _unknown_fields()
+
+
+@frozen
+class WorkspacePermission(_Entry):
+    """A permission that the user holds in the workspace."""
+
+    id: int | None = None
+    name: str | None = None
+    description: str | None = None
+    _extra: dict[str, Any] | None = _unknown_fields()
+
+
+@frozen(kw_only=True)
+class User(_Serializable):
+    """Who the proxy says the bearer of a token is.
+
+    Identity fields are None when the proxy did not send them. The attributes cannot be set; the
+    lists and the dict belong to whoever received this instance.
+
+    >>> user = User(user_name="ada", workspace_permissions=[WorkspacePermission(name="audit")])
+    >>> user.has_permission("audit"), user.has_role("owner"), user.is_anonymous
+    (True, False, False)
+    """
+
+    is_authenticated: bool = True
+    id: int | None = None
+    user_name: str | None = None
+    email: str | None = None
+    account_type: str | None = None
+    enabled: bool | None = None
+    first_name: str | None = None
+    last_name: str | None = None
+    user_workspace: UserWorkspace | None = None
+    workspace_roles: list[WorkspaceRole] = Factory(list)
+    workspace_permissions: list[WorkspacePermission] = Factory(list)
+    extra: dict[str, Any] = Factory(dict)
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        for known in fields(User):
+            value = getattr(self, known.name)
+            if isinstance(value, _Entry):
+                value = dict(value)
+            elif isinstance(value, list):
+                value = [dict(entry) for entry in value]
+            yield known.name, value
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether nobody is signed in; never true of a user that a dependency hands out."""
+        return not self.is_authenticated
+
+    def has_role(self, name: str) -> bool:
+        """Tell whether the profile lists a role of exactly this name."""
+        return any(role.name == name for role in self.workspace_roles)
+
+    def has_permission(self, name: str) -> bool:
+        """Tell whether the profile lists this permission; names compare without case.
+
+        This reads the profile only. `require_permission` asks the proxy, which decides.
+        """
+        wanted = name.casefold()
+        return any(
+            permission.name is not None and permission.name.casefold() == wanted
+            for permission in self.workspace_permissions
+        )
+
+    def copy(self) -> User:
+        """Return an equal user whose lists and dict are its own."""
+        return User(
+            is_authenticated=self.is_authenticated,
+            id=self.id,
+            user_name=self.user_name,
+            email=self.email,
+            account_type=self.account_type,
+            enabled=self.enabled,
+            first_name=self.first_name,
+            last_name=self.last_name,
+            user_workspace=self.user_workspace,
+            workspace_roles=self.workspace_roles.copy(),
+            workspace_permissions=self.workspace_permissions.copy(),
+            extra=deepcopy(self.extra) if self.extra else {},
+        )

@@ -1,0 +1,195 @@
+"""What can be set, where it is read from, and what each value may be.
+
+The variables and defaults are those of the product page ("SDK configuration"), and ours.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from attrs import Attribute, field, fields, frozen
+
+from oxaigen_auth._host import parse_pattern
+from oxaigen_auth.errors import OxaigenAuthConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from oxaigen_auth._host import Host
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off"})
+_COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+def base_url(text: str) -> str:
+    """Return a proxy base URL without its trailing slash.
+
+    Raises:
+        ValueError: not an http or https URL, or one with more than scheme, host, port and path.
+    """
+    url = urlsplit(text)
+    clean = text.isascii() and text.isprintable() and not set(text) & set(" ?#@\\")
+    if not (clean and url.scheme in {"http", "https"} and url.hostname and url.port != 0):
+        raise ValueError("expected a URL such as https://app.example.com")
+    return text.rstrip("/")
+
+
+def _is_base_url(value: Any) -> bool:
+    try:
+        return bool(base_url(value))
+    except (ValueError, AttributeError):
+        return False
+
+
+def _is_number(value: Any, least: float) -> bool:
+    return type(value) in {int, float} and least <= value < math.inf
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 1
+
+
+def _matches(pattern: re.Pattern[str], value: Any) -> bool:
+    return type(value) is str and pattern.fullmatch(value) is not None
+
+
+def _is_host_pattern(value: Any) -> bool:
+    return type(value) is str and parse_pattern(value, "https") is not None
+
+
+def _flag(text: str) -> bool:
+    return {**dict.fromkeys(_TRUE, True), **dict.fromkeys(_FALSE, False)}[text.lower()]
+
+
+def _hosts(text: str) -> tuple[str, ...]:
+    return tuple(host.strip() for host in text.split(","))
+
+
+def _setting(
+    default: Any,
+    check: Callable[[Any], bool],
+    may_hold: str,
+    *,
+    parse: Callable[[str], Any] = str,
+) -> Any:
+    metadata = {"check": check, "may_hold": may_hold, "parse": parse}
+    return field(default=default, metadata=metadata)
+
+
+def _url(default: str | None) -> Any:
+    return _setting(
+        default,
+        lambda v: v is default or _is_base_url(v),
+        "an http or https URL without user, query or fragment, such as https://app.example.com",
+    )
+
+
+def _seconds(default: float, *, least: float = 0.0) -> Any:
+    return _setting(
+        default, lambda v: _is_number(v, least), f"seconds, {least:g} or more", parse=float
+    )
+
+
+def _count(default: int) -> Any:
+    return _setting(default, _is_count, "a whole number, 1 or more", parse=int)
+
+
+@frozen(kw_only=True)
+class OxaigenAuthSettings:
+    """How the SDK behaves. Each field is the variable of its name: `OXAIGEN_AUTH_<NAME>`.
+
+    Times are in seconds. Sources: product page, "SDK configuration"; `allowed_hosts` and
+    `max_connections` are this package's own.
+
+    Raises:
+        OxaigenAuthConfigurationError: names every field that holds what it may not.
+
+    >>> OxaigenAuthSettings(allowed_hosts=("*.example.com",)).cache_ttl_seconds
+    30.0
+    """
+
+    proxy_url_override: str | None = _url(None)
+    proxy_scheme: str = _setting("https", lambda v: v in {"http", "https"}, "http or https")
+    access_token_cookie_name: str = _setting(
+        "OxaigenPlatformAuthAccessToken",
+        lambda v: _matches(_COOKIE_NAME, v),
+        "a cookie name (RFC 6265 §4.1.1)",
+    )
+    cache_ttl_seconds: float = _seconds(30.0)
+    negative_cache_ttl_seconds: float = _seconds(5.0)
+    cache_max_entries: int = _count(1024)
+    proxy_timeout_seconds: float = _seconds(5.0, least=0.001)
+    dev_mode: bool = _setting(
+        False,  # noqa: FBT003 (a default)
+        lambda v: type(v) is bool,
+        "1, true, yes or on; 0, false, no or off",
+        parse=_flag,
+    )
+    dev_proxy_url: str = _url("http://127.0.0.1:8765")
+    allowed_hosts: tuple[str, ...] = _setting(
+        (),
+        lambda v: type(v) is tuple and all(_is_host_pattern(host) for host in v),
+        "hosts separated by commas, such as app.example.com, *.example.com, localhost:8000",
+        parse=_hosts,
+    )
+    max_connections: int = _count(20)
+
+    def __attrs_post_init__(self) -> None:
+        settings = fields(OxaigenAuthSettings)
+        values = [(setting, getattr(self, setting.name)) for setting in settings]
+        faults = [_fault(s, value) for s, value in values if not s.metadata["check"](value)]
+        if faults:
+            raise OxaigenAuthConfigurationError("\n  ".join(["These settings are wrong:", *faults]))
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> OxaigenAuthSettings:
+        """Read the variables that are set and not empty.
+
+        Raises:
+            OxaigenAuthConfigurationError: names every bad variable, what it held and what it may.
+        """
+        texts = {f: environ.get(variable(f.name), "").strip() for f in fields(cls)}
+        return cls(**{f.name: _parse(f, text) for f, text in texts.items() if text})
+
+    @property
+    def fixed_proxy_url(self) -> str | None:
+        """The proxy that the settings name: the override, then dev mode's; None without either."""
+        if self.proxy_url_override is not None:
+            return base_url(self.proxy_url_override)
+        return base_url(self.dev_proxy_url) if self.dev_mode else None
+
+    def allows(self, host: Host) -> bool:
+        """Tell whether a host matches one of the patterns in `allowed_hosts`."""
+        patterns = (parse_pattern(text, self.proxy_scheme) for text in self.allowed_hosts)
+        return any(pattern and host.matches(pattern) for pattern in patterns)
+
+
+def variable(name: str) -> str:
+    """Return the environment variable of a setting."""
+    return f"OXAIGEN_AUTH_{name.upper()}"
+
+
+def _parse(setting: Attribute[Any], text: str) -> Any:
+    """Return the value that a variable holds, or its text, which no check lets pass."""
+    try:
+        return setting.metadata["parse"](text)
+    except (ValueError, KeyError):
+        return text
+
+
+def _fault(setting: Attribute[Any], value: object) -> str:
+    shown = re.sub(r"//[^/@]*@", "//***@", repr(value))[:200]
+    may_hold = setting.metadata["may_hold"]
+    return f"{variable(setting.name)} holds {shown}; it may hold {may_hold}"
+
+
+@cache
+def default_settings() -> OxaigenAuthSettings:
+    """Return the settings of this process, read from the environment at the first call."""
+    return OxaigenAuthSettings.from_env()

@@ -1,0 +1,69 @@
+"""What an answer of the proxy means, as a value: accepted, rejected or unavailable.
+
+A verdict is shared by everyone who waited for it, so it holds no exception: `unwrap` makes a new
+one for each caller.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, TypeAlias, TypeVar
+
+from attrs import frozen
+
+from oxaigen_auth.errors import (
+    OxaigenAuthPermissionDeniedError,
+    OxaigenAuthUnauthenticatedError,
+    OxaigenAuthUpstreamError,
+)
+
+T = TypeVar("T")
+
+UNAVAILABLE_MESSAGE = "Auth service unavailable"
+
+
+@frozen
+class Accepted(Generic[T]):
+    """The proxy vouched for the token: `value` is the user, or whether a permission is granted."""
+
+    value: T
+
+
+@frozen
+class Rejected:
+    """The proxy turned the token down. `forbidden`: the token is good, but not for this app."""
+
+    detail: str
+    forbidden: bool = False
+
+
+@frozen
+class Unavailable:
+    """Nothing is known about the token. `reason` is for the log, never for the response.
+
+    `retry_after` is the proxy's own hint, in seconds.
+    """
+
+    reason: str
+    retry_after: int | None = None
+
+
+Verdict: TypeAlias = Accepted[T] | Rejected | Unavailable
+
+
+def unwrap(verdict: Verdict[T]) -> T:
+    """Return what was accepted, or raise an exception of the caller's own.
+
+    Raises:
+        OxaigenAuthUnauthenticatedError: rejected.
+        OxaigenAuthPermissionDeniedError: rejected, but only for this app.
+        OxaigenAuthUpstreamError: unavailable.
+    """
+    match verdict:
+        case Accepted(value):
+            return value
+        case Rejected(detail, forbidden=True):
+            raise OxaigenAuthPermissionDeniedError(detail)
+        case Rejected(detail):
+            raise OxaigenAuthUnauthenticatedError(detail)
+        case Unavailable(retry_after=retry_after):
+            raise OxaigenAuthUpstreamError(UNAVAILABLE_MESSAGE, retry_after)

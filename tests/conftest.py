@@ -1,0 +1,34 @@
+"""Both backends for every async test, and a process as it is before the first request."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if os.environ.get("OXAIGEN_AUTH_TEST_HTTPX") == "1":
+    sys.modules["httpx2"] = None  # type: ignore[assignment]  # makes its import fail
+
+from oxaigen_auth import connection
+from oxaigen_auth.client import default_client
+from oxaigen_auth.settings import default_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    return request.param, {}
+
+
+@pytest.fixture(autouse=True)
+def _fresh_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in [name for name in os.environ if name.startswith("OXAIGEN_AUTH_")]:
+        monkeypatch.delenv(name)
+    yield
+    default_client.cache_clear()
+    default_settings.cache_clear()
+    connection.warn_of_unchecked_hosts.cache_clear()

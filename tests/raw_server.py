@@ -1,0 +1,86 @@
+"""A proxy of a few lines over real sockets, whose every byte the test decides."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import anyio
+from anyio.abc import SocketAttribute
+from attrs import define, field
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable
+
+    from anyio.abc import SocketStream
+
+PROFILE = b'{"is_authenticated": true, "id": 7, "user_name": "ada"}'
+
+
+def answer(status: int, body: bytes = b"", **headers: str) -> bytes:
+    """Return a complete HTTP/1.1 answer; `retry_after="1"` becomes `retry-after: 1`."""
+    fields = {"content-length": str(len(body)), **headers}
+    lines = [f"{name.replace('_', '-')}: {value}" for name, value in fields.items()]
+    head = "\r\n".join([f"HTTP/1.1 {status} Some Reason", *lines, "", ""])
+    return head.encode() + body
+
+
+@define(eq=False)
+class RawServer:
+    """Answers each request with what `respond` returns; None closes the connection instead.
+
+    `requests` holds every request as it came, `connections` counts those that were opened.
+    """
+
+    respond: Callable[[bytes], Awaitable[bytes | None]]
+    url: str = ""
+    requests: list[bytes] = field(factory=list)
+    connections: int = 0
+
+    async def serve(self, stream: SocketStream) -> None:
+        self.connections += 1
+        async with stream:
+            while (request := await _read_head(stream)) is not None:
+                self.requests.append(request)
+                response = await self.respond(request)
+                if response is None:
+                    return
+                try:
+                    await stream.send(response)
+                except anyio.BrokenResourceError:
+                    return
+
+
+async def _read_head(stream: SocketStream) -> bytes | None:
+    """Return the next request's head; the SDK sends no bodies."""
+    data = b""
+    while not data.endswith(b"\r\n\r\n"):
+        try:
+            data += await stream.receive()
+        except (anyio.EndOfStream, anyio.BrokenResourceError):
+            return None
+    return data
+
+
+@asynccontextmanager
+async def serving(
+    respond: Callable[[bytes], Awaitable[bytes | None]],
+) -> AsyncGenerator[RawServer]:
+    """Serve on a free port of the loopback interface until the block ends."""
+    server = RawServer(respond)
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1", backlog=4096)
+    server.url = f"http://127.0.0.1:{listener.extra(SocketAttribute.local_port)}"
+    async with anyio.create_task_group() as group, listener:
+        group.start_soon(listener.serve, server.serve)
+        yield server
+        group.cancel_scope.cancel()
+
+
+def always(response: bytes | None) -> Callable[[bytes], Awaitable[bytes | None]]:
+    """Respond to everything with the same bytes."""
+
+    async def respond(_: bytes) -> bytes | None:
+        await anyio.lowlevel.checkpoint()
+        return response
+
+    return respond

@@ -1,0 +1,16 @@
+"""Backends whose clocks jump ahead when every task waits: no test sleeps for real."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import looptime
+import pytest
+from trio.testing import MockClock
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    if request.param == "asyncio":
+        return "asyncio", {"loop_factory": looptime.new_event_loop}
+    return "trio", {"clock": MockClock(autojump_threshold=0)}
