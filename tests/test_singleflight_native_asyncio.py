@@ -1,0 +1,67 @@
+"""What only asyncio has: tasks cancelled from anywhere, by whoever holds them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from oxaigen_auth._core.singleflight import Flight, SingleFlight
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+async def test_a_natively_cancelled_host_waits_for_the_others_and_stays_cancelled() -> None:
+    flights: SingleFlight[str] = SingleFlight()
+    landed = asyncio.Event()
+
+    async def look_up(_: Flight[str]) -> str:
+        await landed.wait()
+        return "answer"
+
+    host = asyncio.create_task(flights.run("key", look_up))
+    await asyncio.sleep(0)
+    other = asyncio.create_task(flights.run("key", look_up))
+    await asyncio.sleep(0)
+    for _ in range(3):
+        host.cancel()
+        await asyncio.sleep(0)
+    assert not host.done()
+    landed.set()
+    assert await other == "answer"
+    with pytest.raises(asyncio.CancelledError):
+        await host
+
+
+async def test_a_natively_cancelled_waiter_costs_the_host_nothing() -> None:
+    flights: SingleFlight[str] = SingleFlight()
+    landed = asyncio.Event()
+
+    async def look_up(_: Flight[str]) -> str:
+        await landed.wait()
+        return "answer"
+
+    host = asyncio.create_task(flights.run("key", look_up))
+    await asyncio.sleep(0)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(flights.run("key", look_up), 0.01)
+    landed.set()
+    assert await host == "answer"
+
+
+async def test_a_lone_host_under_asyncio_timeout_leaves_no_flight() -> None:
+    flights: SingleFlight[str] = SingleFlight()
+
+    async def look_up(_: Flight[str]) -> str:
+        await asyncio.sleep(60)
+        return "never"
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await flights.run("key", look_up)
+    assert len(flights) == 0
