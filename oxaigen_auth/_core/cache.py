@@ -57,7 +57,3 @@ class LruCache(Generic[V]):
     def discard(self, key: bytes) -> None:
         with self._lock:
             self._entries.pop(key, None)
-
-    def clear(self) -> None:
-        with self._lock:
-            self._entries.clear()

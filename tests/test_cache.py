@@ -1,0 +1,114 @@
+"""The cache: a few sentences about it, and a state machine against a model of two lines."""
+
+from __future__ import annotations
+
+from attrs import define
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from oxaigen_auth._core.cache import LruCache
+
+TTL = 10.0
+KEYS = st.sampled_from([b"a", b"b", b"c", b"d"])
+
+
+@define(eq=False)
+class Clock:
+    now: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def new_cache(clock: Clock, *, size: int = 2, ttl: float = TTL) -> LruCache[str]:
+    return LruCache(size, ttl, clock)
+
+
+def test_a_value_lasts_from_the_birth_it_was_given_until_its_ttl_is_over() -> None:
+    clock = Clock()
+    cache = new_cache(clock)
+    cache.put(b"a", "ada", born=clock.now - 4)
+    clock.now += 5.999
+    assert cache.get(b"a") == "ada"
+    clock.now += 0.001
+    assert cache.get(b"a") is None
+    assert len(cache) == 0
+
+
+def test_a_value_that_is_already_too_old_is_not_kept_and_ends_its_predecessor() -> None:
+    clock = Clock()
+    cache = new_cache(clock)
+    cache.put(b"a", "old", born=clock.now)
+    cache.put(b"a", "older than its time", born=clock.now - TTL)
+    assert len(cache) == 0
+
+
+def test_a_ttl_of_zero_switches_the_cache_off() -> None:
+    clock = Clock()
+    cache = new_cache(clock, ttl=0.0)
+    cache.put(b"a", "ada", born=clock.now)
+    assert cache.get(b"a") is None
+    assert len(cache) == 0
+
+
+def test_the_least_recently_used_value_makes_room() -> None:
+    clock = Clock()
+    cache = new_cache(clock)
+    cache.put(b"a", "ada", born=clock.now)
+    cache.put(b"b", "bob", born=clock.now)
+    assert cache.get(b"a") == "ada"
+    cache.put(b"c", "cyd", born=clock.now)
+    assert [cache.get(key) for key in (b"a", b"b", b"c")] == ["ada", None, "cyd"]
+
+
+def test_discarding_what_is_not_there_is_no_error() -> None:
+    cache = new_cache(Clock())
+    cache.discard(b"a")
+    assert len(cache) == 0
+
+
+class CacheMachine(RuleBasedStateMachine):
+    """The model: a list of (key, value, birth), least recently used first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.cache = new_cache(self.clock, size=3)
+        self.model: list[tuple[bytes, str, float]] = []
+
+    def remove(self, key: bytes) -> None:
+        self.model = [entry for entry in self.model if entry[0] != key]
+
+    @rule(key=KEYS, value=st.text(max_size=2), age=st.integers(0, 12))
+    def put(self, key: bytes, value: str, age: int) -> None:
+        born = self.clock.now - age
+        self.cache.put(key, value, born=born)
+        self.remove(key)
+        if age < TTL:
+            self.model = [*self.model, (key, value, born)][-3:]
+
+    @rule(key=KEYS)
+    def get(self, key: bytes) -> None:
+        found = [entry for entry in self.model if entry[0] == key]
+        self.remove(key)
+        alive = [entry for entry in found if self.clock.now - entry[2] < TTL]
+        self.model += alive
+        assert self.cache.get(key) == (alive[0][1] if alive else None)
+
+    @rule(key=KEYS)
+    def discard(self, key: bytes) -> None:
+        self.cache.discard(key)
+        self.remove(key)
+
+    @rule(seconds=st.integers(0, 6))
+    def time_passes(self, seconds: int) -> None:
+        self.clock.now += seconds
+
+    @invariant()
+    def it_holds_what_the_model_holds(self) -> None:
+        assert len(self.cache) == len(self.model) <= 3
+
+
+CacheMachine.TestCase.settings = settings(max_examples=100, deadline=None)
+TestCacheMachine = CacheMachine.TestCase

@@ -1,0 +1,416 @@
+"""The two HTTP calls, over real sockets, against a proxy that answers anything."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+from anyio.lowlevel import checkpoint
+
+from oxaigen_auth._proxy import MAX_BODY, Proxy
+from oxaigen_auth.models import User
+from oxaigen_auth.verdict import Accepted, Rejected, Unavailable
+from tests.raw_server import PROFILE, RawServer, always, answer, serving
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from oxaigen_auth.verdict import Verdict
+
+pytestmark = pytest.mark.anyio
+
+TOKEN = "s3cret-t0ken"  # noqa: S105
+ADA = Accepted(User(is_authenticated=True, id=7, user_name="ada"))
+
+
+class Calls:
+    """A proxy caller and the number of requests that it sent."""
+
+    def __init__(self, *, timeout: float = 5.0, max_connections: int = 5) -> None:
+        self.sent = 0
+        self.proxy = Proxy(timeout, max_connections, None, self.count)
+
+    def count(self) -> None:
+        self.sent += 1
+
+
+@pytest.fixture
+async def calls() -> AsyncIterator[Calls]:
+    calls = Calls()
+    yield calls
+    await calls.proxy.aclose()
+
+
+async def get_me(calls: Calls, response: bytes | None) -> Verdict[User]:
+    async with serving(always(response)) as server:
+        return await calls.proxy.get_me(server.url, TOKEN)
+
+
+async def test_permission(calls: Calls, response: bytes | None = None) -> Verdict[bool]:
+    async with serving(always(response)) as server:
+        return await calls.proxy.test_permission(server.url, TOKEN, "audit")
+
+
+test_permission.__test__ = False  # type: ignore[attr-defined]
+
+
+async def test_get_me_sends_the_documented_request(calls: Calls) -> None:
+    async with serving(always(answer(200, PROFILE))) as server:
+        assert await calls.proxy.get_me(server.url, TOKEN) == ADA
+    lines = server.requests[0].decode().lower().split("\r\n")
+    assert lines[0] == "get /_oxa_auth/get-me http/1.1"
+    assert f"authorization: bearer {TOKEN}" in lines
+    assert "accept: application/json" in lines
+    assert "accept-encoding: identity" in lines
+    assert not any(line.startswith("cookie:") for line in lines)
+
+
+async def test_a_permission_check_is_a_post_without_a_body(calls: Calls) -> None:
+    async with serving(always(answer(200, b"true"))) as server:
+        verdict = await calls.proxy.test_permission(server.url, TOKEN, "audit")
+    assert verdict == Accepted(value=True)
+    lines = server.requests[0].decode().lower().split("\r\n")
+    assert lines[0] == "post /_oxa_auth/test-app-permission/audit http/1.1"
+    assert f"authorization: bearer {TOKEN}" in lines
+    assert "content-length: 0" in lines
+
+
+@pytest.mark.parametrize(
+    ("response", "expected"),
+    [
+        (answer(401, b'{"detail": "Token expired"}'), Rejected("Token expired")),
+        (answer(401), Rejected("Invalid token")),
+        (answer(401, b"<html>"), Rejected("Invalid token")),
+        (
+            answer(403, b'{"detail": "Not for you."}'),
+            Rejected("Not for you.", forbidden=True),
+        ),
+        (answer(403), Rejected("Not allowed for this application", forbidden=True)),
+        (answer(200, b'{"is_authenticated": false}'), Rejected("Not authenticated")),
+    ],
+)
+async def test_get_me_rejections(calls: Calls, response: bytes, expected: object) -> None:
+    assert await get_me(calls, response) == expected
+
+
+@pytest.mark.parametrize(
+    "detail",
+    [
+        b'"a token was here: s3cret-t0ken"',
+        b'"see https://internal/"',
+        b'"<b>bold</b>"',
+        b'"two\\nlines"',
+        b'"' + b"x" * 201 + b'"',
+        b'""',
+        b"17",
+        b"[]",
+    ],
+)
+async def test_pitfall_29_a_detail_that_gives_something_away_is_replaced(
+    calls: Calls, detail: bytes
+) -> None:
+    verdict = await get_me(calls, answer(401, b'{"detail": ' + detail + b"}"))
+    assert verdict == Rejected("Invalid token")
+
+
+@pytest.mark.parametrize("body", [b"[]", b"[1]", b'"text"', b"null", b"{}"])
+async def test_a_detail_in_an_unknown_shape_is_replaced(calls: Calls, body: bytes) -> None:
+    assert await get_me(calls, answer(401, body)) == Rejected("Invalid token")
+
+
+@pytest.mark.parametrize(
+    ("response", "expected"),
+    [
+        (answer(200, b" true\n"), Accepted(value=True)),
+        (answer(403, b'{"detail": "Missing permission."}'), Accepted(value=False)),
+        (answer(401, b'{"detail": "Token expired"}'), Rejected("Token expired")),
+        (answer(200, b"false"), Unavailable("the body is not the JSON word true")),
+        (answer(200, b'"true"'), Unavailable("the body is not the JSON word true")),
+        (answer(200, b"1"), Unavailable("the body is not the JSON word true")),
+        (answer(200, b"<html>"), Unavailable("the body is not the JSON word true")),
+        (answer(404), Unavailable("the status was 404")),
+        (answer(500), Unavailable("the status was 500")),
+        (None, Unavailable("the call failed with RemoteProtocolError")),
+    ],
+)
+async def test_what_permission_answers_mean(
+    calls: Calls, response: bytes | None, expected: object
+) -> None:
+    assert await test_permission(calls, response) == expected
+
+
+@pytest.mark.parametrize(
+    ("response", "reason"),
+    [
+        *[(answer(status), f"the status was {status}") for status in (204, 404, 429, 500, 503)],
+        (answer(200, b"{"), "the profile is not usable: the body is not valid JSON"),
+        (answer(200, b"[]"), "the profile is not usable: expected an object @ profile"),
+        (
+            answer(200, b'{"workspace_roles": [{"id": "x"}]}'),
+            "the profile is not usable: expected an integer @ profile.workspace_roles[0].id",
+        ),
+        (None, "the call failed with RemoteProtocolError"),
+        (b"not HTTP at all\r\n\r\n", "the call failed with RemoteProtocolError"),
+        (
+            b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{",
+            "there was no answer within 0.2 seconds",
+        ),
+    ],
+)
+async def test_pitfall_20_what_is_no_verdict_is_unavailable(
+    response: bytes | None, reason: str
+) -> None:
+    calls = Calls(timeout=0.2 if "0.2" in reason else 5)
+    assert await get_me(calls, response) == Unavailable(reason)
+    await calls.proxy.aclose()
+
+
+async def test_a_proxy_that_is_not_there_is_unavailable(calls: Calls) -> None:
+    async with serving(always(None)) as server:
+        pass
+    verdict = await calls.proxy.get_me(server.url, TOKEN)
+    assert verdict == Unavailable("the call failed with ConnectError")
+
+
+async def test_a_host_name_that_cannot_be_encoded_is_unavailable(calls: Calls) -> None:
+    verdict = await calls.proxy.get_me(f"http://{'a' * 70}.example", TOKEN)
+    assert isinstance(verdict, Unavailable)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("7", 7),
+        ("0", 0),
+        ("99999999999999999999", 86400),
+        ("-1", None),
+        ("1.5", None),
+        ("soon", None),
+        ("", None),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0),
+        ("Wed, 21 Oct 2015 07:28:00 -0000", None),
+        ("Wed, 21 Oct 2315 07:28:00 GMT", 86400),
+    ],
+)
+async def test_retry_after_is_passed_on_in_seconds(
+    calls: Calls, text: str, seconds: int | None
+) -> None:
+    verdict = await get_me(calls, answer(503, retry_after=text))
+    assert verdict == Unavailable("the status was 503", seconds)
+
+
+async def test_retry_after_may_be_a_date(calls: Calls) -> None:
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
+    verdict = await get_me(calls, answer(429, retry_after=date))
+    assert isinstance(verdict, Unavailable)
+    assert verdict.retry_after is not None
+    assert 90 <= verdict.retry_after <= 100
+
+
+async def test_pitfall_25_no_cookie_of_one_answer_goes_out_with_the_next_call(
+    calls: Calls,
+) -> None:
+    response = answer(200, PROFILE, set_cookie="sid=of-somebody-else; Path=/")
+    async with serving(always(response)) as server:
+        await calls.proxy.get_me(server.url, TOKEN)
+        await calls.proxy.get_me(server.url, "another-token")
+    assert len(server.requests) == 2
+    assert not any(b"sid=" in request for request in server.requests)
+
+
+async def test_pitfall_26_redirects_are_not_followed(calls: Calls) -> None:
+    async with serving(always(answer(200, PROFILE))) as elsewhere:
+        for status in (301, 302, 303, 307, 308):
+            verdict = await get_me(calls, answer(status, location=f"{elsewhere.url}/steal"))
+            assert verdict == Unavailable(f"the status was {status}")
+    assert elsewhere.requests == []
+
+
+async def test_pitfall_26_a_body_is_read_up_to_its_limit_and_no_further(calls: Calls) -> None:
+    fitting = PROFILE + b" " * (MAX_BODY - len(PROFILE))
+    assert await get_me(calls, answer(200, fitting)) == ADA
+    verdict = await get_me(calls, answer(200, fitting + b" "))
+    assert verdict == Unavailable(f"the body is larger than {MAX_BODY} bytes")
+
+
+async def test_pitfall_26_an_endless_body_is_cut_off(calls: Calls) -> None:
+    async def respond(_: bytes) -> bytes:
+        await checkpoint()
+        return b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n" + b" " * (3 * MAX_BODY)
+
+    async with serving(respond) as server:
+        with anyio.fail_after(4):
+            verdict = await calls.proxy.get_me(server.url, TOKEN)
+    assert verdict == Unavailable(f"the body is larger than {MAX_BODY} bytes")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "deflate"])
+async def test_a_compressed_body_is_read_although_none_was_asked_for(
+    calls: Calls, encoding: str
+) -> None:
+    compress = zlib.compress if encoding == "deflate" else gzip.compress
+    response = answer(200, compress(PROFILE), content_encoding=encoding)
+    assert await get_me(calls, response) == ADA
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "reason"),
+    [
+        (
+            gzip.compress(b" " * (MAX_BODY + 1)),
+            "gzip",
+            f"the body is incomplete, or larger than {MAX_BODY} bytes",
+        ),
+        (
+            gzip.compress(PROFILE)[:-9],
+            "gzip",
+            f"the body is incomplete, or larger than {MAX_BODY} bytes",
+        ),
+        (PROFILE, "gzip", "the compressed body is damaged"),
+        (PROFILE, "br", "the body has a content encoding that was not asked for"),
+    ],
+)
+async def test_pitfall_26_a_bomb_or_a_broken_compression_is_unavailable(
+    calls: Calls, body: bytes, encoding: str, reason: str
+) -> None:
+    verdict = await get_me(calls, answer(200, body, content_encoding=encoding))
+    assert verdict == Unavailable(reason)
+
+
+async def test_pitfall_30_a_slow_drip_ends_at_the_deadline_of_the_whole_call() -> None:
+    calls = Calls(timeout=0.5)
+
+    async def drip(stream: anyio.abc.SocketStream) -> None:
+        async with stream:
+            await stream.receive()
+            for byte in answer(200, PROFILE):
+                await stream.send(bytes([byte]))
+                await anyio.sleep(0.1)
+
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+        port = listener.extra(anyio.abc.SocketAttribute.local_port)
+        async with anyio.create_task_group() as group:
+            group.start_soon(listener.serve, drip)
+            start = anyio.current_time()
+            verdict = await calls.proxy.get_me(f"http://127.0.0.1:{port}", TOKEN)
+            assert anyio.current_time() - start < 1
+            group.cancel_scope.cancel()
+    assert verdict == Unavailable("there was no answer within 0.5 seconds")
+    await calls.proxy.aclose()
+
+
+async def test_waiting_for_a_turn_counts_against_the_deadline() -> None:
+    calls = Calls(timeout=0.3, max_connections=1)
+
+    async def respond(_: bytes) -> bytes:
+        await anyio.sleep(0.2)
+        return answer(200, PROFILE)
+
+    verdicts: list[Verdict[User]] = []
+
+    async def ask(url: str, n: int) -> None:
+        verdicts.append(await calls.proxy.get_me(url, f"token-{n}"))
+
+    async with serving(respond) as server, anyio.create_task_group() as group:
+        for n in range(4):
+            group.start_soon(ask, server.url, n)
+    assert verdicts.count(ADA) == 1
+    assert verdicts.count(Unavailable("there was no answer within 0.3 seconds")) == 3
+    await calls.proxy.aclose()
+
+
+async def test_calls_take_turns_in_the_order_in_which_they_came() -> None:
+    calls = Calls(max_connections=2)
+    at_once: list[int] = []
+    running = 0
+
+    async def respond(_: bytes) -> bytes:
+        nonlocal running
+        running += 1
+        at_once.append(running)
+        await anyio.sleep(0.01)
+        running -= 1
+        return answer(200, PROFILE)
+
+    async with serving(respond) as server:
+        async with anyio.create_task_group() as group:
+            for n in range(8):
+                group.start_soon(calls.proxy.get_me, server.url, f"token-{n}")
+                await checkpoint()
+        asked = [request.partition(b"token-")[2][:1] for request in server.requests]
+    assert max(at_once) == 2
+    assert server.connections <= 2
+    assert [int(n) // 2 for n in asked] == [0, 0, 1, 1, 2, 2, 3, 3]
+    await calls.proxy.aclose()
+
+
+def dies_after(number: int) -> Any:
+    """Answer so many requests on each connection, and close it when the next one comes."""
+    answered: dict[int, int] = {}
+
+    async def respond(self: RawServer) -> bytes | None:
+        await checkpoint()
+        served = answered[self.connections] = answered.get(self.connections, 0) + 1
+        return answer(200, PROFILE) if served <= number else None
+
+    return respond
+
+
+async def test_a_dead_kept_alive_connection_is_replaced_silently(calls: Calls) -> None:
+    respond = dies_after(1)
+    async with serving(lambda _: respond(server)) as server:
+        assert await calls.proxy.get_me(server.url, TOKEN) == ADA
+        assert await calls.proxy.get_me(server.url, TOKEN) == ADA
+        assert (server.connections, len(server.requests), calls.sent) == (2, 3, 3)
+
+
+async def test_a_new_connection_that_dies_is_not_tried_again(calls: Calls) -> None:
+    async with serving(always(None)) as server:
+        verdict = await calls.proxy.get_me(server.url, TOKEN)
+        assert verdict == Unavailable("the call failed with RemoteProtocolError")
+        assert (server.connections, len(server.requests), calls.sent) == (1, 1, 1)
+
+
+async def test_an_answer_that_breaks_off_is_not_asked_for_again(calls: Calls) -> None:
+    broken = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\nconnection: close\r\n\r\n{"
+    responses = iter([answer(200, PROFILE), broken])
+    served = 0
+
+    async def serve(stream: anyio.abc.SocketStream) -> None:
+        nonlocal served
+        async with stream:
+            for response in responses:
+                await stream.receive()
+                served += 1
+                await stream.send(response)
+
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+        url = f"http://127.0.0.1:{listener.extra(anyio.abc.SocketAttribute.local_port)}"
+        async with anyio.create_task_group() as group:
+            group.start_soon(listener.serve, serve)
+            assert await calls.proxy.get_me(url, TOKEN) == ADA
+            verdict = await calls.proxy.get_me(url, TOKEN)
+            group.cancel_scope.cancel()
+    assert verdict == Unavailable("the call failed with RemoteProtocolError")
+    assert served == 2
+
+
+async def test_a_cancelled_call_leaves_a_pool_that_works() -> None:
+    calls = Calls(max_connections=1)
+
+    async def respond(request: bytes) -> bytes:
+        if b"slow" in request:
+            await anyio.sleep(10)
+        return answer(200, PROFILE)
+
+    async with serving(respond) as server:
+        for _ in range(3):
+            with anyio.move_on_after(0.05):
+                await calls.proxy.get_me(server.url, "slow")
+            assert await calls.proxy.get_me(server.url, TOKEN) == ADA
+    await calls.proxy.aclose()
