@@ -116,6 +116,7 @@ class ProxyAuthClient(AsyncContextManagerMixin):
 
         For frameworks, whose servers start and stop: the client can be used again afterwards.
         """
+        self._check_open()
         here = await self._loop_state()
         if here.flights.task_group is not None:
             yield

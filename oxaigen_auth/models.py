@@ -70,8 +70,8 @@ class _Entry(_Serializable):
         yield from self.extra.items()
 
 
-def _unknown_fields() -> Any:
-    return field(default=None, alias="extra", converter=lambda extra: extra or None)
+def _or_none(extra: dict[str, Any] | None) -> dict[str, Any] | None:
+    return extra or None
 
 
 @frozen
@@ -80,7 +80,7 @@ class UserWorkspace(_Entry):
 
     id: str | None = None
     name: str | None = None
-    _extra: dict[str, Any] | None = _unknown_fields()
+    _extra: dict[str, Any] | None = field(default=None, alias="extra", converter=_or_none)
 
 
 @frozen
@@ -90,7 +90,7 @@ class WorkspaceRole(_Entry):
     id: int | None = None
     name: str | None = None
     description: str | None = None
-    _extra: dict[str, Any] | None = _unknown_fields()
+    _extra: dict[str, Any] | None = field(default=None, alias="extra", converter=_or_none)
 
 
 @frozen
@@ -100,7 +100,7 @@ class WorkspacePermission(_Entry):
     id: int | None = None
     name: str | None = None
     description: str | None = None
-    _extra: dict[str, Any] | None = _unknown_fields()
+    _extra: dict[str, Any] | None = field(default=None, alias="extra", converter=_or_none)
 
 
 @frozen(kw_only=True)

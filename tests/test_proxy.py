@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
-TOKEN = "s3cret-t0ken"  # noqa: S105
+TOKEN = "s3cret-t0ken"
 ADA = Accepted(User(is_authenticated=True, id=7, user_name="ada"))
 
 
@@ -51,12 +51,9 @@ async def get_me(calls: Calls, response: bytes | None) -> Verdict[User]:
         return await calls.proxy.get_me(server.url, TOKEN)
 
 
-async def test_permission(calls: Calls, response: bytes | None = None) -> Verdict[bool]:
+async def check_permission(calls: Calls, response: bytes | None) -> Verdict[bool]:
     async with serving(always(response)) as server:
         return await calls.proxy.test_permission(server.url, TOKEN, "audit")
-
-
-test_permission.__test__ = False  # type: ignore[attr-defined]
 
 
 async def test_get_me_sends_the_documented_request(calls: Calls) -> None:
@@ -141,7 +138,7 @@ async def test_a_detail_in_an_unknown_shape_is_replaced(calls: Calls, body: byte
 async def test_what_permission_answers_mean(
     calls: Calls, response: bytes | None, expected: object
 ) -> None:
-    assert await test_permission(calls, response) == expected
+    assert await check_permission(calls, response) == expected
 
 
 @pytest.mark.parametrize(

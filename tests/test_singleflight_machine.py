@@ -7,7 +7,7 @@ lookups that run, the callers that wait, and the table.
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import anyio
 import pytest
@@ -117,11 +117,14 @@ async def live(grouped: bool, *, task_status: TaskStatus[World]) -> None:  # noq
 
 
 class Machine(RuleBasedStateMachine):
-    def __init__(self, backend: str, *, grouped: bool) -> None:
+    backend: ClassVar[str]
+    grouped: ClassVar[bool]
+
+    def __init__(self) -> None:
         super().__init__()
         self.stack = contextlib.ExitStack()
-        self.portal = self.stack.enter_context(start_blocking_portal(backend))
-        self.end, self.world = self.portal.start_task(live, grouped)
+        self.portal = self.stack.enter_context(start_blocking_portal(self.backend))
+        self.end, self.world = self.portal.start_task(live, self.grouped)
 
     def teardown(self) -> None:
         self.portal.call(self.world.over.set)
@@ -143,7 +146,7 @@ class Machine(RuleBasedStateMachine):
             world.do,
             lambda: world.join(key, fresh=False),
             lambda: world.join(key, fresh=False),
-            lambda: world.callers[-2].cancel(),
+            lambda: world.callers[-2].cancel(),  # noqa: PLW0108 (looked up when it is called)
         )
 
     @precondition(lambda self: self.world.waiting)
@@ -162,9 +165,7 @@ class Machine(RuleBasedStateMachine):
     @rule(key=KEYS, index=st.integers(0, 9))
     def a_flight_lands_while_another_caller_joins(self, key: str, index: int) -> None:
         lookup = self.pick(self.world.lookups, index)
-        self.portal.call(
-            self.world.do, lambda: self.world.join(key, fresh=False), lookup.end.set
-        )
+        self.portal.call(self.world.do, lambda: self.world.join(key, fresh=False), lookup.end.set)
 
     @rule(key=KEYS)
     def a_key_is_forgotten(self, key: str) -> None:
@@ -205,6 +206,6 @@ class Machine(RuleBasedStateMachine):
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_the_invariants_hold_after_every_step(backend: str, grouped: bool) -> None:  # noqa: FBT001
     run_state_machine_as_test(
-        lambda: Machine(backend, grouped=grouped),
+        type("Machine", (Machine,), {"backend": backend, "grouped": grouped}),
         settings=settings(max_examples=40, stateful_step_count=30, deadline=None),
     )

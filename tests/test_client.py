@@ -1,0 +1,638 @@
+"""The client: what is cached, believed, forgotten, counted; in virtual time, with a fake proxy."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+from attrs import define, field
+
+from oxaigen_auth import client as client_module
+from oxaigen_auth.client import ProxyAuthClient, aclose_client, default_client
+from oxaigen_auth.errors import (
+    OxaigenAuthConfigurationError,
+    OxaigenAuthPermissionDeniedError,
+    OxaigenAuthUnauthenticatedError,
+    OxaigenAuthUpstreamError,
+)
+from oxaigen_auth.models import User, WorkspaceRole
+from oxaigen_auth.settings import OxaigenAuthSettings
+from oxaigen_auth.verdict import Accepted, Rejected, Unavailable
+from tests.virtual_time import anyio_backend as anyio_backend  # noqa: PLC0414
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from oxaigen_auth.verdict import Verdict
+
+pytestmark = pytest.mark.anyio
+
+BASE = "https://app.example.com"
+
+
+@define(eq=False)
+class FakeProxy:
+    """Takes a second for each call, and answers what the test says at that moment.
+
+    One instance stands for the proxies of every event loop.
+    """
+
+    user: Verdict[User] = field(factory=lambda: Accepted(User(user_name="ada")))
+    grant: Verdict[bool] = field(factory=lambda: Accepted(value=True))
+    calls: list[str] = field(factory=list)
+    closed: int = 0
+    count: Callable[[], None] = lambda: None
+    delay: float = 1.0
+
+    def __call__(self, *args: Any) -> FakeProxy:
+        self.count = args[3]
+        return self
+
+    async def get_me(self, base_url: str, token: str) -> Verdict[User]:
+        self.calls.append(f"get-me {base_url} {token}")
+        self.count()
+        answer = self.user  # what the proxy knew when it was asked
+        await anyio.sleep(self.delay)
+        return answer
+
+    async def test_permission(self, base_url: str, token: str, name: str) -> Verdict[bool]:
+        self.calls.append(f"{name} {base_url} {token}")
+        self.count()
+        answer = self.grant
+        await anyio.sleep(self.delay)
+        return answer
+
+    async def aclose(self) -> None:
+        self.closed += 1
+
+
+@define(eq=False)
+class Clock:
+    now: float = 5000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def proxy(monkeypatch: pytest.MonkeyPatch) -> FakeProxy:
+    proxy = FakeProxy()
+    monkeypatch.setattr(client_module, "Proxy", proxy)
+    return proxy
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(params=["open", "not opened"])
+async def client(
+    request: pytest.FixtureRequest,
+    proxy: FakeProxy,  # noqa: ARG001 (must be in place first)
+    clock: Clock,
+) -> AsyncIterator[ProxyAuthClient]:
+    client = ProxyAuthClient(BASE, settings=OxaigenAuthSettings(), clock=clock)
+    if request.param == "open":
+        async with client:
+            yield client
+        return
+    yield client
+    await client.aclose()
+
+
+async def test_an_answer_is_remembered_for_its_ttl(
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
+) -> None:
+    assert (await client.get_me("token")).user_name == "ada"
+    clock.now += 29.9
+    assert (await client.get_me("token")).user_name == "ada"
+    assert len(proxy.calls) == 1
+    clock.now += 0.1
+    await client.get_me("token")
+    assert len(proxy.calls) == 2
+
+
+async def test_an_answers_age_counts_from_when_the_lookup_started(
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
+) -> None:
+    async with anyio.create_task_group() as group:
+        group.start_soon(client.get_me, "token")
+        await anyio.sleep(0.5)
+        clock.now += 20
+    clock.now += 10
+    await client.get_me("token")
+    assert len(proxy.calls) == 2
+
+
+async def test_a_rejection_is_remembered_for_a_shorter_time(
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
+) -> None:
+    proxy.user = Rejected("Token expired")
+    for expected_calls in (1, 1, 2):
+        with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token expired"):
+            await client.get_me("token")
+        assert len(proxy.calls) == expected_calls
+        clock.now += 2.5
+
+
+async def test_who_may_not_use_the_app_is_told_apart_and_remembered(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    proxy.user = Rejected("Not for you.", forbidden=True)
+    for _ in range(2):
+        with pytest.raises(OxaigenAuthPermissionDeniedError, match=r"Not for you\.") as caught:
+            await client.get_me("token")
+        assert caught.value.permission is None
+    assert len(proxy.calls) == 1
+
+
+async def test_pitfalls_4_and_20_an_outage_is_neither_remembered_nor_a_rejection(
+    client: ProxyAuthClient, proxy: FakeProxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    proxy.user = Unavailable("the status was 503", 7)
+    with pytest.raises(OxaigenAuthUpstreamError) as caught:
+        await client.get_me("token")
+    assert (caught.value.message, caught.value.retry_after) == ("Auth service unavailable", 7)
+    assert [record.getMessage() for record in caplog.records] == [
+        "Auth proxy unavailable: get-me at https://app.example.com: the status was 503"
+    ]
+    proxy.user = Accepted(User(user_name="ada"))
+    assert (await client.get_me("token")).user_name == "ada"
+
+
+async def test_an_outage_does_not_end_what_is_remembered(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    await client.get_me("token")
+    proxy.user = Unavailable("down")
+    with pytest.raises(OxaigenAuthUpstreamError):
+        await client.get_me("token", fresh=True)
+    assert (await client.get_me("token")).user_name == "ada"
+
+
+async def test_pitfall_13_a_burst_during_an_outage_makes_one_call(
+    client: ProxyAuthClient, proxy: FakeProxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    proxy.user = Unavailable("down")
+    errors: list[OxaigenAuthUpstreamError] = []
+
+    async def ask() -> None:
+        with pytest.raises(OxaigenAuthUpstreamError) as caught:
+            await client.get_me("token")
+        errors.append(caught.value)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(50):
+            group.start_soon(ask)
+    assert len(proxy.calls) == len(caplog.records) == 1
+    assert len({id(error) for error in errors}) == 50
+
+
+async def test_a_ttl_of_zero_still_merges_a_burst(proxy: FakeProxy) -> None:
+    settings = OxaigenAuthSettings(cache_ttl_seconds=0, negative_cache_ttl_seconds=0)
+    async with ProxyAuthClient(BASE, settings=settings) as client:
+        async with anyio.create_task_group() as group:
+            for _ in range(10):
+                group.start_soon(client.get_me, "token")
+        await client.get_me("token")
+    assert len(proxy.calls) == 2
+
+
+async def test_pitfall_17_a_permission_that_is_remembered_still_needs_a_valid_user(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    assert await client.test_permission("token", "audit")
+    proxy.user = Rejected("Token revoked")
+    with pytest.raises(OxaigenAuthUnauthenticatedError):
+        await client.get_me("token", fresh=True)
+    with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token revoked"):
+        await client.test_permission("token", "audit")
+
+
+async def test_a_permission_is_remembered_granted_or_denied(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    proxy.grant = Accepted(value=False)
+    assert [await client.test_permission("token", "audit") for _ in range(2)] == [False, False]
+    assert proxy.calls == [f"get-me {BASE} token", f"audit {BASE} token"]
+    proxy.grant = Accepted(value=True)
+    assert await client.test_permission("token", "audit", fresh=True)
+    assert await client.test_permission("token", "audit")
+    assert len(proxy.calls) == 3
+
+
+async def test_an_outage_of_the_permission_check_is_not_a_denial(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    proxy.grant = Unavailable("down")
+    for _ in range(2):
+        with pytest.raises(OxaigenAuthUpstreamError):
+            await client.test_permission("token", "audit")
+    assert len(proxy.calls) == 3
+
+
+async def test_a_401_on_a_permission_check_also_forgets_the_user(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    await client.get_me("token")
+    proxy.grant = Rejected("Token revoked")
+    with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token revoked"):
+        await client.test_permission("token", "audit")
+    with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token revoked"):
+        await client.get_me("token")
+    assert len(proxy.calls) == 2
+
+
+async def test_a_junk_token_costs_the_proxy_one_call_and_not_two(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    proxy.user = Rejected("Invalid token")
+    with pytest.raises(OxaigenAuthUnauthenticatedError):
+        await client.test_permission("junk", "audit")
+    assert proxy.calls == [f"get-me {BASE} junk"]
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a b", "../x", "é", "a\n", "a%2f"])
+async def test_pitfall_31_a_bad_permission_name_never_gets_into_a_path(
+    client: ProxyAuthClient, proxy: FakeProxy, name: str
+) -> None:
+    with pytest.raises(ValueError, match="is not a permission name"):
+        await client.test_permission("token", name)
+    assert proxy.calls == []
+
+
+@pytest.mark.parametrize("token", ["", "a b", "tök", "a\x00", "a\n", "x" * 8193])
+async def test_what_cannot_be_a_token_is_rejected_without_a_call(
+    client: ProxyAuthClient, proxy: FakeProxy, token: str
+) -> None:
+    with pytest.raises(OxaigenAuthUnauthenticatedError, match="Invalid token"):
+        await client.get_me(token)
+    assert proxy.calls == []
+
+
+async def test_the_longest_token_is_looked_up(client: ProxyAuthClient) -> None:
+    assert (await client.get_me("x" * 8192)).user_name == "ada"
+
+
+async def test_pitfall_18_what_one_proxy_said_is_never_used_for_another(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    await client.test_permission("token", "audit")
+    other = "https://other.example.com"
+    await client.test_permission("token", "audit", proxy_base_url=other + "/")
+    assert proxy.calls[2:] == [f"get-me {other} token", f"audit {other} token"]
+
+
+async def test_pitfall_22_a_flood_of_junk_tokens_evicts_no_user(proxy: FakeProxy) -> None:
+    proxy.delay = 0
+    settings = OxaigenAuthSettings(cache_max_entries=10)
+    async with ProxyAuthClient(BASE, settings=settings) as client:
+        await client.test_permission("token", "audit")
+        proxy.user = Rejected("Invalid token")
+        for n in range(100):
+            with pytest.raises(OxaigenAuthUnauthenticatedError):
+                await client.get_me(f"junk-{n}")
+        before = len(proxy.calls)
+        assert await client.test_permission("token", "audit")
+        assert len(proxy.calls) == before
+
+
+async def test_pitfall_27_nothing_done_to_a_user_reaches_the_next_request(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    role = WorkspaceRole(name="owner", extra={"tags": ["a"]})
+    profile = User(workspace_roles=[role], extra={"deep": {"list": [1]}})
+    proxy.user = Accepted(profile)
+    users: list[User] = []
+
+    async def ask() -> None:
+        users.append(await client.get_me("token"))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(ask)
+    for user in users:
+        assert user == User(
+            workspace_roles=[WorkspaceRole(name="owner", extra={"tags": ["a"]})],
+            extra={"deep": {"list": [1]}},
+        )
+        user.workspace_roles[0].extra["tags"].append("b")
+        user.workspace_roles.clear()
+        user.workspace_permissions.append("nonsense")  # type: ignore[arg-type]
+        user.extra["deep"]["list"].append(2)
+    assert await client.get_me("token") == User(
+        workspace_roles=[WorkspaceRole(name="owner", extra={"tags": ["a"]})],
+        extra={"deep": {"list": [1]}},
+    )
+
+
+async def test_forget_ends_what_is_remembered(client: ProxyAuthClient, proxy: FakeProxy) -> None:
+    await client.test_permission("token", "audit")
+    await client.test_permission("other", "audit")
+    client.forget("token")
+    await client.test_permission("token", "audit")
+    await client.test_permission("other", "audit")
+    assert [call.split()[2] for call in proxy.calls] == ["token"] * 2 + ["other"] * 2 + [
+        "token"
+    ] * 2
+
+
+async def test_forget_ends_a_remembered_rejection_too(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    proxy.user = Rejected("Not yet")
+    with pytest.raises(OxaigenAuthUnauthenticatedError):
+        await client.get_me("token")
+    client.forget("token")
+    proxy.user = Accepted(User())
+    await client.get_me("token")
+
+
+async def test_pitfalls_9_and_21_a_lookup_under_way_is_not_believed_after_forget(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    async with anyio.create_task_group() as group:
+        group.start_soon(client.get_me, "token")
+        await anyio.sleep(0.5)
+        client.forget("token")
+        proxy.user = Rejected("Token revoked")
+        with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token revoked"):
+            await client.get_me("token")
+    with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token revoked"):
+        await client.get_me("token")
+    assert len(proxy.calls) == 2
+
+
+async def test_a_permission_check_from_before_forget_says_nothing_of_the_user(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    proxy.grant = Rejected("Token revoked")
+
+    async def check() -> None:
+        with pytest.raises(OxaigenAuthUnauthenticatedError):
+            await client.test_permission("token", "audit")
+
+    await client.get_me("token")
+    async with anyio.create_task_group() as group:
+        group.start_soon(check)
+        await anyio.sleep(0.5)
+        client.forget("token")
+    assert (await client.get_me("token")).user_name == "ada"
+
+
+async def test_a_fresh_answer_replaces_what_is_remembered(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    await client.get_me("token")
+    proxy.user = Accepted(User(user_name="ada lovelace"))
+    assert (await client.get_me("token", fresh=True)).user_name == "ada lovelace"
+    assert (await client.get_me("token")).user_name == "ada lovelace"
+    assert len(proxy.calls) == 2
+
+
+async def test_a_fresh_answer_is_not_replaced_by_one_that_was_asked_for_earlier(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    async with anyio.create_task_group() as group:
+        proxy.delay = 3
+        group.start_soon(client.get_me, "token")
+        await anyio.sleep(1)
+        proxy.delay = 1
+        proxy.user = Accepted(User(user_name="ada lovelace"))
+        await client.get_me("token", fresh=True)
+    assert (await client.get_me("token")).user_name == "ada lovelace"
+
+
+async def test_a_fresh_caller_that_boards_an_unfresh_flight_gets_a_new_answer(
+    client: ProxyAuthClient, proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await client.get_me("token")
+    proxy.user = Accepted(User(user_name="ada lovelace"))
+    recall = client._recall_user  # noqa: SLF001
+    looks = iter([None])  # the first look misses, as if the answer came a moment later
+    monkeypatch.setattr(client, "_recall_user", lambda key: next(looks, recall(key)))
+    names: list[str | None] = []
+
+    async def ask(*, fresh: bool) -> None:
+        names.append((await client.get_me("token", fresh=fresh)).user_name)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(lambda: ask(fresh=False))
+        group.start_soon(lambda: ask(fresh=True))
+    assert "ada lovelace" in names
+
+
+async def test_the_cache_is_looked_at_again_inside_the_flight(
+    client: ProxyAuthClient, proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await client.get_me("token")
+    recall = client._recall_user  # noqa: SLF001
+    looks = iter([None])
+    monkeypatch.setattr(client, "_recall_user", lambda key: next(looks, recall(key)))
+    assert (await client.get_me("token")).user_name == "ada"
+    assert len(proxy.calls) == 1
+
+
+async def test_stats_count_what_happened(client: ProxyAuthClient, proxy: FakeProxy) -> None:
+    async with anyio.create_task_group() as group:
+        for _ in range(5):
+            group.start_soon(client.get_me, "token")
+    await client.get_me("token")
+    proxy.user = Rejected("no")
+    with pytest.raises(OxaigenAuthUnauthenticatedError):
+        await client.get_me("bad")
+    proxy.user = Unavailable("down")
+    with pytest.raises(OxaigenAuthUpstreamError):
+        await client.get_me("worse")
+    client.forget("token")
+    stats = client.stats()
+    assert (stats.hits, stats.misses, stats.joined, stats.upstream_calls) == (1, 7, 4, 3)
+    assert (stats.accepted, stats.rejected, stats.unavailable, stats.forgotten) == (1, 1, 1, 1)
+    stats.hits = 99
+    assert client.stats().hits == 1
+
+
+async def test_pitfall_23_no_token_is_kept_or_shown(
+    client: ProxyAuthClient, proxy: FakeProxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    secret = f"very-secret-{id(proxy)}"
+    errors: list[BaseException] = []
+    for verdict in (Accepted(User()), Rejected("no"), Unavailable("down")):
+        proxy.user = verdict
+        try:
+            await client.get_me(secret, fresh=True)
+        except (OxaigenAuthUnauthenticatedError, OxaigenAuthUpstreamError) as error:
+            errors.append(error)
+    proxy.calls.clear()
+    client.forget(secret)
+    gc.collect()
+    assert secret not in caplog.text
+    assert secret not in repr([errors, client, client.stats(), vars(client)])
+    holders = [x for x in gc.get_referrers(secret) if isinstance(x, (dict, list, tuple, set))]
+    assert [x for x in holders if x is not proxy.calls] == []
+
+
+async def test_a_lookup_that_crashes_is_an_outage_whose_error_holds_no_traceback(
+    client: ProxyAuthClient, proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def crash(*_: object) -> None:
+        await anyio.lowlevel.checkpoint()
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(FakeProxy, "get_me", crash)
+    with pytest.raises(OxaigenAuthUpstreamError) as caught:
+        await client.get_me("token")
+    assert caught.value.__context__ is caught.value.__cause__ is None
+    assert proxy.calls == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (OxaigenAuthSettings(dev_mode=True), "http://127.0.0.1:8765"),
+        (
+            OxaigenAuthSettings(dev_mode=True, proxy_url_override="https://staging.example.com/"),
+            "https://staging.example.com",
+        ),
+    ],
+)
+async def test_the_settings_say_where_the_proxy_is_when_nobody_else_does(
+    proxy: FakeProxy, settings: OxaigenAuthSettings, expected: str
+) -> None:
+    async with ProxyAuthClient(settings=settings) as client:
+        await client.get_me("token")
+        await client.get_me("token", proxy_base_url="http://from-the-call")
+    async with ProxyAuthClient("http://from-the-constructor/", settings=settings) as client:
+        await client.get_me("token")
+    assert [call.split()[1] for call in proxy.calls] == [
+        expected,
+        "http://from-the-call",
+        "http://from-the-constructor",
+    ]
+
+
+async def test_without_any_word_of_the_proxy_the_error_says_what_to_do() -> None:
+    client = ProxyAuthClient()
+    with pytest.raises(OxaigenAuthConfigurationError, match="OXAIGEN_AUTH_PROXY_URL_OVERRIDE"):
+        await client.get_me("token")
+
+
+@pytest.mark.parametrize(
+    "url", ["app.example.com", "ftp://x", "http://", "http://u:p@x", "http://x?y"]
+)
+async def test_a_url_that_is_none_is_refused(client: ProxyAuthClient, url: str) -> None:
+    with pytest.raises(ValueError, match="expected a URL such as"):
+        await client.get_me("token", proxy_base_url=url)
+    with pytest.raises(ValueError, match="expected a URL such as"):
+        ProxyAuthClient(url)
+
+
+async def test_a_closed_client_says_so(proxy: FakeProxy) -> None:
+    async with ProxyAuthClient(BASE) as client:
+        await client.get_me("token")
+    assert proxy.closed == 1
+    for call in (client.get_me("token"), client.test_permission("token", "audit")):
+        with pytest.raises(RuntimeError, match="This ProxyAuthClient is closed; make a new one"):
+            await call
+    with pytest.raises(RuntimeError, match="closed"):
+        await client.__aenter__()
+
+
+async def test_closing_twice_is_no_error(proxy: FakeProxy) -> None:
+    client = ProxyAuthClient(BASE)
+    await client.get_me("token")
+    await client.aclose()
+    await client.aclose()
+    assert proxy.closed == 1
+
+
+async def test_closing_releases_those_who_wait_with_an_outage(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    outcomes: list[str] = []
+
+    async def ask() -> None:
+        try:
+            await client.get_me("token")
+        except OxaigenAuthUpstreamError as error:
+            outcomes.append(error.message)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(ask)
+        await anyio.sleep(0.5)
+        await client.aclose()
+    assert outcomes == ["Auth service unavailable"] * 3
+    assert proxy.closed == 1
+
+
+async def test_leaving_the_block_ends_lookups_at_once_and_hands_on_its_exception_bare(
+    proxy: FakeProxy,
+) -> None:
+    proxy.delay = 1000
+    start = anyio.current_time()
+    released: list[bool] = []
+    async with anyio.create_task_group() as group:
+        with pytest.raises(LookupError, match="the body's own"):
+            async with ProxyAuthClient(BASE) as client:
+
+                async def ask() -> None:
+                    with pytest.raises(OxaigenAuthUpstreamError):
+                        await client.get_me("token")
+                    released.append(True)
+
+                group.start_soon(ask)
+                await anyio.sleep(1)
+                raise LookupError("the body's own")
+    assert released == [True]
+    assert anyio.current_time() - start < 10
+
+
+async def test_a_cancelled_block_stays_cancelled(proxy: FakeProxy) -> None:
+    with anyio.move_on_after(1) as scope:
+        async with ProxyAuthClient(BASE):
+            await anyio.sleep(10)
+    assert scope.cancelled_caught
+    assert proxy.closed == 1
+
+
+async def test_a_client_cannot_be_entered_twice_but_may_serve_a_block_within(
+    proxy: FakeProxy,
+) -> None:
+    async with ProxyAuthClient(BASE) as client:
+        async with client.running():
+            await client.get_me("token")
+        assert proxy.closed == 0
+        with pytest.raises(RuntimeError, match="already"):
+            await client.__aenter__()
+
+
+async def test_a_client_may_run_again_after_a_block_of_running(proxy: FakeProxy) -> None:
+    client = ProxyAuthClient(BASE)
+    for _ in range(2):
+        async with client.running():
+            await client.get_me("token")
+    assert (len(proxy.calls), proxy.closed) == (1, 2)
+
+
+async def test_the_default_client_lasts_until_it_is_closed(
+    proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await aclose_client()  # there is none yet: no error
+    monkeypatch.setenv("OXAIGEN_AUTH_PROXY_URL_OVERRIDE", "http://first")
+    first = default_client()
+    assert default_client() is first
+    await first.get_me("token")
+    monkeypatch.setenv("OXAIGEN_AUTH_PROXY_URL_OVERRIDE", "http://second")
+    await aclose_client()
+    with pytest.raises(RuntimeError, match="closed"):
+        await first.get_me("token")
+    await default_client().get_me("token")
+    assert [call.split()[1] for call in proxy.calls] == ["http://first", "http://second"]
+    await aclose_client()
+    assert proxy.closed == 2

@@ -1,0 +1,180 @@
+"""The client over real sockets: connections belong to an event loop and end with it."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from oxaigen_auth.client import ProxyAuthClient
+from oxaigen_auth.errors import OxaigenAuthUpstreamError
+from oxaigen_auth.settings import OxaigenAuthSettings
+from tests.raw_server import PROFILE, always, answer, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+BACKENDS = ["asyncio", "trio"]
+
+
+@pytest.mark.anyio
+async def test_a_cold_burst_makes_one_call_on_one_connection() -> None:
+    async def respond(_: bytes) -> bytes:
+        await anyio.sleep(0.05)
+        return answer(200, PROFILE)
+
+    async with serving(respond) as server, ProxyAuthClient(server.url) as client:
+        async with anyio.create_task_group() as group:
+            for _ in range(1000):
+                group.start_soon(client.get_me, "token")
+    assert (len(server.requests), server.connections) == (1, 1)
+    assert client.stats().joined == 999
+
+
+@pytest.mark.anyio
+async def test_distinct_cold_tokens_share_the_allowed_connections() -> None:
+    settings = OxaigenAuthSettings(max_connections=4)
+    async with serving(always(answer(200, PROFILE))) as server:
+        async with ProxyAuthClient(server.url, settings=settings) as client:
+            async with anyio.create_task_group() as group:
+                for n in range(200):
+                    group.start_soon(client.get_me, f"token-{n}")
+    assert len(server.requests) == 200
+    assert server.connections <= 4
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("close", [True, False], ids=["closed", "left to the loop"])
+def test_no_connection_outlives_its_event_loop(backend: str, close: bool) -> None:  # noqa: FBT001
+    """An unclosed socket would warn when collected, and warnings are errors."""
+
+    async def main() -> None:
+        async with serving(always(answer(200, PROFILE))) as server:
+            client = ProxyAuthClient(server.url)
+            await client.get_me("token")
+            if close:
+                await client.aclose()
+
+    anyio.run(main, backend=backend)
+    gc.collect()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_pitfall_14_one_client_serves_one_event_loop_after_another(backend: str) -> None:
+    client = ProxyAuthClient("http://127.0.0.1:1")
+
+    async def main(token: str) -> int:
+        async with serving(always(answer(200, PROFILE))) as server:
+            await client.get_me(token, proxy_base_url=server.url)
+            return len(server.requests)
+
+    assert anyio.run(main, "first", backend=backend) == 1
+    assert anyio.run(main, "second", backend=backend) == 1
+    gc.collect()
+
+
+def in_thread(
+    main: Callable[[], Awaitable[None]], backend: str, errors: list[object]
+) -> threading.Thread:
+    def run() -> None:
+        try:
+            anyio.run(main, backend=backend)
+        except BaseException as error:  # noqa: BLE001 (handed to the test)
+            errors.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+def test_pitfall_14_event_loops_in_two_threads_share_the_cache_and_nothing_else() -> None:
+    errors: list[object] = []
+    client: ProxyAuthClient
+    first_done, second_done = threading.Event(), threading.Event()
+    seen: list[int] = []
+
+    async def first() -> None:
+        nonlocal client
+        async with serving(always(answer(200, PROFILE))) as server:
+            client = ProxyAuthClient(server.url)
+            await client.get_me("shared")
+            first_done.set()
+            await anyio.to_thread.run_sync(second_done.wait)
+            seen.append(len(server.requests))
+
+    async def second() -> None:
+        await anyio.to_thread.run_sync(first_done.wait)
+        await client.get_me("shared")
+        await client.get_me("not-shared")
+        second_done.set()
+
+    threads = [in_thread(first, "asyncio", errors), in_thread(second, "trio", errors)]
+    for thread in threads:
+        thread.join(20)
+    assert errors == []
+    assert seen == [2]
+    gc.collect()
+
+
+@pytest.mark.anyio
+async def test_a_cancelled_caller_costs_the_others_nothing_over_sockets() -> None:
+    async def respond(_: bytes) -> bytes:
+        await anyio.sleep(0.2)
+        return answer(200, PROFILE)
+
+    users: list[str | None] = []
+    async with serving(respond) as server:
+        client = ProxyAuthClient(server.url)
+
+        async def ask() -> None:
+            users.append((await client.get_me("token")).user_name)
+
+        async with anyio.create_task_group() as group:
+            with anyio.move_on_after(0.05):
+                async with anyio.create_task_group() as hasty:
+                    hasty.start_soon(client.get_me, "token")
+                    await anyio.sleep(0.01)
+                    group.start_soon(ask)
+        await client.aclose()
+    assert users == ["ada"]
+    assert len(server.requests) == 1
+
+
+@pytest.mark.anyio
+async def test_when_the_last_caller_has_left_the_call_is_given_up() -> None:
+    given_up = anyio.Event()
+
+    async def hang(stream: anyio.abc.SocketStream) -> None:
+        async with stream:
+            await stream.receive()
+            try:
+                await stream.receive()
+            except (anyio.EndOfStream, anyio.BrokenResourceError):
+                given_up.set()
+
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+        url = f"http://127.0.0.1:{listener.extra(anyio.abc.SocketAttribute.local_port)}"
+        async with anyio.create_task_group() as group, ProxyAuthClient(url) as client:
+            group.start_soon(listener.serve, hang)
+            with anyio.move_on_after(0.1):
+                await client.get_me("token")
+            with anyio.fail_after(2):
+                await given_up.wait()
+            group.cancel_scope.cancel()
+
+
+@pytest.mark.anyio
+async def test_the_timeout_bounds_a_proxy_that_never_answers() -> None:
+    async def respond(_: bytes) -> bytes | None:
+        await anyio.sleep(60)
+        return None
+
+    settings = OxaigenAuthSettings(proxy_timeout_seconds=0.2)
+    async with serving(respond) as server, ProxyAuthClient(server.url, settings=settings) as client:
+        start = anyio.current_time()
+        with pytest.raises(OxaigenAuthUpstreamError, match="Auth service unavailable"):
+            await client.get_me("token")
+        assert anyio.current_time() - start < 1
