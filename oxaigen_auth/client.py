@@ -125,7 +125,7 @@ class ProxyAuthClient(AsyncContextManagerMixin):
             try:
                 yield
             finally:
-                await self._leave_loop()
+                await self._leave_loop()  # noqa: ASYNC102 (shielded and bounded where it waits)
 
     async def aclose(self) -> None:
         """End running lookups and connections; every later call raises `RuntimeError`.
@@ -265,37 +265,30 @@ class ProxyAuthClient(AsyncContextManagerMixin):
         self._note(verdict, "test-app-permission", base)
         key = self._key(base, token, name)
         if flight.current and flight.key == key:
-            match verdict:
-                case Accepted(granted):
-                    self._grants.put(key, granted, born=asked)
-                case Rejected():
-                    self._epochs.advance(token)
-                    self._keep_user(self._key(base, token), verdict, asked)
-                case Unavailable():
-                    pass
+            if isinstance(verdict, Accepted):
+                self._grants.put(key, verdict.value, born=asked)
+            elif isinstance(verdict, Rejected):
+                self._epochs.advance(token)
+                self._keep_user(self._key(base, token), verdict, asked)
         return verdict
 
     def _keep_user(self, key: bytes, verdict: Verdict[User], asked: float) -> None:
-        match verdict:
-            case Accepted(user):
-                self._rejections.discard(key)
-                self._users.put(key, user, born=asked)
-            case Rejected():
-                self._users.discard(key)
-                self._rejections.put(key, verdict, born=asked)
-            case Unavailable():
-                pass
+        if isinstance(verdict, Accepted):
+            self._rejections.discard(key)
+            self._users.put(key, verdict.value, born=asked)
+        elif isinstance(verdict, Rejected):
+            self._users.discard(key)
+            self._rejections.put(key, verdict, born=asked)
 
     def _note(self, verdict: Verdict[Any], endpoint: str, base: str) -> None:
         """Count an answer of the proxy, and log it if there was none."""
-        match verdict:
-            case Accepted():
-                self._stats.accepted += 1
-            case Rejected():
-                self._stats.rejected += 1
-            case Unavailable(reason):
-                self._stats.unavailable += 1
-                _log.warning("Auth proxy unavailable: %s at %s: %s", endpoint, base, reason)
+        if isinstance(verdict, Accepted):
+            self._stats.accepted += 1
+        elif isinstance(verdict, Rejected):
+            self._stats.rejected += 1
+        else:
+            self._stats.unavailable += 1
+            _log.warning("Auth proxy unavailable: %s at %s: %s", endpoint, base, verdict.reason)
 
     def _base(self, proxy_base_url: str | None) -> str:
         base = base_url(proxy_base_url) if proxy_base_url else self.base_url

@@ -82,7 +82,7 @@ def in_thread(
     def run() -> None:
         try:
             anyio.run(main, backend=backend)
-        except BaseException as error:  # noqa: BLE001 (handed to the test)
+        except BaseException as error:  # noqa: ASYNC103, BLE001 (handed to the test)
             errors.append(error)
 
     thread = threading.Thread(target=run)

@@ -1,0 +1,190 @@
+"""Shows what the SDK does: a mock proxy and a real app, over real sockets, row by row.
+
+Run it with `just demo`, or `just demo --backend asyncio`. Exit status 1 if any row differs from
+what was expected.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections import Counter
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+from attrs import define
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import httpx
+else:
+    try:
+        import httpx2 as httpx
+    except ImportError:
+        import httpx
+
+HERE = Path(__file__).parent
+GOOD, COLD, UNKNOWN = "mock-dev-token", "demo-cold-token", "demo-unknown-token"
+BURST = 1000
+COOKIE = "OxaigenPlatformAuthAccessToken"
+
+
+@contextmanager
+def server(*command: str, **environment: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Start a server that says where it listens; give its URL and its process."""
+    with subprocess.Popen(  # noqa: S603 (our own commands)
+        [sys.executable, "-m", *command],
+        cwd=HERE,
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            yield _wait_for_url(process), process
+        finally:
+            stop(process)
+
+
+def _wait_for_url(process: subprocess.Popen[str]) -> str:
+    said: list[str] = []
+    for line in process.stdout or ():
+        said.append(line)
+        if match := re.search(r"(?:Listening|Running) on (http://\S+)", line):
+            return match[1]
+    raise SystemExit(f"A server did not start. It said:\n{''.join(said)}")
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    """Ask a server to end; after ten seconds end it, with all that it started."""
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+@define
+class Demo:
+    """The app under demonstration, the mock behind it, and whether all went as expected."""
+
+    http: httpx.AsyncClient
+    app: str
+    mock: str
+    differs: bool = False
+
+    def row(self, what: str, expected: str, got: str) -> None:
+        ok = expected == got
+        self.differs |= not ok
+        print(f"  {'ok' if ok else 'NO'}  {what:<40}{expected if ok else f'{expected}; GOT {got}'}")
+
+    async def get(self, path: str, token: str = "", cookie: str = "") -> httpx.Response:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers |= {"Cookie": f"{COOKIE}={cookie}"} if cookie else {}
+        return await self.http.get(f"{self.app}{path}", headers=headers)
+
+    async def upstream_calls(self, token: str) -> int:
+        """Ask the mock, which lists tokens by a fingerprint, never by themselves."""
+        calls = (await self.http.get(f"{self.mock}/_mock/calls")).json()
+        fingerprint = hashlib.sha256(token.encode()).hexdigest()[:12]
+        return int(calls["tokens"][fingerprint]["endpoints"]["get-me"])
+
+    async def answers(self) -> None:
+        """Show what each kind of caller gets."""
+        r = await self.get("/v1/me")
+        self.row("no token", "401 Bearer", f"{r.status_code} {r.headers['www-authenticate']}")
+        r = await self.get("/v1/me", GOOD)
+        self.row("good token", "200 devuser", f"{r.status_code} {r.json().get('user_name')}")
+        r = await self.get("/v1/me", cookie=GOOD)
+        self.row(
+            "cookie instead of header",
+            "200 devuser",
+            f"{r.status_code} {r.json().get('user_name')}",
+        )
+        r = await self.get("/v1/audit", GOOD)
+        self.row(
+            "permission granted", "200 dev@localhost", f"{r.status_code} {r.json().get('seen_by')}"
+        )
+        r = await self.get("/v1/billing", GOOD)
+        self.row(
+            "permission missing",
+            "403 Missing permission: billing",
+            f"{r.status_code} {r.json()['detail']}",
+        )
+
+    async def coalescing(self) -> None:
+        """Show how many calls the proxy gets."""
+        got = [(await self.get("/v1/me", UNKNOWN)).status_code for _ in range(2)]
+        calls = await self.upstream_calls(UNKNOWN)
+        self.row(
+            "unknown token, twice", "[401, 401], 1 upstream call", f"{got}, {calls} upstream call"
+        )
+        statuses: Counter[int] = Counter()
+
+        async def ask() -> None:
+            statuses[(await self.get("/v1/me", COLD)).status_code] += 1
+
+        async with anyio.create_task_group() as group:
+            for _ in range(BURST):
+                group.start_soon(ask)
+        calls = await self.upstream_calls(COLD)
+        self.row(
+            f"{BURST} at once with one cold token",
+            f"{{200: {BURST}}}, 1 upstream call",
+            f"{dict(statuses)}, {calls} upstream call",
+        )
+
+    async def outage(self) -> None:
+        """Show what is left when the proxy is gone."""
+        r = await self.get("/v1/me", "demo-another-token")
+        self.row(
+            "mock stopped: protected route",
+            "502 Auth service unavailable",
+            f"{r.status_code} {r.json()['detail']}",
+        )
+        r = await self.get("/health")
+        self.row("mock stopped: public route", "200 ok", f"{r.status_code} {r.json()['status']}")
+
+
+async def run(app: str, mock: str, mock_process: subprocess.Popen[str]) -> bool:
+    """Print the table; tell whether any row differs from what was expected."""
+    limits = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(limits=limits, timeout=60) as http:
+        demo = Demo(http, app, mock)
+        await demo.answers()
+        await demo.coalescing()
+        await anyio.to_thread.run_sync(stop, mock_process)
+        await demo.outage()
+    return demo.differs
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Show the SDK at work, row by row.")
+    parser.add_argument("--backend", choices=["asyncio", "trio"], default="trio")
+    backend = parser.parse_args().backend
+    tokens = f"{GOOD},{COLD}"
+    with server(
+        "oxaigen_auth_mock", "--port", "0", "--latency", "0.05", OXAIGEN_AUTH_MOCK_TOKENS=tokens
+    ) as (mock, mock_process):
+        serve_app = ("hypercorn", "--worker-class", backend, "--bind", "127.0.0.1:0", "app:app")
+        with server(*serve_app, OXAIGEN_AUTH_DEV_MODE="1", OXAIGEN_AUTH_DEV_PROXY_URL=mock) as (
+            app,
+            _,
+        ):
+            print(f"The app, under {backend}, is at {app}; the mock proxy is at {mock}.\n")
+            differs = anyio.run(run, app, mock, mock_process)
+    print("\nSome rows differ from what was expected." if differs else "\nAll as expected.")
+    sys.exit(differs)
+
+
+if __name__ == "__main__":
+    main()

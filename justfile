@@ -1,0 +1,54 @@
+# What can be done here: `just --list`. CI calls the same recipes.
+
+set positional-arguments
+
+_default:
+    @just --list
+
+# Install everything that development needs into .venv
+setup:
+    uv sync
+
+# Format the code and mend what can be mended
+fmt:
+    uv run ruff check --fix --quiet
+    uv run ruff format
+
+# Look for what ruff and flake8-async know to be wrong
+lint:
+    uv run ruff check
+    uv run ruff format --check
+    find oxaigen_auth mock tests benchmarks docs -name '*.py' | xargs uv run flake8-async --anyio --disable=ASYNC106,ASYNC114,ASYNC124,ASYNC127,ASYNC9
+
+# Check the types, twice
+types:
+    uv run mypy
+    uv run pyright
+
+# Run the tests: `just test -k singleflight`
+test *args:
+    uv run pytest "$@"
+
+# Run the tests and hold every branch of package, mock and tests to have run
+cov:
+    uv run coverage run -m pytest -q
+    uv run coverage report
+
+# See it work: a mock proxy, a real app, real sockets (`--backend asyncio` or `trio`)
+demo *args:
+    uv run python docs/examples/demo.py "$@"
+
+# Serve the mock proxy: `just mock --port 9000`
+mock *args:
+    uv run oxaigen-auth-mock "$@"
+
+# Measure; each figure is a ratio taken in one run
+bench *args:
+    uv run python -m benchmarks "$@"
+
+# Build the wheel and run the tests against it: in a clean environment, without httpx2, away from the source
+wheel:
+    uv run bash .ci/test-wheel
+
+# Everything that CI checks
+ci: lint types cov wheel demo
