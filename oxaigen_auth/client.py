@@ -1,9 +1,4 @@
-"""ProxyAuthClient: cache → flight → proxy. Knows no web framework.
-
-The key of every lookup holds the token's epoch, which `forget` advances. So forgetting changes
-the key: nobody finds what was cached under the old one, nobody boards a flight that is under way,
-and what such a flight brings is not kept; on every event loop and for every proxy at once.
-"""
+"""ProxyAuthClient: memory → flight → proxy. Knows no web framework."""
 
 from __future__ import annotations
 
@@ -11,17 +6,15 @@ import logging
 import time
 from contextlib import asynccontextmanager
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from anyio import AsyncContextManagerMixin
 from anyio.lowlevel import RunVar
 from attrs import define, evolve
 
-from oxaigen_auth._core.cache import LruCache
-from oxaigen_auth._core.epochs import Epochs
-from oxaigen_auth._core.fingerprint import fingerprint
 from oxaigen_auth._core.singleflight import FlightLostError, SingleFlight
 from oxaigen_auth._loop import LoopState
+from oxaigen_auth._memory import Memory
 from oxaigen_auth._proxy import Proxy
 from oxaigen_auth._syntax import check_permission_name, is_token
 from oxaigen_auth.errors import OxaigenAuthConfigurationError
@@ -87,17 +80,12 @@ class ProxyAuthClient(AsyncContextManagerMixin):
         ssl_context: SSLContext | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.settings = settings = settings or default_settings()
-        self.base_url = base_url(proxy_base_url) if proxy_base_url else settings.fixed_proxy_url
+        self.settings = settings or default_settings()
+        given = base_url(proxy_base_url) if proxy_base_url else None
+        self.base_url = given or self.settings.fixed_proxy_url
         self._ssl_context = ssl_context
         self._clock = clock
-        size = settings.cache_max_entries
-        self._users: LruCache[User] = LruCache(size, settings.cache_ttl_seconds, clock)
-        self._grants: LruCache[bool] = LruCache(size, settings.cache_ttl_seconds, clock)
-        self._rejections: LruCache[Rejected] = LruCache(
-            size, settings.negative_cache_ttl_seconds, clock
-        )
-        self._epochs = Epochs(size)
+        self._memory = Memory(self.settings, clock)
         self._stats = ClientStats()
         self._closed = False
         self._here: RunVar[LoopState | None] = RunVar("oxaigen_auth.client", None)
@@ -178,10 +166,11 @@ class ProxyAuthClient(AsyncContextManagerMixin):
     def forget(self, bearer_token: str) -> None:
         """Believe nothing that was learnt of this token so far, or that is being looked up now.
 
-        For tokens that were signed out or revoked. May be called from any thread.
+        For tokens that were signed out or revoked: a caller whose lookup was under way asks again.
+        May be called from any thread.
         """
         self._stats.forgotten += 1
-        self._epochs.advance(bearer_token)
+        self._memory.forget(bearer_token)
 
     def stats(self) -> ClientStats:
         """Return a copy of the counts."""
@@ -192,11 +181,14 @@ class ProxyAuthClient(AsyncContextManagerMixin):
         self._check_open()
         if not is_token(token):
             return _NO_TOKEN
-        key = self._key(base, token)
-        verdict = None if fresh else self._recall_user(key)
+        key = self._memory.key(base, token)
+        verdict = None if fresh else self._memory.user(key)
         if verdict is None:
+            epoch = self._memory.epoch(token)
             ask = partial(self._ask_user, base, token)
-            verdict = await self._fly(key, self._recall_user, ask, fresh=fresh)
+            verdict = await self._fly(key, self._memory.user, ask, fresh=fresh)
+            if isinstance(verdict, Accepted) and self._memory.epoch(token) != epoch:
+                return await self.identify(token, base, fresh=fresh)  # forgotten meanwhile
         else:
             self._stats.hits += 1
         return Accepted(verdict.value.copy()) if isinstance(verdict, Accepted) else verdict
@@ -206,24 +198,17 @@ class ProxyAuthClient(AsyncContextManagerMixin):
     ) -> Verdict[bool]:
         """Do what `test_permission` does, for a user who has just been identified."""
         self._check_open()
-        key = self._key(base, token, name)
-        verdict = None if fresh else self._recall_grant(key)
+        key = self._memory.key(base, token, name)
+        verdict = None if fresh else self._memory.grant(key)
         if verdict is None:
+            epoch = self._memory.epoch(token)
             ask = partial(self._ask_permission, base, token, name)
-            return await self._fly(key, self._recall_grant, ask, fresh=fresh)
-        self._stats.hits += 1
+            verdict = await self._fly(key, self._memory.grant, ask, fresh=fresh)
+            if isinstance(verdict, Accepted) and self._memory.epoch(token) != epoch:
+                return await self.check_permission(token, name, base, fresh=fresh)
+        else:
+            self._stats.hits += 1
         return verdict
-
-    def _key(self, base: str, token: str, name: str = "") -> bytes:
-        return fingerprint(str(self._epochs.of(token)), base, token, name)
-
-    def _recall_user(self, key: bytes) -> Verdict[User] | None:
-        user = self._users.get(key)
-        return self._rejections.get(key) if user is None else Accepted(user)
-
-    def _recall_grant(self, key: bytes) -> Verdict[bool] | None:
-        granted = self._grants.get(key)
-        return None if granted is None else Accepted(granted)
 
     async def _fly(
         self,
@@ -250,38 +235,28 @@ class ProxyAuthClient(AsyncContextManagerMixin):
         self, base: str, token: str, proxy: Proxy, flight: Flight[Verdict[User]]
     ) -> Verdict[User]:
         asked = self._clock()
-        verdict = await proxy.get_me(base, token)
-        self._note(verdict, "get-me", base)
-        key = self._key(base, token)
+        verdict = self._note(await proxy.get_me(base, token), "get-me", base)
+        key = self._memory.key(base, token)
         if flight.current and flight.key == key:
-            self._keep_user(key, verdict, asked)
+            self._memory.keep_user(key, verdict, asked)
         return verdict
 
     async def _ask_permission(
         self, base: str, token: str, name: str, proxy: Proxy, flight: Flight[Verdict[bool]]
     ) -> Verdict[bool]:
         asked = self._clock()
-        verdict = await proxy.test_permission(base, token, name)
-        self._note(verdict, "test-app-permission", base)
-        key = self._key(base, token, name)
+        answer = await proxy.test_permission(base, token, name)
+        verdict = self._note(answer, "test-app-permission", base)
+        key = self._memory.key(base, token, name)
         if flight.current and flight.key == key:
-            if isinstance(verdict, Accepted):
-                self._grants.put(key, verdict.value, born=asked)
-            elif isinstance(verdict, Rejected):
-                self._epochs.advance(token)
-                self._keep_user(self._key(base, token), verdict, asked)
+            self._memory.keep_grant(key, verdict, asked)
+            if isinstance(verdict, Rejected):
+                self._memory.forget(token)
+                self._memory.keep_user(self._memory.key(base, token), verdict, asked)
         return verdict
 
-    def _keep_user(self, key: bytes, verdict: Verdict[User], asked: float) -> None:
-        if isinstance(verdict, Accepted):
-            self._rejections.discard(key)
-            self._users.put(key, verdict.value, born=asked)
-        elif isinstance(verdict, Rejected):
-            self._users.discard(key)
-            self._rejections.put(key, verdict, born=asked)
-
-    def _note(self, verdict: Verdict[Any], endpoint: str, base: str) -> None:
-        """Count an answer of the proxy, and log it if there was none."""
+    def _note(self, verdict: Verdict[T], endpoint: str, base: str) -> Verdict[T]:
+        """Count an answer of the proxy, and log why if it was none."""
         if isinstance(verdict, Accepted):
             self._stats.accepted += 1
         elif isinstance(verdict, Rejected):
@@ -289,6 +264,7 @@ class ProxyAuthClient(AsyncContextManagerMixin):
         else:
             self._stats.unavailable += 1
             _log.warning("Auth proxy unavailable: %s at %s: %s", endpoint, base, verdict.reason)
+        return verdict
 
     def _base(self, proxy_base_url: str | None) -> str:
         base = base_url(proxy_base_url) if proxy_base_url else self.base_url

@@ -11,6 +11,7 @@ import pytest
 from attrs import define, field
 
 from oxaigen_auth import client as client_module
+from oxaigen_auth._memory import Memory
 from oxaigen_auth.client import ProxyAuthClient, aclose_client, default_client
 from oxaigen_auth.errors import (
     OxaigenAuthConfigurationError,
@@ -355,8 +356,15 @@ async def test_forget_ends_a_remembered_rejection_too(
 async def test_pitfalls_9_and_21_a_lookup_under_way_is_not_believed_after_forget(
     client: ProxyAuthClient, proxy: FakeProxy
 ) -> None:
+    refused: list[str] = []
+
+    async def ask_early() -> None:
+        with pytest.raises(OxaigenAuthUnauthenticatedError) as caught:
+            await client.get_me("token")
+        refused.append(caught.value.message)
+
     async with anyio.create_task_group() as group:
-        group.start_soon(client.get_me, "token")
+        group.start_soon(ask_early)
         await anyio.sleep(0.5)
         client.forget("token")
         proxy.user = Rejected("Token revoked")
@@ -364,7 +372,26 @@ async def test_pitfalls_9_and_21_a_lookup_under_way_is_not_believed_after_forget
             await client.get_me("token")
     with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token revoked"):
         await client.get_me("token")
+    assert refused == ["Token revoked"]
     assert len(proxy.calls) == 2
+
+
+async def test_a_grant_from_before_forget_is_asked_for_again(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    granted: list[bool] = []
+
+    async def check() -> None:
+        granted.append(await client.test_permission("token", "audit"))
+
+    await client.get_me("token")
+    async with anyio.create_task_group() as group:
+        group.start_soon(check)
+        await anyio.sleep(0.5)
+        client.forget("token")
+        proxy.grant = Accepted(value=False)
+    assert granted == [False]
+    assert len(proxy.calls) == 3
 
 
 async def test_a_permission_check_from_before_forget_says_nothing_of_the_user(
@@ -412,9 +439,9 @@ async def test_a_fresh_caller_that_boards_an_unfresh_flight_gets_a_new_answer(
 ) -> None:
     await client.get_me("token")
     proxy.user = Accepted(User(user_name="ada lovelace"))
-    recall = client._recall_user  # noqa: SLF001
+    recall = Memory.user
     looks = iter([None])  # the first look misses, as if the answer came a moment later
-    monkeypatch.setattr(client, "_recall_user", lambda key: next(looks, recall(key)))
+    monkeypatch.setattr(Memory, "user", lambda self, key: next(looks, recall(self, key)))
     names: list[str | None] = []
 
     async def ask(*, fresh: bool) -> None:
@@ -430,9 +457,9 @@ async def test_the_cache_is_looked_at_again_inside_the_flight(
     client: ProxyAuthClient, proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await client.get_me("token")
-    recall = client._recall_user  # noqa: SLF001
+    recall = Memory.user
     looks = iter([None])
-    monkeypatch.setattr(client, "_recall_user", lambda key: next(looks, recall(key)))
+    monkeypatch.setattr(Memory, "user", lambda self, key: next(looks, recall(self, key)))
     assert (await client.get_me("token")).user_name == "ada"
     assert len(proxy.calls) == 1
 

@@ -1,0 +1,78 @@
+"""What a client remembers, and how it forgets. Shared by all its event loops.
+
+The key of everything holds the token's epoch, which `forget` advances. So forgetting changes the
+key: nobody finds what was kept under the old one, nobody boards a lookup that is under way, and
+what such a lookup brings is not kept; on every event loop and for every proxy at once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from oxaigen_auth._core.cache import LruCache
+from oxaigen_auth._core.epochs import Epochs
+from oxaigen_auth._core.fingerprint import fingerprint
+from oxaigen_auth.verdict import Accepted, Rejected
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from oxaigen_auth.models import User
+    from oxaigen_auth.settings import OxaigenAuthSettings
+    from oxaigen_auth.verdict import Verdict
+
+
+@define(eq=False)
+class Memory:
+    """Users, permissions and rejections, each in a cache of its own: no flood of one evicts others.
+
+    Only accepted and rejected verdicts are kept; `asked` is when their lookup started, a reading
+    of `clock` in seconds. Under one key there is a user or a rejection, never both.
+    """
+
+    settings: OxaigenAuthSettings
+    clock: Callable[[], float]
+    _users: LruCache[User] = field(init=False)
+    _grants: LruCache[bool] = field(init=False)
+    _rejections: LruCache[Rejected] = field(init=False)
+    _epochs: Epochs = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        size, ttl = self.settings.cache_max_entries, self.settings.cache_ttl_seconds
+        self._users = LruCache(size, ttl, self.clock)
+        self._grants = LruCache(size, ttl, self.clock)
+        self._rejections = LruCache(size, self.settings.negative_cache_ttl_seconds, self.clock)
+        self._epochs = Epochs(size)
+
+    def key(self, base: str, token: str, name: str = "") -> bytes:
+        """Return the key of a user, or with a permission's name the key of that permission."""
+        return fingerprint(str(self._epochs.of(token)), base, token, name)
+
+    def epoch(self, token: str) -> int:
+        """Return a number that `forget` advances."""
+        return self._epochs.of(token)
+
+    def forget(self, token: str) -> None:
+        self._epochs.advance(token)
+
+    def user(self, key: bytes) -> Verdict[User] | None:
+        user = self._users.get(key)
+        return self._rejections.get(key) if user is None else Accepted(user)
+
+    def keep_user(self, key: bytes, verdict: Verdict[User], asked: float) -> None:
+        if isinstance(verdict, Accepted):
+            self._rejections.discard(key)
+            self._users.put(key, verdict.value, born=asked)
+        elif isinstance(verdict, Rejected):
+            self._users.discard(key)
+            self._rejections.put(key, verdict, born=asked)
+
+    def grant(self, key: bytes) -> Verdict[bool] | None:
+        granted = self._grants.get(key)
+        return None if granted is None else Accepted(granted)
+
+    def keep_grant(self, key: bytes, verdict: Verdict[bool], asked: float) -> None:
+        if isinstance(verdict, Accepted):
+            self._grants.put(key, verdict.value, born=asked)
