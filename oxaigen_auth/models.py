@@ -7,13 +7,14 @@ attributes carry the proxy's own names (product page, "User model deep dive").
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, cast, get_type_hints
 
 from attrs import Factory, field, fields, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from attrs import AttrsInstance
     from pydantic import GetCoreSchemaHandler
     from pydantic_core import CoreSchema
 
@@ -47,15 +48,16 @@ class _Serializable:
             json_schema=core_schema.no_info_after_validator_function(lambda d: cls(**d), shape),
             python_schema=core_schema.is_instance_schema(cls),
             serialization=core_schema.plain_serializer_function_ser_schema(dict),
+            ref=f"{cls.__module__}.{cls.__qualname__}:{id(cls)}",
         )
 
 
-@frozen
 class _Entry(_Serializable):
     """An object inside a profile. Immutable through and through: one may serve many users."""
 
-    id: Any
-    name: str | None
+    __slots__ = ()
+
+    # Not a field here: type checkers would put a base's fields before those of the models.
     _extra: dict[str, Any] | None
 
     @property
@@ -64,14 +66,14 @@ class _Entry(_Serializable):
         return deepcopy(self._extra) if self._extra else {}
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
-        for known in fields(type(self)):
+        for known in fields(cast("type[AttrsInstance]", type(self))):
             if known.name != "_extra":
                 yield known.name, getattr(self, known.name)
         yield from self.extra.items()
 
 
-def _unknown_fields() -> Any:
-    return field(default=None, alias="extra", converter=lambda extra: extra or None)
+def _none_if_empty(extra: dict[str, Any] | None) -> dict[str, Any] | None:
+    return extra or None
 
 
 @frozen
@@ -80,7 +82,7 @@ class UserWorkspace(_Entry):
 
     id: str | None = None
     name: str | None = None
-    _extra: dict[str, Any] | None = _unknown_fields()
+    _extra: dict[str, Any] | None = field(default=None, alias="extra", converter=_none_if_empty)
 
 
 @frozen
@@ -90,7 +92,7 @@ class WorkspaceRole(_Entry):
     id: int | None = None
     name: str | None = None
     description: str | None = None
-    _extra: dict[str, Any] | None = _unknown_fields()
+    _extra: dict[str, Any] | None = field(default=None, alias="extra", converter=_none_if_empty)
 
 
 @frozen
@@ -100,7 +102,7 @@ class WorkspacePermission(_Entry):
     id: int | None = None
     name: str | None = None
     description: str | None = None
-    _extra: dict[str, Any] | None = _unknown_fields()
+    _extra: dict[str, Any] | None = field(default=None, alias="extra", converter=_none_if_empty)
 
 
 @frozen(kw_only=True)
