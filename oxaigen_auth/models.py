@@ -7,6 +7,7 @@ attributes carry the proxy's own names (product page, "User model deep dive").
 from __future__ import annotations
 
 from copy import deepcopy
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast, get_type_hints
 
 from attrs import Factory, field, fields, frozen
@@ -16,13 +17,31 @@ if TYPE_CHECKING:
 
     from attrs import AttrsInstance
     from pydantic import GetCoreSchemaHandler
-    from pydantic_core import CoreSchema
+    from pydantic_core import CoreSchema, SchemaSerializer
+
+
+class _Serializer:
+    """Gives pydantic the serializer of a model that it meets where only `Any` is declared."""
+
+    def __get__(self, _: object, model: type[object]) -> SchemaSerializer:
+        return _serializer_of(model)
+
+
+@cache
+def _serializer_of(model: type[object]) -> SchemaSerializer:
+    # Imported here because this floor knows no framework.
+    from pydantic import TypeAdapter  # noqa: PLC0415
+
+    serializer: SchemaSerializer = TypeAdapter(model).serializer  # type: ignore[assignment]
+    return serializer
 
 
 class _Serializable:
     """Lets FastAPI return a model: bare, nested in a dict or list, or declared with `-> User`."""
 
     __slots__ = ()
+
+    __pydantic_serializer__ = _Serializer()
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
         """Yield what `dict(model)` holds: plain data, ready for JSON."""

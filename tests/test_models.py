@@ -194,6 +194,15 @@ def test_pydantic_writes_a_user_out_as_fastapi_does() -> None:
     assert json.dumps(json.loads(written)) == json.dumps({"users": [FULL, None]})
 
 
+def test_pydantic_writes_a_user_out_where_anything_is_declared() -> None:
+    adapter = TypeAdapter(dict[str, Any])
+    for _ in range(2):
+        assert adapter.dump_python({"it": full_user()}) == {"it": FULL}
+        assert json.loads(adapter.dump_json({"it": full_user()})) == {"it": FULL}
+    workspace = full_user().user_workspace
+    assert adapter.dump_python({"it": workspace}) == {"it": FULL["user_workspace"]}
+
+
 def test_pydantic_takes_a_user_and_no_look_alike() -> None:
     adapter = TypeAdapter(User)
     user = full_user()
