@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define
+from attrs import define, field
 
 from oxaigen_auth.client import default_client
 from oxaigen_auth.connection import proxy_base_url_of, token_of
@@ -27,16 +27,20 @@ _KEY = "oxaigen_auth.identity"
 
 @define(eq=False)
 class Identity:
-    """What is known of a connection's caller. `verdict` is None if there was no token."""
+    """What is known of a connection's caller. `verdict` is None if there was no token.
 
-    client: ProxyAuthClient
+    `_client` None means the default client, which may become another one during the request.
+    """
+
     verdict: Verdict[User] | None
-    _token: str = ""
+    _client: ProxyAuthClient | None = None
+    _token: str = field(default="", repr=False)
     _base: str = ""
 
     async def check_permission(self, name: str) -> Verdict[bool]:
         """Ask for a permission of the caller, who has been accepted."""
-        return await self.client.check_permission(self._token, name, self._base)
+        client = self._client or default_client()
+        return await client.check_permission(self._token, name, self._base)
 
 
 async def identify(scope: Scope, client: ProxyAuthClient | None = None) -> Identity:
@@ -48,16 +52,17 @@ async def identify(scope: Scope, client: ProxyAuthClient | None = None) -> Ident
     """
     identity: Identity | None = scope.get(_KEY)
     if identity is None:
-        identity = scope[_KEY] = await _ask(scope, client or default_client())
+        identity = scope[_KEY] = await _ask(scope, client)
     return identity
 
 
-async def _ask(scope: Scope, client: ProxyAuthClient) -> Identity:
+async def _ask(scope: Scope, client: ProxyAuthClient | None) -> Identity:
+    asked = client or default_client()
     try:
-        token = token_of(scope, client.settings.access_token_cookie_name)
+        token = token_of(scope, asked.settings.access_token_cookie_name)
     except OxaigenAuthUnauthenticatedError as error:
-        return Identity(client, Rejected(error.message))
+        return Identity(Rejected(error.message))
     if token is None:
-        return Identity(client, None)
-    base = client.base_url or proxy_base_url_of(scope, client.settings)
-    return Identity(client, await client.identify(token, base), token, base)
+        return Identity(None)
+    base = asked.base_url or proxy_base_url_of(scope, asked.settings)
+    return Identity(await asked.identify(token, base), client, token, base)
