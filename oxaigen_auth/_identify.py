@@ -12,7 +12,7 @@ from attrs import define, field
 
 from oxaigen_auth.client import default_client
 from oxaigen_auth.connection import proxy_base_url_of, token_of
-from oxaigen_auth.errors import OxaigenAuthUnauthenticatedError
+from oxaigen_auth.errors import OxaigenAuthUnauthenticatedError, UntrustedHostError
 from oxaigen_auth.verdict import Rejected
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ _KEY = "oxaigen_auth.identity"
 class Identity:
     """What is known of a connection's caller. `verdict` is None if there was no token.
 
+    `bad_host` says what is wrong with the host, which then decides for everyone who asks: one with
+    other settings must not send the token there after all.
+
     `_client` None means the default client, which may become another one during the request.
     """
 
@@ -36,6 +39,7 @@ class Identity:
     _client: ProxyAuthClient | None = None
     _token: str = field(default="", repr=False)
     _base: str = ""
+    bad_host: str | None = None
 
     async def check_permission(self, name: str) -> Verdict[bool]:
         """Ask for a permission of the caller, who has been accepted."""
@@ -53,6 +57,8 @@ async def identify(scope: Scope, client: ProxyAuthClient | None = None) -> Ident
     identity: Identity | None = scope.get(_KEY)
     if identity is None:
         identity = scope[_KEY] = await _ask(scope, client)
+    if identity.bad_host is not None:
+        raise UntrustedHostError(identity.bad_host)
     return identity
 
 
@@ -64,5 +70,8 @@ async def _ask(scope: Scope, client: ProxyAuthClient | None) -> Identity:
         return Identity(Rejected(error.message))
     if token is None:
         return Identity(None)
-    base = asked.base_url or proxy_base_url_of(scope, asked.settings)
+    try:
+        base = asked.base_url or proxy_base_url_of(scope, asked.settings)
+    except UntrustedHostError as error:
+        return Identity(None, bad_host=error.message)
     return Identity(await asked.identify(token, base), client, token, base)
