@@ -12,6 +12,7 @@ _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = rf"{_LABEL}(?:\.{_LABEL})*"
 _HOST = re.compile(rf"({_NAME}|\[[0-9a-f:.]+\])\.?(?::([0-9]{{1,5}}))?")
 _PATTERN = re.compile(rf"((?:\*\.)?{_NAME}|\[[0-9a-f:.]+\])(?::([0-9]{{1,5}}|\*))?")
+_MAX_HOST = 253 + len(".:65535")  # characters (RFC 1035 §2.3.4)
 _MAX_PORT = 65535
 _STANDARD_PORTS = {"http": "80", "https": "443"}
 
@@ -36,18 +37,18 @@ class Host:
         return same_name and pattern.port in {self.port, "*"}
 
 
-@lru_cache(maxsize=1024)
 def parse_host(text: str, scheme: str) -> Host | None:
     """Read a `Host` header (RFC 9110 §7.2); None if it is malformed."""
-    return _parse(_HOST, text, scheme)
+    return _parse(_HOST, text, scheme) if len(text) <= _MAX_HOST else None
 
 
-@lru_cache(maxsize=1024)
 def parse_pattern(text: str, scheme: str) -> Host | None:
     """Read an allowed host, such as app.example.com, *.example.com, localhost:8000, [::1]:*."""
     return _parse(_PATTERN, text, scheme)
 
 
+# What is too long never gets here, so that requests cannot fill the memory with hosts.
+@lru_cache(maxsize=1024)
 def _parse(form: re.Pattern[str], text: str, scheme: str) -> Host | None:
     match = form.fullmatch(text.lower())
     if match is None:

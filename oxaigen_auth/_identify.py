@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define
+from attrs import define, field
 
 from oxaigen_auth.client import default_client
 from oxaigen_auth.connection import proxy_base_url_of, token_of
-from oxaigen_auth.errors import OxaigenAuthUnauthenticatedError
+from oxaigen_auth.errors import OxaigenAuthUnauthenticatedError, UntrustedHostError
 from oxaigen_auth.verdict import Rejected
 
 if TYPE_CHECKING:
@@ -27,16 +27,24 @@ _KEY = "oxaigen_auth.identity"
 
 @define(eq=False)
 class Identity:
-    """What is known of a connection's caller. `verdict` is None if there was no token."""
+    """What is known of a connection's caller. `verdict` is None if there was no token.
 
-    client: ProxyAuthClient
+    `bad_host` says what is wrong with the host, which then decides for everyone who asks: one with
+    other settings must not send the token there after all.
+
+    `_client` None means the default client, which may become another one during the request.
+    """
+
     verdict: Verdict[User] | None
-    _token: str = ""
+    _client: ProxyAuthClient | None = None
+    _token: str = field(default="", repr=False)
     _base: str = ""
+    bad_host: str | None = None
 
     async def check_permission(self, name: str) -> Verdict[bool]:
         """Ask for a permission of the caller, who has been accepted."""
-        return await self.client.check_permission(self._token, name, self._base)
+        client = self._client or default_client()
+        return await client.check_permission(self._token, name, self._base)
 
 
 async def identify(scope: Scope, client: ProxyAuthClient | None = None) -> Identity:
@@ -48,16 +56,22 @@ async def identify(scope: Scope, client: ProxyAuthClient | None = None) -> Ident
     """
     identity: Identity | None = scope.get(_KEY)
     if identity is None:
-        identity = scope[_KEY] = await _ask(scope, client or default_client())
+        identity = scope[_KEY] = await _ask(scope, client)
+    if identity.bad_host is not None:
+        raise UntrustedHostError(identity.bad_host)
     return identity
 
 
-async def _ask(scope: Scope, client: ProxyAuthClient) -> Identity:
+async def _ask(scope: Scope, client: ProxyAuthClient | None) -> Identity:
+    asked = client or default_client()
     try:
-        token = token_of(scope, client.settings.access_token_cookie_name)
+        token = token_of(scope, asked.settings.access_token_cookie_name)
     except OxaigenAuthUnauthenticatedError as error:
-        return Identity(client, Rejected(error.message))
+        return Identity(Rejected(error.message))
     if token is None:
-        return Identity(client, None)
-    base = client.base_url or proxy_base_url_of(scope, client.settings)
-    return Identity(client, await client.identify(token, base), token, base)
+        return Identity(None)
+    try:
+        base = asked.base_url or proxy_base_url_of(scope, asked.settings)
+    except UntrustedHostError as error:
+        return Identity(None, bad_host=error.message)
+    return Identity(await asked.identify(token, base), client, token, base)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_DEPTH = 32
+MAX_DIGITS = 1000
 
 
 class WireError(ValueError):
@@ -90,7 +91,7 @@ def _string(value: object, _: object) -> str:
 
 
 def _integer(value: object, _: object) -> int:
-    if type(value) is str and value.isascii() and value.isdigit():
+    if type(value) is str and value.isascii() and value.isdigit() and len(value) <= MAX_DIGITS:
         return int(value)
     if type(value) is not int:
         raise TypeError("expected an integer")

@@ -7,21 +7,41 @@ attributes carry the proxy's own names (product page, "User model deep dive").
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, get_type_hints
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast, get_type_hints
 
 from attrs import Factory, field, fields, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from attrs import AttrsInstance
     from pydantic import GetCoreSchemaHandler
-    from pydantic_core import CoreSchema
+    from pydantic_core import CoreSchema, SchemaSerializer
+
+
+class _Serializer:
+    """Gives pydantic the serializer of a model that it meets where only `Any` is declared."""
+
+    def __get__(self, _: object, model: type[object]) -> SchemaSerializer:
+        return _serializer_of(model)
+
+
+@cache
+def _serializer_of(model: type[object]) -> SchemaSerializer:
+    # Imported here because this floor knows no framework.
+    from pydantic import TypeAdapter  # noqa: PLC0415
+
+    serializer: SchemaSerializer = TypeAdapter(model).serializer  # type: ignore[assignment]
+    return serializer
 
 
 class _Serializable:
     """Lets FastAPI return a model: bare, nested in a dict or list, or declared with `-> User`."""
 
     __slots__ = ()
+
+    __pydantic_serializer__ = _Serializer()
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
         """Yield what `dict(model)` holds: plain data, ready for JSON."""
@@ -47,15 +67,16 @@ class _Serializable:
             json_schema=core_schema.no_info_after_validator_function(lambda d: cls(**d), shape),
             python_schema=core_schema.is_instance_schema(cls),
             serialization=core_schema.plain_serializer_function_ser_schema(dict),
+            ref=f"{cls.__module__}.{cls.__qualname__}:{id(cls)}",
         )
 
 
-@frozen
 class _Entry(_Serializable):
     """An object inside a profile. Immutable through and through: one may serve many users."""
 
-    id: Any
-    name: str | None
+    __slots__ = ()
+
+    # Not a field here: type checkers would put a base's fields before those of the models.
     _extra: dict[str, Any] | None
 
     @property
@@ -64,13 +85,13 @@ class _Entry(_Serializable):
         return deepcopy(self._extra) if self._extra else {}
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
-        for known in fields(type(self)):
+        for known in fields(cast("type[AttrsInstance]", type(self))):
             if known.name != "_extra":
                 yield known.name, getattr(self, known.name)
         yield from self.extra.items()
 
 
-def _or_none(extra: dict[str, Any] | None) -> dict[str, Any] | None:
+def _none_if_empty(extra: dict[str, Any] | None) -> dict[str, Any] | None:
     return extra or None
 
 
@@ -80,7 +101,7 @@ class UserWorkspace(_Entry):
 
     id: str | None = None
     name: str | None = None
-    _extra: dict[str, Any] | None = field(default=None, alias="extra", converter=_or_none)
+    _extra: dict[str, Any] | None = field(default=None, alias="extra", converter=_none_if_empty)
 
 
 @frozen
@@ -90,7 +111,7 @@ class WorkspaceRole(_Entry):
     id: int | None = None
     name: str | None = None
     description: str | None = None
-    _extra: dict[str, Any] | None = field(default=None, alias="extra", converter=_or_none)
+    _extra: dict[str, Any] | None = field(default=None, alias="extra", converter=_none_if_empty)
 
 
 @frozen
@@ -100,7 +121,7 @@ class WorkspacePermission(_Entry):
     id: int | None = None
     name: str | None = None
     description: str | None = None
-    _extra: dict[str, Any] | None = field(default=None, alias="extra", converter=_or_none)
+    _extra: dict[str, Any] | None = field(default=None, alias="extra", converter=_none_if_empty)
 
 
 @frozen(kw_only=True)

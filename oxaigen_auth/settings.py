@@ -33,18 +33,20 @@ def base_url(text: str) -> str:
     Raises:
         ValueError: not an http or https URL, or one with more than scheme, host, port and path.
     """
-    url = urlsplit(text)
-    clean = text.isascii() and text.isprintable() and not set(text) & set(" ?#@\\")
-    if not (clean and url.scheme in {"http", "https"} and url.hostname and url.port != 0):
+    if not _is_base_url(text):
         raise ValueError("expected a URL such as https://app.example.com")
     return text.rstrip("/")
 
 
 def _is_base_url(value: Any) -> bool:
-    try:
-        return bool(base_url(value))
-    except (ValueError, AttributeError):
+    if type(value) is not str or not (value.isascii() and value.isprintable()):
         return False
+    try:
+        url = urlsplit(value)
+        has_place = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
+    except ValueError:
+        return False
+    return has_place and not set(value) & set(" ?#@\\")
 
 
 def _is_number(value: Any, least: float) -> bool:
@@ -115,7 +117,7 @@ class OxaigenAuthSettings:
     """
 
     proxy_url_override: str | None = _url(None)
-    proxy_scheme: str = _setting("https", lambda v: v in {"http", "https"}, "http or https")
+    proxy_scheme: str = _setting("https", lambda v: v in ("http", "https"), "http or https")
     access_token_cookie_name: str = _setting(
         "OxaigenPlatformAuthAccessToken",
         lambda v: _matches(_COOKIE_NAME, v),
@@ -184,7 +186,8 @@ def _parse(setting: Attribute[Any], text: str) -> Any:
 
 
 def _fault(setting: Attribute[Any], value: object) -> str:
-    shown = re.sub(r"//[^/@]*@", "//***@", repr(value))[:200]
+    # Whatever stands before an "@" may be a password, wherever it begins.
+    shown = re.sub(r"^(.).*@", r"\1***@", repr(value))[:200]
     may_hold = setting.metadata["may_hold"]
     return f"{variable(setting.name)} holds {shown}; it may hold {may_hold}"
 

@@ -1,0 +1,281 @@
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.requests import HTTPConnection, Request
+from starlette.websockets import WebSocket
+
+from oxaigen_auth import (
+    OxaigenAuthSettings,
+    OxaigenAuthUnauthenticatedError,
+    derive_proxy_base_url,
+    extract_bearer_token,
+)
+from oxaigen_auth._syntax import MAX_TOKEN
+from oxaigen_auth.connection import proxy_base_url_of
+from oxaigen_auth.errors import UntrustedHostError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+COOKIE = "OxaigenPlatformAuthAccessToken"
+
+
+def connection(*headers: tuple[str, str | bytes], kind: str = "http") -> HTTPConnection:
+    raw = [(k.encode(), v if isinstance(v, bytes) else v.encode("latin-1")) for k, v in headers]
+    scope: dict[str, Any] = {"type": kind, "headers": raw}
+    return HTTPConnection(scope)
+
+
+def token(*headers: tuple[str, str | bytes]) -> str | None:
+    return extract_bearer_token(connection(*headers))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Bearer abc.def",
+        "bearer abc.def",
+        "BEARER abc.def",
+        "Bearer   abc.def",
+        "  Bearer abc.def\t ",
+        "Bearer \tabc.def",
+    ],
+)
+def test_the_scheme_is_bearer_in_any_case_and_the_rest_is_the_token(header: str) -> None:
+    assert token(("authorization", header)) == "abc.def"
+
+
+def test_the_header_comes_before_the_cookie() -> None:
+    both = ("cookie", f"{COOKIE}=from-cookie"), ("authorization", "Bearer from-header")
+    assert token(*both) == "from-header"
+    assert token(both[0]) == "from-cookie"
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["", "Bearer", "Bearer ", "bearer \t ", "Basic YWRhOng=", "Token abc", "abc", "Bearerabc", " "],
+)
+def test_another_scheme_or_nothing_after_bearer_counts_as_no_header(header: str) -> None:
+    assert token(("authorization", header)) is None
+    cookie = ("cookie", f"{COOKIE}=from-cookie")
+    assert token(("authorization", header), cookie) == "from-cookie"
+
+
+def test_without_header_and_cookie_there_is_no_token() -> None:
+    assert token() is None
+    assert token(("cookie", "")) is None
+    assert token(("cookie", "other=x; OxaigenPlatformAuthAccessToken2=y")) is None
+    assert token(("x-authorization", "Bearer abc")) is None
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("Bearer one", "Bearer two"),
+        ("Bearer one", "Bearer one"),
+        ("Basic YWRhOng=", "Bearer one"),
+        ("", ""),
+    ],
+)
+def test_several_authorization_headers_are_refused_and_none_is_taken(pair: tuple[str, str]) -> None:
+    with pytest.raises(OxaigenAuthUnauthenticatedError, match=r"^More than one Authorization hea"):
+        token(*[("authorization", header) for header in pair])
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ["a b", "a, Bearer b", "caf\xe9", "a\x00b", "a\x7f", "a\tb", "\xa0", "a" * (MAX_TOKEN + 1)],
+)
+def test_what_cannot_be_a_token_is_refused_and_not_shown(bad: str) -> None:
+    with pytest.raises(OxaigenAuthUnauthenticatedError) as caught:
+        token(("authorization", f"Bearer {bad}"))
+    assert caught.value.message == "Invalid token"
+    assert bad not in repr(caught.value)
+
+
+def test_a_bad_header_is_not_made_good_by_a_cookie() -> None:
+    with pytest.raises(OxaigenAuthUnauthenticatedError):
+        token(("authorization", "Bearer a b"), ("cookie", f"{COOKIE}=good"))
+
+
+def test_a_token_may_have_eight_kibibytes() -> None:
+    assert token(("authorization", "Bearer " + "a" * MAX_TOKEN)) == "a" * MAX_TOKEN
+    assert token(("cookie", f"{COOKIE}={'a' * MAX_TOKEN}")) == "a" * MAX_TOKEN
+    with pytest.raises(OxaigenAuthUnauthenticatedError):
+        token(("cookie", f"{COOKIE}={'a' * (MAX_TOKEN + 1)}"))
+
+
+@pytest.mark.parametrize(
+    "cookie",
+    [
+        f"{COOKIE}=abc",
+        f"a=b; {COOKIE}=abc; c=d",
+        f"{COOKIE}=abc;",
+        f"a=b;{COOKIE}=abc",
+        f'{COOKIE}="abc"',
+        f"{COOKIE} = abc",
+        f"; ; =x; junk; {COOKIE}=abc",
+        f"{COOKIE}=; {COOKIE}=abc",
+        f"{COOKIE}=abc; {COOKIE}=abc",
+    ],
+)
+def test_the_cookie_is_found_among_others(cookie: str) -> None:
+    assert token(("cookie", cookie)) == "abc"
+
+
+def test_the_cookie_is_found_in_any_of_several_cookie_headers() -> None:
+    headers = [("cookie", "a=b"), ("cookie", f"{COOKIE}=abc"), ("cookie", "c=d")]
+    for _ in headers:
+        headers.append(headers.pop(0))
+        assert token(*headers) == "abc"
+
+
+@pytest.mark.parametrize("between", ["; ", "|"])
+def test_two_different_access_cookies_are_refused(between: str) -> None:
+    values = f"{COOKIE}=one{between}{COOKIE}=two".split("|")
+    with pytest.raises(OxaigenAuthUnauthenticatedError, match=r"^More than one access cookie$"):
+        token(*[("cookie", value) for value in values])
+
+
+def test_a_cookie_that_cannot_be_a_token_is_refused() -> None:
+    for bad in ("a b", '"\\040"', "caf\xe9"):
+        with pytest.raises(OxaigenAuthUnauthenticatedError, match=r"^Invalid token$"):
+            token(("cookie", f"{COOKIE}={bad}"))
+
+
+def test_the_cookie_has_the_name_of_the_argument_else_of_the_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OXAIGEN_AUTH_ACCESS_TOKEN_COOKIE_NAME", "configured")
+    cookies = connection(("cookie", f"configured=one; argument=two; {COOKIE}=three"))
+    assert extract_bearer_token(cookies) == "one"
+    assert extract_bearer_token(cookies, cookie_name="argument") == "two"
+    assert extract_bearer_token(cookies, cookie_name="absent") is None
+
+
+values = st.binary(max_size=60) | st.sampled_from(
+    [b"Bearer x", b"Bearer ", b"bearer\xa0x", b"Basic x", f"{COOKIE}=x".encode(), b'="\\']
+)
+fields = st.lists(
+    st.tuples(st.sampled_from([b"authorization", b"cookie", b"other"]), values)
+    | st.tuples(
+        st.just(b"authorization"), st.binary(max_size=20).map(lambda text: b"Bearer " + text)
+    )
+    | st.tuples(
+        st.just(b"cookie"), st.binary(max_size=20).map(lambda text: f"{COOKIE}=".encode() + text)
+    ),
+    max_size=3,
+)
+
+
+@given(fields)
+def test_headers_of_any_bytes_give_a_visible_token_none_or_a_refusal(
+    headers: list[tuple[bytes, bytes]],
+) -> None:
+    try:
+        found = extract_bearer_token(HTTPConnection({"type": "http", "headers": headers}))
+    except OxaigenAuthUnauthenticatedError:
+        return
+    if found is not None:
+        assert 0 < len(found) <= MAX_TOKEN
+        assert all("!" <= character <= "~" for character in found)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([b"host", b"x-forwarded-host"]), st.binary()), max_size=3)
+)
+def test_headers_of_any_bytes_give_a_base_url_or_a_refusal(
+    headers: list[tuple[bytes, bytes]],
+) -> None:
+    try:
+        url = derive_proxy_base_url(HTTPConnection({"type": "http", "headers": headers}))
+    except UntrustedHostError:
+        return
+    assert url.startswith("https://")
+    assert not set(url.removeprefix("https://")) & set("/\\?#@ ")
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+def test_requests_and_websockets_both_do(kind: str) -> None:
+    scope = connection(
+        ("authorization", "Bearer abc"), ("host", "app.example.com"), kind=kind
+    ).scope
+
+    async def never(*_: Any) -> Any:
+        raise NotImplementedError
+
+    either = Request(scope) if kind == "http" else WebSocket(scope, never, never)
+    assert extract_bearer_token(either) == "abc"
+    assert derive_proxy_base_url(either) == "https://app.example.com"
+
+
+def base(headers: Mapping[str, str], **settings: Any) -> str:
+    return proxy_base_url_of(connection(*headers.items()).scope, OxaigenAuthSettings(**settings))
+
+
+def test_the_proxy_is_where_the_request_was_sent() -> None:
+    assert base({"host": "App.example.com"}) == "https://app.example.com"
+    assert base({"host": "app.example.com:8443"}) == "https://app.example.com:8443"
+    assert base({"host": "app:80"}, proxy_scheme="http") == "http://app"
+
+
+def test_the_forwarded_host_comes_before_the_host() -> None:
+    headers = {"host": "internal:8000", "x-forwarded-host": "app.example.com"}
+    assert base(headers) == "https://app.example.com"
+
+
+def test_the_settings_come_before_the_request(caplog: pytest.LogCaptureFixture) -> None:
+    headers = {"host": "not a host"}
+    assert base(headers, dev_mode=True) == "http://127.0.0.1:8765"
+    assert base(headers, dev_mode=True, proxy_url_override="https://p/") == "https://p"
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        [("host", "")],
+        [("host", "a.example.com"), ("host", "a.example.com")],
+        [("host", "a.example.com"), ("x-forwarded-host", "")],
+        [("host", "a.example.com"), ("x-forwarded-host", "a.example.com, b.example.com")],
+        [("x-forwarded-host", "a.example.com"), ("x-forwarded-host", "b.example.com")],
+        [("host", "evil.example.com/?x=a.example.com")],
+        [("host", "user@evil.example.com")],
+    ],
+)
+def test_a_host_that_is_missing_doubtful_or_malformed_is_refused(
+    headers: list[tuple[str, str | bytes]], caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(UntrustedHostError, match=r"^Invalid host header$"):
+        derive_proxy_base_url(connection(*headers))
+    assert not caplog.records
+
+
+def test_a_host_that_is_not_allowed_is_refused_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    allowed = ("*.example.com",)
+    assert base({"host": "app.example.com"}, allowed_hosts=allowed) == "https://app.example.com"
+    assert not caplog.records
+    for headers in (
+        {"host": "evil.example.org"},
+        {"host": "app.example.com", "x-forwarded-host": "evil.example.org"},
+    ):
+        with pytest.raises(UntrustedHostError, match=r"^Invalid host header$"):
+            base(headers, allowed_hosts=allowed)
+    assert {record.getMessage() for record in caplog.records} == {
+        "Refused a request for evil.example.org, not in OXAIGEN_AUTH_ALLOWED_HOSTS"
+    }
+
+
+def test_while_any_host_is_believed_the_log_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    for host in ("a.example.com", "b.example.com"):
+        base({"host": host})
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.name == "oxaigen_auth"
+    assert "OXAIGEN_AUTH_ALLOWED_HOSTS" in record.getMessage()

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import copy
+import pickle
+import traceback
+from typing import TYPE_CHECKING
+
+import pytest
+
+from oxaigen_auth import (
+    OxaigenAuthConfigurationError,
+    OxaigenAuthError,
+    OxaigenAuthPermissionDeniedError,
+    OxaigenAuthUnauthenticatedError,
+    OxaigenAuthUpstreamError,
+)
+from oxaigen_auth.errors import UntrustedHostError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ERRORS = [
+    OxaigenAuthError("What happened."),
+    OxaigenAuthUnauthenticatedError("What happened."),
+    OxaigenAuthPermissionDeniedError("What happened.", "audit"),
+    OxaigenAuthUpstreamError("What happened.", 7),
+    OxaigenAuthConfigurationError("What happened."),
+    UntrustedHostError("What happened."),
+]
+
+each_error = pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+
+
+@each_error
+def test_an_error_is_its_message(error: OxaigenAuthError) -> None:
+    assert error.message == "What happened."
+    assert str(error) == "What happened."
+    assert traceback.format_exception_only(error)[-1].endswith("Error: What happened.\n")
+
+
+@each_error
+def test_every_error_can_be_caught_as_the_base_error(error: OxaigenAuthError) -> None:
+    with pytest.raises(OxaigenAuthError) as caught:
+        raise error
+    assert caught.value is error
+
+
+def pickled(error: OxaigenAuthError) -> OxaigenAuthError:
+    twin: OxaigenAuthError = pickle.loads(pickle.dumps(error))  # noqa: S301 (made a moment ago)
+    return twin
+
+
+@each_error
+@pytest.mark.parametrize("way", [copy.copy, copy.deepcopy, pickled])
+def test_a_copy_of_an_error_says_the_same(
+    error: OxaigenAuthError, way: Callable[[OxaigenAuthError], OxaigenAuthError]
+) -> None:
+    twin = way(error)
+    assert type(twin) is type(error)
+    assert twin is not error
+    assert repr(twin) == repr(error)
+    assert twin.args == error.args
+
+
+def test_errors_with_equal_messages_are_still_different_errors() -> None:
+    first, second = OxaigenAuthError("x"), OxaigenAuthError("x")
+    assert first != second
+    assert len({first, second}) == 2
+
+
+def test_a_denied_permission_is_named_and_none_means_the_whole_app() -> None:
+    assert OxaigenAuthPermissionDeniedError("x", "audit").permission == "audit"
+    assert OxaigenAuthPermissionDeniedError("x").permission is None
+
+
+def test_an_upstream_error_knows_how_many_seconds_to_wait() -> None:
+    assert OxaigenAuthUpstreamError("x", 7).retry_after == 7
+    assert OxaigenAuthUpstreamError("x").retry_after is None

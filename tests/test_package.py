@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import oxaigen
+import oxaigen_auth
+
+ROOT = Path(oxaigen_auth.__file__).parent
+
+# What each module may import, as floors: a module imports from floors below its own.
+FLOORS = [
+    {"_syntax", "_host"},
+    {"errors", "models"},
+    {"settings"},
+    {"verdict", "_core.cache", "_core.epochs", "_core.fingerprint", "_core.singleflight", "_wire"},
+    {"_proxy", "connection"},
+    {"_loop"},
+    {"client"},
+    {"_identify"},
+    {"dependencies", "middleware", "testing"},
+]
+HTTP_LIBRARIES = {"httpx", "httpx2", "httpcore", "httpcore2"}
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by its name below it, apart from the packages' own files."""
+    paths = {".".join(p.relative_to(ROOT).with_suffix("").parts): p for p in ROOT.rglob("*.py")}
+    return {name: path for name, path in paths.items() if not name.endswith("__init__")}
+
+
+def imports_of(path: Path) -> set[str]:
+    """All names that a file imports, wherever in it: of modules, and of what is in them."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path.name} has a relative import"
+            assert node.module
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def floor_of(name: str) -> int:
+    return next(number for number, floor in enumerate(FLOORS) if name in floor)
+
+
+def upward(name: str, imported: set[str]) -> set[str]:
+    """Return those of the package's modules that a module imports and may not."""
+    ours = {it.removeprefix("oxaigen_auth.") for it in imported} & set().union(*FLOORS)
+    return {it for it in ours if floor_of(it) >= floor_of(name)}
+
+
+checked = sorted(name for name in modules() if not name.startswith("dev."))
+
+
+@pytest.mark.parametrize("name", checked)
+def test_a_module_imports_from_the_floors_below_it_only(name: str) -> None:
+    imported = imports_of(modules()[name])
+    assert upward(name, imported) == set()
+    assert "oxaigen_auth" not in imported - {"oxaigen_auth"}
+
+
+def test_an_arrow_upwards_would_be_seen() -> None:
+    assert upward("_proxy", {"oxaigen_auth.client", "oxaigen_auth.client.X"}) == {"client"}
+    assert upward("dependencies", {"oxaigen_auth.middleware"}) == {"middleware"}
+    assert upward("client", {"oxaigen_auth._proxy", "anyio"}) == set()
+
+
+@pytest.mark.parametrize("name", checked)
+def test_only_the_proxy_module_knows_the_http_library(name: str) -> None:
+    roots = {imported.partition(".")[0] for imported in imports_of(modules()[name])}
+    assert bool(roots & HTTP_LIBRARIES) == (name == "_proxy")
+
+
+@pytest.mark.parametrize("name", ["errors", "models", "settings", "verdict", "_core.singleflight"])
+def test_the_lower_floors_know_no_web_framework(name: str) -> None:
+    roots = {imported.partition(".")[0] for imported in imports_of(modules()[name])}
+    assert not roots & {"fastapi", "starlette"}
+
+
+def test_the_package_exports_what_is_documented_and_nothing_else() -> None:
+    assert set(oxaigen_auth.__all__) == {
+        "OxaigenAuthConfigurationError",
+        "OxaigenAuthError",
+        "OxaigenAuthMiddleware",
+        "OxaigenAuthPermissionDeniedError",
+        "OxaigenAuthSettings",
+        "OxaigenAuthUnauthenticatedError",
+        "OxaigenAuthUpstreamError",
+        "ProxyAuthClient",
+        "User",
+        "UserWorkspace",
+        "WorkspacePermission",
+        "WorkspaceRole",
+        "aclose_client",
+        "derive_proxy_base_url",
+        "extract_bearer_token",
+        "get_current_user",
+        "get_current_user_optional",
+        "require_permission",
+    }
+    assert list(oxaigen_auth.__all__) == sorted(set(oxaigen_auth.__all__))
+
+
+def test_the_short_name_gives_the_same_objects() -> None:
+    assert vars(oxaigen)["__all__"] == oxaigen_auth.__all__
+    for name in oxaigen_auth.__all__:
+        assert getattr(oxaigen, name) is getattr(oxaigen_auth, name)
+
+
+@pytest.mark.parametrize("without", [[], ["httpx2"]])
+def test_importing_the_package_loads_no_server_no_trio_and_no_mock(without: list[str]) -> None:
+    code = (
+        "import sys\n"
+        f"sys.modules.update(dict.fromkeys({without}))\n"
+        "import oxaigen\n"
+        "print(*{name.partition('.')[0] for name in sys.modules})"
+    )
+    run = [sys.executable, "-c", code]
+    result = subprocess.run(run, check=True, capture_output=True, text=True)  # noqa: S603 (our own code)
+    loaded = set(result.stdout.split())
+    assert "oxaigen_auth" in loaded
+    assert not loaded & {"trio", "hypercorn", "oxaigen_auth_mock", "uvicorn"}
+
+
+PUBLIC = [
+    module.name
+    for module in pkgutil.iter_modules(oxaigen_auth.__path__, "oxaigen_auth.")
+    if not module.name.partition(".")[2].startswith("_")
+]
+
+
+@pytest.mark.parametrize("name", [*PUBLIC, "oxaigen_auth"])
+def test_the_examples_in_the_docstrings_run(name: str) -> None:
+    outcome = doctest.testmod(importlib.import_module(name), raise_on_error=False)
+    assert outcome.failed == 0
+
+
+def test_there_are_examples_to_run() -> None:
+    finder = doctest.DocTestFinder()
+    found = [finder.find(importlib.import_module(name)) for name in PUBLIC]
+    assert sum(len(test.examples) for tests in found for test in tests) >= 5
