@@ -109,15 +109,13 @@ def _user(identity: Identity) -> User:
 
 
 def _answer(refusal: Rejected | Unavailable) -> HTTPException:
-    match refusal:
-        case Rejected(detail, forbidden=True):
-            return HTTPException(403, detail)
-        case Rejected(detail):
-            return HTTPException(401, detail, _challenge('Bearer error="invalid_token"'))
-        case Unavailable(retry_after=None):
-            return HTTPException(502, UNAVAILABLE_MESSAGE)
-        case Unavailable(retry_after=seconds):
-            return HTTPException(502, UNAVAILABLE_MESSAGE, {"Retry-After": str(seconds)})
+    if isinstance(refusal, Unavailable):
+        hint = refusal.retry_after
+        headers = None if hint is None else {"Retry-After": str(hint)}
+        return HTTPException(502, UNAVAILABLE_MESSAGE, headers)
+    if refusal.forbidden:
+        return HTTPException(403, refusal.detail)
+    return HTTPException(401, refusal.detail, _challenge('Bearer error="invalid_token"'))
 
 
 def _missing(name: str) -> HTTPException:

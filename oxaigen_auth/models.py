@@ -13,39 +13,37 @@ from typing import TYPE_CHECKING, Any, cast, get_type_hints
 from attrs import Factory, field, fields, frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Hashable, Iterator
 
     from attrs import AttrsInstance
     from pydantic import GetCoreSchemaHandler
-    from pydantic_core import CoreSchema, SchemaSerializer
+    from pydantic_core import CoreSchema
 
 
 class _Serializer:
     """Gives pydantic the serializer of a model that it meets where only `Any` is declared."""
 
-    def __get__(self, _: object, model: type[object]) -> SchemaSerializer:
+    def __get__(self, _: object, model: Hashable) -> Any:
         return _serializer_of(model)
 
 
 @cache
-def _serializer_of(model: type[object]) -> SchemaSerializer:
+def _serializer_of(model: Any) -> Any:
     # Imported here because this floor knows no framework.
     from pydantic import TypeAdapter  # noqa: PLC0415
 
-    serializer: SchemaSerializer = TypeAdapter(model).serializer  # type: ignore[assignment]
-    return serializer
+    return TypeAdapter(model).serializer
 
 
 class _Serializable:
-    """Lets FastAPI return a model: bare, nested in a dict or list, or declared with `-> User`."""
+    """Lets FastAPI return a model: bare, nested in a dict or list, or declared with `-> User`.
+
+    A model iterates over the pairs of its `dict`: plain data, ready for JSON.
+    """
 
     __slots__ = ()
 
     __pydantic_serializer__ = _Serializer()
-
-    def __iter__(self) -> Iterator[tuple[str, Any]]:
-        """Yield what `dict(model)` holds: plain data, ready for JSON."""
-        raise NotImplementedError
 
     @classmethod
     def __get_pydantic_core_schema__(

@@ -65,5 +65,5 @@ def unwrap(verdict: Verdict[T]) -> T:
             raise OxaigenAuthPermissionDeniedError(detail)
         case Rejected(detail):
             raise OxaigenAuthUnauthenticatedError(detail)
-        case Unavailable(retry_after=retry_after):
-            raise OxaigenAuthUpstreamError(UNAVAILABLE_MESSAGE, retry_after)
+        case unavailable:
+            raise OxaigenAuthUpstreamError(UNAVAILABLE_MESSAGE, unavailable.retry_after)

@@ -22,12 +22,14 @@ from tests.raw_server import PROFILE, RawServer, answer, serving
 with warnings.catch_warnings():
     # It warns where it finds no httpx2, and some runs of the tests do without.
     warnings.simplefilter("ignore")
-    from starlette.testclient import TestClient as TestClient  # noqa: PLC0414 (for the tests)
+    from starlette.testclient import TestClient, WebSocketDenialResponse
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
     from starlette.types import ASGIApp
+
+__all__ = ["TestClient", "WebSocketDenialResponse"]  # for the tests, who import them from here
 
 GOOD = {"authorization": "Bearer good-token"}
 COOKIE = {"cookie": "OxaigenPlatformAuthAccessToken=good-token"}

@@ -11,7 +11,6 @@ from fastapi import Depends, FastAPI, Security
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.requests import HTTPConnection
-from starlette.testclient import WebSocketDenialResponse
 
 from oxaigen_auth import (
     OxaigenAuthConfigurationError,
@@ -22,7 +21,16 @@ from oxaigen_auth import (
     require_permission,
 )
 from oxaigen_auth.client import default_client
-from tests.apps import COOKIE, GOOD, FakeProxy, TestClient, get, make_app, serving_elsewhere
+from tests.apps import (
+    COOKIE,
+    GOOD,
+    FakeProxy,
+    TestClient,
+    WebSocketDenialResponse,
+    get,
+    make_app,
+    serving_elsewhere,
+)
 from tests.raw_server import PROFILE, RawServer, answer, serving
 from tests.test_models import FIELDS
 
@@ -147,15 +155,15 @@ async def test_a_proxy_that_is_not_there_is_an_outage(override: Any) -> None:
     assert says(await get(make_app(), "/maybe", GOOD)) == UNAVAILABLE
 
 
-async def test_a_slow_drip_ends_with_the_timeout(
+async def test_a_proxy_that_stays_silent_is_an_outage_after_the_timeout(
     override: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OXAIGEN_AUTH_PROXY_TIMEOUT_SECONDS", "0.05")
 
-    async def never(_: bytes) -> bytes | None:
-        return await anyio.sleep_forever()
+    async def silent(_: bytes) -> Any:
+        await anyio.sleep_forever()
 
-    async with serving(never) as server:
+    async with serving(silent) as server:
         override(server)
         with anyio.fail_after(5):
             assert says(await get(make_app(), "/me", GOOD)) == UNAVAILABLE
@@ -387,7 +395,7 @@ def test_equal_names_have_one_dependency() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "a b", "a/b", "../get-me", "a%2fb", "a?x", "audit\n", "é", "a.b", 'a"', "٧"]
+    "name", ["", "a b", "a/b", "../get-me", "a%2fb", "a?x", "audit\n", "é", "a.b", 'a"', "\u0667"]
 )
 def test_a_bad_permission_name_is_a_value_error_where_the_route_is_declared(name: str) -> None:
     with pytest.raises(ValueError, match="is not a permission name"):
@@ -521,8 +529,7 @@ async def test_headers_of_any_bytes_never_give_a_server_error(
     monkeypatch.setenv("OXAIGEN_AUTH_ALLOWED_HOSTS", "only.example.com")
     statuses: list[int] = []
 
-    async def receive() -> Any:
-        raise NotImplementedError
+    async def receive() -> Any: ...
 
     async def send(message: Any) -> None:
         statuses.append(message.get("status", 0))
@@ -607,7 +614,7 @@ def test_a_websocket_is_denied_with_the_same_answers(  # noqa: PLR0913, PLR0917 
             pytest.raises(WebSocketDenialResponse) as denied,
             client.websocket_connect(path, headers=headers),
         ):
-            raise NotImplementedError
+            ...
     assert says(denied.value) == expected  # type: ignore[arg-type]  # it is a response as well
 
 
@@ -617,7 +624,7 @@ def test_a_websocket_for_a_bad_host_is_denied() -> None:
         pytest.raises(WebSocketDenialResponse) as denied,
         client.websocket_connect("/ws/me", headers={**GOOD, "x-forwarded-host": "a b"}),
     ):
-        raise NotImplementedError
+        ...
     assert denied.value.status_code == 400
 
 

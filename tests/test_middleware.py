@@ -1,0 +1,514 @@
+from __future__ import annotations
+
+import logging
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+from fastapi import Depends, FastAPI, Request, WebSocket
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from oxaigen_auth import (
+    OxaigenAuthConfigurationError,
+    OxaigenAuthMiddleware,
+    OxaigenAuthSettings,
+    ProxyAuthClient,
+    User,
+    aclose_client,
+    get_current_user,
+    require_permission,
+)
+from oxaigen_auth.client import default_client
+from tests.apps import COOKIE, GOOD, FakeProxy, TestClient, get, make_app, serving_elsewhere
+from tests.raw_server import RawServer, answer, serving
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+pytestmark = pytest.mark.anyio
+
+BACKENDS = pytest.mark.parametrize("backend", ["asyncio", "trio"])
+
+
+@pytest.fixture
+def override(monkeypatch: pytest.MonkeyPatch) -> Callable[[RawServer], None]:
+    return lambda server: monkeypatch.setenv("OXAIGEN_AUTH_PROXY_URL_OVERRIDE", server.url)
+
+
+def app_with_middleware(**options: Any) -> FastAPI:
+    app = make_app(**options)
+    app.add_middleware(OxaigenAuthMiddleware)
+    return app
+
+
+def state(user: str | None, error: str | None = None) -> dict[str, str | None]:
+    return {"user": user, "auth_error": error}
+
+
+@pytest.mark.parametrize(
+    ("upstream", "headers", "expected"),
+    [
+        (FakeProxy(), GOOD, state("ada")),
+        (FakeProxy(), COOKIE, state("ada")),
+        (FakeProxy(), {}, state(None)),
+        (FakeProxy(), {"authorization": "Basic YTpi"}, state(None)),
+        (FakeProxy(), {"authorization": "Bearer a b"}, state(None, "Invalid token")),
+        (
+            FakeProxy(answer(401, b'{"detail": "Token expired"}')),
+            GOOD,
+            state(None, "Token expired"),
+        ),
+        (FakeProxy(answer(403)), GOOD, state(None, "Not allowed for this application")),
+        (FakeProxy(answer(500)), GOOD, state(None, "Auth service unavailable")),
+        (FakeProxy(answer(200, b"<html>")), GOOD, state(None, "Auth service unavailable")),
+        (FakeProxy(None), GOOD, state(None, "Auth service unavailable")),
+    ],
+)
+async def test_the_middleware_says_who_is_calling_and_blocks_nobody(
+    override: Any, upstream: FakeProxy, headers: Any, expected: object
+) -> None:
+    async with serving(upstream) as server:
+        override(server)
+        response = await get(app_with_middleware(), "/state", headers)
+    assert (response.status_code, response.json()) == (200, expected)
+
+
+async def test_a_bad_host_is_an_auth_error_and_no_answer() -> None:
+    response = await get(app_with_middleware(), "/state", {**GOOD, "host": "a b"})
+    assert (response.status_code, response.json()) == (200, state(None, "Invalid host header"))
+    behind = await get(app_with_middleware(), "/me", {**GOOD, "host": "a b"})
+    assert behind.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("upstream", "headers", "path", "status"),
+    [
+        (FakeProxy(), {}, "/me", 401),
+        (FakeProxy(), {}, "/maybe", 200),
+        (FakeProxy(answer(401)), GOOD, "/me", 401),
+        (FakeProxy(answer(401)), GOOD, "/maybe", 200),
+        (FakeProxy(answer(403)), GOOD, "/me", 403),
+        (FakeProxy(answer(503)), GOOD, "/me", 502),
+        (FakeProxy(answer(503)), GOOD, "/maybe", 502),
+        (FakeProxy(permission=answer(403)), GOOD, "/audit", 403),
+        (FakeProxy(), GOOD, "/audit", 200),
+    ],
+)
+async def test_a_dependency_behind_the_middleware_reuses_its_verdict(  # noqa: PLR0913, PLR0917 (a table)
+    override: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    upstream: FakeProxy,
+    headers: Any,
+    path: str,
+    status: int,
+) -> None:
+    monkeypatch.setenv("OXAIGEN_AUTH_CACHE_TTL_SECONDS", "0")
+    monkeypatch.setenv("OXAIGEN_AUTH_NEGATIVE_CACHE_TTL_SECONDS", "0")
+    upstream.calls.clear()
+    app = app_with_middleware()
+    app.add_middleware(OxaigenAuthMiddleware)
+    async with serving(upstream) as server:
+        override(server)
+        assert (await get(app, path, headers)).status_code == status
+    assert upstream.calls.count("get-me") == bool(headers)
+
+
+async def test_the_user_of_the_state_is_the_user_of_the_dependency(override: Any) -> None:
+    app = FastAPI()
+    app.add_middleware(OxaigenAuthMiddleware)
+
+    @app.get("/")
+    async def same(request: Request, user: User = Depends(get_current_user)) -> bool:
+        return request.state.user is user
+
+    async with serving(FakeProxy()) as server:
+        override(server)
+        assert (await get(app, "/", GOOD)).json() is True
+
+
+async def test_a_client_of_the_middleware_is_the_one_the_dependencies_ask(override: Any) -> None:
+    async with serving(mine := FakeProxy()) as server, serving(other := FakeProxy()) as elsewhere:
+        override(elsewhere)
+        async with ProxyAuthClient(server.url) as client:
+            app = make_app()
+            app.add_middleware(OxaigenAuthMiddleware, client=client)
+            assert (await get(app, "/audit", GOOD)).json() == {"user": "ada"}
+            assert (await get(app, "/state", GOOD)).json() == state("ada")
+            assert client.stats().upstream_calls == 2
+    assert mine.calls == ["get-me", "test-app-permission/audit"]
+    assert other.calls == []
+
+
+async def test_the_client_of_the_middleware_brings_its_own_cookie_name_and_hosts() -> None:
+    async with serving(FakeProxy()) as server:
+        options = OxaigenAuthSettings(
+            proxy_scheme="http", access_token_cookie_name="mine", allowed_hosts=("127.0.0.1:*",)
+        )
+        client = ProxyAuthClient(settings=options)
+        app = make_app()
+        app.add_middleware(OxaigenAuthMiddleware, client=client)
+        headers = {"cookie": "mine=good-token", "host": server.url.removeprefix("http://")}
+        assert (await get(app, "/me", headers)).json() == {"user": "ada"}
+        assert (await get(app, "/me", {**headers, "host": "127.0.0.2"})).status_code == 400
+        await client.aclose()
+
+
+async def test_a_host_that_the_middleware_refused_is_not_believed_by_a_dependency(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OXAIGEN_AUTH_PROXY_SCHEME", "http")
+    strict = OxaigenAuthSettings(allowed_hosts=("app.example.com",))
+    app = make_app()
+    app.add_middleware(OxaigenAuthMiddleware, client=ProxyAuthClient(settings=strict))
+    async with serving(evil := FakeProxy()) as server:
+        headers = {**GOOD, "host": server.url.removeprefix("http://")}
+        for path in ("/me", "/maybe", "/audit"):
+            caplog.clear()
+            assert (await get(app, path, headers)).status_code == 400
+            assert len(caplog.records) == 1
+    assert evil.calls == []
+
+
+async def test_mounted_apps_see_what_the_outer_middleware_learnt(
+    override: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OXAIGEN_AUTH_CACHE_TTL_SECONDS", "0")
+    outer = app_with_middleware()
+    outer.mount("/plain", make_app())
+    outer.mount("/guarded", app_with_middleware())
+    async with serving(proxy := FakeProxy()) as server:
+        override(server)
+        for path in ("/plain/state", "/plain/me", "/guarded/state", "/guarded/me"):
+            proxy.calls.clear()
+            response = await get(outer, path, GOOD)
+            assert response.json()["user"] == "ada"
+            assert proxy.calls == ["get-me"]
+
+
+async def test_two_apps_with_their_own_clients_share_nothing() -> None:
+    async with serving(FakeProxy()) as good, serving(FakeProxy(answer(401))) as bad:
+        async with ProxyAuthClient(good.url) as one, ProxyAuthClient(bad.url) as other:
+            first, second = make_app(), make_app()
+            first.add_middleware(OxaigenAuthMiddleware, client=one)
+            second.add_middleware(OxaigenAuthMiddleware, client=other)
+            for _ in range(2):
+                assert (await get(first, "/me", GOOD)).status_code == 200
+                assert (await get(second, "/me", GOOD)).status_code == 401
+        assert (len(good.requests), len(bad.requests)) == (1, 1)
+
+
+def http_scope(headers: Any, **more: Any) -> dict[str, Any]:
+    return {
+        "type": "http",
+        "method": "GET",
+        "path": "/state",
+        "query_string": b"",
+        "headers": [(key.encode(), value.encode()) for key, value in headers.items()],
+        **more,
+    }
+
+
+async def nothing() -> Any: ...
+
+
+async def ignore(_: Any) -> None: ...
+
+
+async def test_one_request_never_sees_the_state_of_another(override: Any) -> None:
+    seen: list[dict[str, Any]] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 (ASGI)
+        scope["state"]["own"] = len(seen)
+        seen.append(scope["state"])
+        await anyio.lowlevel.checkpoint()
+
+    shared = {"pool": object()}
+    async with serving(FakeProxy()) as server:
+        override(server)
+        middleware = OxaigenAuthMiddleware(app)
+        await middleware(http_scope(GOOD, state=shared), nothing, ignore)
+        await middleware(http_scope({}, state=shared), nothing, ignore)
+        await middleware(http_scope({}), nothing, ignore)
+    assert list(shared) == ["pool"]
+    assert [s["user"] and s["user"].user_name for s in seen] == ["ada", None, None]
+    assert [s.get("pool") is shared["pool"] for s in seen] == [True, True, False]
+    assert [s["own"] for s in seen] == [0, 1, 2]
+
+
+async def test_foreign_scopes_pass_at_once_and_unchanged() -> None:
+    seen: list[tuple[Scope, Receive, Send]] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append((scope, receive, send))
+        await anyio.lowlevel.checkpoint()
+
+    scope = {"type": "something.new"}
+    await OxaigenAuthMiddleware(app)(scope, nothing, ignore)
+    assert seen == [({"type": "something.new"}, nothing, ignore)]
+    assert seen[0][0] is scope
+    assert default_client.cache_info().currsize == 0
+
+
+@given(
+    headers=st.lists(
+        st.tuples(
+            st.sampled_from([b"authorization", b"cookie", b"host", b"x-forwarded-host"]),
+            st.binary(max_size=30) | st.binary(max_size=10).map(lambda text: b"Bearer " + text),
+        ),
+        max_size=4,
+    )
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+async def test_headers_of_any_bytes_reach_the_route(
+    headers: list[tuple[bytes, bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OXAIGEN_AUTH_ALLOWED_HOSTS", "only.example.com")
+    seen: list[Any] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 (ASGI)
+        seen.append(scope["state"])
+        await anyio.lowlevel.checkpoint()
+
+    scope = {**http_scope({}), "headers": headers}
+    await OxaigenAuthMiddleware(app)(scope, nothing, ignore)
+    assert seen[0]["user"] is None
+    assert seen[0]["auth_error"] is None or type(seen[0]["auth_error"]) is str
+
+
+def lifespan_app(events: list[str], failure: Exception | None = None) -> FastAPI:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[dict[str, Any]]:
+        events.append("start")
+        if failure is not None:
+            raise failure
+        yield {"pool": "the pool"}
+        events.append("stop")
+
+    app = make_app(lifespan=lifespan)
+
+    @app.get("/pool")
+    async def pool(request: Request) -> Any:
+        return {"pool": request.state.pool, **state(request.state.user and "somebody")}
+
+    app.add_middleware(OxaigenAuthMiddleware)
+    return app
+
+
+@BACKENDS
+def test_the_lifespan_of_the_app_runs_inside_the_middleware(override: Any, backend: Any) -> None:
+    events: list[str] = []
+    with serving_elsewhere(proxy := FakeProxy()) as server:
+        override(server)
+        with TestClient(lifespan_app(events), backend=backend, headers=GOOD) as client:
+            assert events == ["start"]
+            assert client.get("/state").json() == state("ada")
+            assert client.get("/audit").json() == {"user": "ada"}
+            assert client.get("/pool").json() == {"pool": "the pool", **state("somebody")}
+            assert client.get("/pool", headers={"authorization": ""}).json()["user"] is None
+    assert events == ["start", "stop"]
+    assert proxy.calls == ["get-me", "test-app-permission/audit"]
+
+
+@BACKENDS
+def test_the_same_app_starts_and_stops_more_than_once(override: Any, backend: Any) -> None:
+    app = app_with_middleware()
+    with serving_elsewhere(FakeProxy()) as server:
+        override(server)
+        for _ in range(3):
+            with TestClient(app, backend=backend, headers=GOOD) as client:
+                assert client.get("/state").json() == state("ada")
+        assert TestClient(app, backend=backend, headers=GOOD).get("/me").status_code == 200
+
+
+@BACKENDS
+def test_a_lifespan_that_fails_passes_its_own_exception_on(backend: Any) -> None:
+    class Broken(Exception):  # noqa: N818 (a test's own)
+        pass
+
+    failure = Broken("no database")
+    with pytest.raises(Broken) as caught, TestClient(lifespan_app([], failure), backend=backend):
+        ...
+    assert caught.value is failure
+
+
+@BACKENDS
+def test_without_lifespan_every_request_has_its_own_event_loop_and_leaves_nothing(
+    override: Any, monkeypatch: pytest.MonkeyPatch, backend: Any
+) -> None:
+    monkeypatch.setenv("OXAIGEN_AUTH_CACHE_TTL_SECONDS", "0")
+    client = TestClient(app_with_middleware(), backend=backend, headers=GOOD)
+    with serving_elsewhere(proxy := FakeProxy()) as server:
+        override(server)
+        for _ in range(3):
+            assert client.get("/audit").json() == {"user": "ada"}
+        assert server.connections == 3
+    assert proxy.calls == ["get-me", "test-app-permission/audit"] * 3
+
+
+@BACKENDS
+@pytest.mark.parametrize("times", [1, 2])
+def test_the_lifespan_may_close_the_default_client_itself(
+    override: Any, backend: Any, times: int
+) -> None:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        yield
+        await aclose_client()
+
+    app = make_app(lifespan=lifespan)
+    for _ in range(times):
+        app.add_middleware(OxaigenAuthMiddleware)
+    with serving_elsewhere(FakeProxy()) as server:
+        override(server)
+        for _ in range(2):
+            with TestClient(app, backend=backend, headers=GOOD) as client:
+                assert client.get("/state").json() == state("ada")
+            assert default_client.cache_info().currsize == 0
+
+
+@BACKENDS
+def test_a_client_of_the_middleware_may_be_opened_by_the_lifespan(backend: Any) -> None:
+    with serving_elsewhere(FakeProxy()) as server:
+        auth = ProxyAuthClient(server.url)
+
+        @asynccontextmanager
+        async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+            async with auth:
+                yield
+
+        app = make_app(lifespan=lifespan)
+        app.add_middleware(OxaigenAuthMiddleware, client=auth)
+        with TestClient(app, backend=backend, headers=GOOD) as client:
+            assert client.get("/audit").json() == {"user": "ada"}
+        assert auth.stats().upstream_calls == 2
+
+
+@BACKENDS
+def test_bad_settings_stop_the_app_when_it_starts(
+    monkeypatch: pytest.MonkeyPatch, backend: Any
+) -> None:
+    monkeypatch.setenv("OXAIGEN_AUTH_DEV_MODE", "maybe")
+    with (
+        pytest.raises(OxaigenAuthConfigurationError, match="OXAIGEN_AUTH_DEV_MODE"),
+        TestClient(app_with_middleware(), backend=backend),
+    ):
+        ...
+
+
+@BACKENDS
+def test_a_websocket_has_the_same_state(override: Any, backend: Any) -> None:
+    app = app_with_middleware()
+
+    @app.websocket("/ws/state")
+    async def tell(websocket: WebSocket) -> None:
+        await websocket.accept()
+        user, error = websocket.state.user, websocket.state.auth_error
+        await websocket.send_json(state(user and user.user_name, error))
+        await websocket.close()
+
+    client = TestClient(app, backend=backend)
+    with serving_elsewhere(proxy := FakeProxy()) as server:
+        override(server)
+        with client.websocket_connect("/ws/state", headers=GOOD) as websocket:
+            assert websocket.receive_json() == state("ada")
+        with client.websocket_connect("/ws/state") as websocket:
+            assert websocket.receive_json() == state(None)
+        with client.websocket_connect("/ws/me", headers=GOOD) as websocket:
+            assert websocket.receive_json() == {"user": "ada"}
+        bad = {"authorization": "Bearer a b"}
+        with client.websocket_connect("/ws/state", headers=bad) as websocket:
+            assert websocket.receive_json() == state(None, "Invalid token")
+    assert proxy.calls == ["get-me"]
+
+
+async def test_a_middleware_of_the_app_may_stand_on_either_side(override: Any) -> None:
+    app = make_app()
+    seen: list[str | None] = []
+
+    async def note(request: Request, call_next: Any) -> Any:
+        request.state.noted = True
+        response = await call_next(request)
+        seen.append(getattr(Request(request.scope).state, "user", None))
+        return response
+
+    @app.get("/noted", dependencies=[Depends(require_permission("audit"))])
+    async def noted(request: Request) -> bool:
+        return bool(request.state.noted)
+
+    app.middleware("http")(note)
+    app.add_middleware(OxaigenAuthMiddleware)
+    app.middleware("http")(note)
+    async with serving(proxy := FakeProxy()) as server:
+        override(server)
+        assert (await get(app, "/noted", GOOD)).json() is True
+    assert proxy.calls == ["get-me", "test-app-permission/audit"]
+    assert [isinstance(user, User) for user in seen] == [True, True]
+
+
+async def test_what_the_app_raises_is_handed_on_as_it_is(override: Any) -> None:
+    app = app_with_middleware()
+    failure = RuntimeError("a bug of the app")
+
+    @app.get("/bug")
+    async def bug() -> None:
+        raise failure
+
+    async with serving(FakeProxy()) as server:
+        override(server)
+        with pytest.raises(RuntimeError) as caught:
+            await get(app, "/bug", GOOD)
+    assert caught.value is failure
+
+
+async def test_no_token_is_in_an_auth_error_or_a_log_line(
+    override: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    echo = answer(401, b'{"detail": "no good-token here"}')
+    for upstream in (echo, answer(500), None):
+        await aclose_client()
+        async with serving(FakeProxy(upstream)) as server:
+            override(server)
+            response = await get(app_with_middleware(), "/state", GOOD)
+            assert response.json()["auth_error"]
+            assert "good-token" not in response.text
+            assert server.url not in response.text
+    ours = [r.getMessage() for r in caplog.records if r.name.startswith("oxaigen_auth")]
+    assert len(ours) == 2
+    assert not [text for text in caplog.messages if "good-token" in text]
+
+
+async def test_a_client_that_goes_away_costs_the_others_nothing(override: Any) -> None:
+    app: ASGIApp = app_with_middleware()
+    asked, go_on = anyio.Event(), anyio.Event()
+    answers: list[Any] = []
+
+    async def slow(_: bytes) -> bytes | None:
+        asked.set()
+        await go_on.wait()
+        return answer(200, b'{"user_name": "ada"}')
+
+    async def leave(scope: anyio.CancelScope) -> None:
+        with scope:
+            answers.append(await get(app, "/state", GOOD))
+
+    async def stay() -> None:
+        answers.append((await get(app, "/state", GOOD)).json())
+
+    async with serving(slow) as server:
+        override(server)
+        first = anyio.CancelScope()
+        async with anyio.create_task_group() as group:
+            group.start_soon(leave, first)
+            await asked.wait()
+            group.start_soon(stay)
+            await anyio.wait_all_tasks_blocked()
+            first.cancel()
+            await anyio.wait_all_tasks_blocked()
+            go_on.set()
+    assert answers == [state("ada")]
+    assert len(server.requests) == 1
