@@ -1,5 +1,6 @@
 import os
 import pickle
+from typing import Any
 
 import attrs
 import pytest
@@ -79,7 +80,7 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
 
 
 @pytest.mark.parametrize(("name", "text", "setting", "value"), READ)
-def test_a_variable_becomes_its_setting(name: str, text: str, setting: str, value: object) -> None:
+def test_a_variable_becomes_its_setting(name: str, text: str, setting: str, value: Any) -> None:
     settings = MockSettings.from_env({PREFIX + name: text})
     assert settings == attrs.evolve(MockSettings(), **{setting: value})
 
