@@ -1,0 +1,7 @@
+"""`python -m oxaigen_auth_mock` is the same as the command `oxaigen-auth-mock`."""
+
+import sys
+
+from oxaigen_auth_mock.cli import main
+
+sys.exit(main())

@@ -1,0 +1,127 @@
+"""What a mock is told: every `OXAIGEN_AUTH_MOCK_…` variable, its default and what it is for.
+
+The one place that reads the environment; knows nothing of HTTP.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Any, Final, Self, TypeVar, cast
+
+from attrs import Attribute, field, fields, frozen
+
+from oxaigen_auth_mock import kinds
+from oxaigen_auth_mock.kinds import Kind
+
+PREFIX: Final = "OXAIGEN_AUTH_MOCK_"
+
+_T = TypeVar("_T")
+
+
+class MockConfigurationError(Exception):
+    """Some variables hold what they may not; the message names all of them, one a line."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join(self.problems)
+
+
+def _setting(default: _T, kind: Kind[_T], meaning: str) -> _T:
+    """Declare a field; typed as its default, which is what type checkers take it for."""
+    return field(default=default, metadata={"kind": kind, "meaning": meaning})
+
+
+@frozen(kw_only=True)
+class MockSettings:
+    """What one mock is to do. A field's variable is its name in capitals behind the prefix.
+
+    Built by hand it takes any value of the right type; `from_env` checks what it is given.
+
+    >>> MockSettings(permissions=("audit", "billing")).port
+    8765
+    """
+
+    host: str = _setting("127.0.0.1", kinds.TEXT, "address to listen on")
+    port: int = _setting(8765, kinds.PORT, "port to listen on; 0 takes any free one")
+    latency: float = _setting(
+        0.0, kinds.SECONDS, "seconds that token and permission checks wait before they answer"
+    )
+    tokens: tuple[str, ...] = _setting(
+        ("mock-dev-token",), kinds.TOKENS, "the user's tokens, besides ACCESS_TOKEN_VALUE"
+    )
+    access_token_value: str = _setting(
+        "mock-dev-token", kinds.TOKEN, "the token that signing in hands out"
+    )
+    forbidden_token: str | None = _setting(
+        None, kinds.TOKEN, "a token that is good, but not for this app (403)"
+    )
+    access_cookie_name: str = _setting(
+        "OxaigenPlatformAuthAccessToken", kinds.COOKIE_NAME, "cookie that can hold the token"
+    )
+    email: str = _setting("dev@localhost", kinds.TEXT, "the user's e-mail address")
+    user_name: str = _setting("devuser", kinds.TEXT, "the user's name for signing in")
+    first_name: str = _setting("Dev", kinds.TEXT, "the user's first name")
+    last_name: str = _setting("User", kinds.TEXT, "the user's last name")
+    user_id: int = _setting(1, kinds.ID, "the user's number")
+    account_type: str = _setting("internal", kinds.TEXT, "the user's account: internal, external")
+    workspace_id: str = _setting(
+        "00000000-0000-0000-0000-000000000001", kinds.TEXT, "id of everybody's workspace"
+    )
+    workspace_name: str = _setting("Dev Workspace", kinds.TEXT, "name of everybody's workspace")
+    role_names: tuple[str, ...] = _setting((), kinds.TEXTS, "the user's roles")
+    permissions: tuple[str, ...] = _setting(
+        ("audit",), kinds.PERMISSION_NAMES, "the user's permissions; a lone comma means none"
+    )
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """Read every variable; one that is unset or blank leaves its setting at the default.
+
+        Raises:
+            MockConfigurationError: naming each variable that holds what it may not.
+        """
+        values: dict[str, object] = {}
+        problems: list[str] = []
+        for variable in variables():
+            text = environ.get(variable.name, "").strip()
+            if not text:
+                continue
+            try:
+                values[variable.setting] = variable.kind.read(text)
+            except ValueError:
+                problems.append(variable.refuse(text))
+        if problems:
+            raise MockConfigurationError(tuple(problems))
+        return cls(**cast("dict[str, Any]", values))
+
+
+@frozen
+class Variable:
+    """A setting as the environment and the command line see it."""
+
+    setting: str
+    kind: Kind[object]
+    meaning: str
+    default: object
+
+    @property
+    def name(self) -> str:
+        return variable_name(self.setting)
+
+    def refuse(self, text: str) -> str:
+        return f"{self.name} holds {text!r}, but it may only hold {self.kind.may_hold}."
+
+
+def variable_name(setting: str) -> str:
+    return PREFIX + setting.upper()
+
+
+def variables() -> tuple[Variable, ...]:
+    """Every variable that a mock reads, in the order in which to tell people about them."""
+    attributes = cast("tuple[Attribute[object], ...]", fields(MockSettings))
+    return tuple(
+        Variable(each.name, each.metadata["kind"], each.metadata["meaning"], each.default)
+        for each in attributes
+    )

@@ -1,0 +1,1 @@
+"""What helps to develop an app that uses this package, and has no place in production."""

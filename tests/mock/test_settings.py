@@ -1,0 +1,128 @@
+import os
+import pickle
+from typing import Any
+
+import attrs
+import pytest
+
+from oxaigen_auth_mock import MockConfigurationError, MockSettings
+from oxaigen_auth_mock.settings import PREFIX, variables
+
+READ = [
+    ("HOST", "::1", "host", "::1"),
+    ("PORT", "0", "port", 0),
+    ("PORT", "65535", "port", 65535),
+    ("LATENCY", "0.25", "latency", 0.25),
+    ("TOKENS", "one, two,,three ", "tokens", ("one", "two", "three")),
+    ("TOKENS", ",", "tokens", ()),
+    ("FORBIDDEN_TOKEN", "keep-out", "forbidden_token", "keep-out"),
+    ("ACCESS_TOKEN_VALUE", "mine", "access_token_value", "mine"),
+    ("ACCESS_COOKIE_NAME", "crumb", "access_cookie_name", "crumb"),
+    ("EMAIL", "zoë@example.com", "email", "zoë@example.com"),
+    ("USER_NAME", "zoe", "user_name", "zoe"),
+    ("FIRST_NAME", "Zoë", "first_name", "Zoë"),
+    ("LAST_NAME", "van der Berg", "last_name", "van der Berg"),
+    ("USER_ID", "2147483647", "user_id", 2147483647),
+    ("ACCOUNT_TYPE", "external", "account_type", "external"),
+    ("WORKSPACE_ID", "w-1", "workspace_id", "w-1"),
+    ("WORKSPACE_NAME", "Lab", "workspace_name", "Lab"),
+    ("ROLE_NAMES", "owner,data steward", "role_names", ("owner", "data steward")),
+    ("PERMISSIONS", "Audit,work_space-1", "permissions", ("Audit", "work_space-1")),
+    ("PERMISSIONS", ",", "permissions", ()),
+]
+
+REFUSED = [
+    ("PORT", "65536"),
+    ("PORT", "-1"),
+    ("PORT", "80a"),
+    ("PORT", "1_0"),
+    ("PORT", "٣"),
+    ("PORT", "9" * 5000),
+    ("LATENCY", "-0.1"),
+    ("LATENCY", "nan"),
+    ("LATENCY", "inf"),
+    ("LATENCY", "soon"),
+    ("TOKENS", "good,not good"),
+    ("TOKENS", "tök"),
+    ("FORBIDDEN_TOKEN", "a b"),
+    ("ACCESS_TOKEN_VALUE", "a\tb"),
+    ("ACCESS_COOKIE_NAME", "a=b"),
+    ("USER_ID", "0"),
+    ("USER_ID", "2147483648"),
+    ("USER_ID", "me"),
+    ("PERMISSIONS", "audit,in spect"),
+    ("PERMISSIONS", "audit/all"),
+    ("EMAIL", "not utf-8: \udcff"),
+    ("ROLE_NAMES", "\udcff"),
+]
+
+
+def test_an_empty_environment_gives_the_documented_defaults() -> None:
+    assert MockSettings.from_env({}) == MockSettings(
+        host="127.0.0.1",
+        port=8765,
+        latency=0.0,
+        tokens=("mock-dev-token",),
+        access_token_value="mock-dev-token",
+        forbidden_token=None,
+        access_cookie_name="OxaigenPlatformAuthAccessToken",
+        email="dev@localhost",
+        user_name="devuser",
+        first_name="Dev",
+        last_name="User",
+        user_id=1,
+        account_type="internal",
+        workspace_id="00000000-0000-0000-0000-000000000001",
+        workspace_name="Dev Workspace",
+        role_names=(),
+        permissions=("audit",),
+    )
+
+
+@pytest.mark.parametrize(("name", "text", "setting", "value"), READ)
+def test_a_variable_becomes_its_setting(name: str, text: str, setting: str, value: Any) -> None:
+    settings = MockSettings.from_env({PREFIX + name: text})
+    assert settings == attrs.evolve(MockSettings(), **{setting: value})
+
+
+def test_every_variable_is_tried_above() -> None:
+    assert {PREFIX + name for name, *_ in READ} == {variable.name for variable in variables()}
+
+
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_a_blank_variable_counts_as_unset(blank: str) -> None:
+    environ = {variable.name: blank for variable in variables()}
+    assert MockSettings.from_env(environ) == MockSettings()
+
+
+@pytest.mark.parametrize(("name", "text"), REFUSED)
+def test_a_bad_value_is_refused_with_its_variable_and_what_it_held(name: str, text: str) -> None:
+    with pytest.raises(MockConfigurationError) as caught:
+        MockSettings.from_env({PREFIX + name: text})
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"{PREFIX}{name} holds {text!r}, but it may only hold ")
+
+
+def test_one_error_lists_every_bad_variable() -> None:
+    environ = {PREFIX + "PORT": "x", PREFIX + "USER_ID": "y", PREFIX + "HOST": "localhost"}
+    with pytest.raises(MockConfigurationError) as caught:
+        MockSettings.from_env(environ)
+    assert str(caught.value) == (
+        "OXAIGEN_AUTH_MOCK_PORT holds 'x', but it may only hold "
+        "a port from 0 to 65535, where 0 takes any free one.\n"
+        "OXAIGEN_AUTH_MOCK_USER_ID holds 'y', but it may only hold "
+        "a whole number from 1 to 2147483647."
+    )
+
+
+def test_a_configuration_error_survives_pickling() -> None:
+    error = MockConfigurationError(("one", "two"))
+    copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - pickled one line above
+    assert copy.problems == ("one", "two")
+
+
+def test_the_environment_of_the_process_is_what_is_read_by_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(os.environ, "OXAIGEN_AUTH_MOCK_PORT", "4711")
+    assert MockSettings.from_env().port == 4711
