@@ -1,0 +1,29 @@
+"""`python -m benchmarks [NAME…]`: measure all figures or those named, and print one table."""
+
+from __future__ import annotations
+
+import sys
+
+from benchmarks import burst, herd, limits, memory, route
+from benchmarks.harness import table
+
+FIGURES = {
+    "route": route.measure,
+    "herd": herd.measure,
+    "burst": burst.measure,
+    "memory": memory.measure,
+}
+ON_REQUEST = {"limits": limits.measure}
+
+
+def main(names: list[str]) -> None:
+    known = FIGURES | ON_REQUEST
+    unknown = set(names) - known.keys()
+    if unknown:
+        sys.exit(f"No figure is called {', '.join(sorted(unknown))}; there are {', '.join(known)}.")
+    figures = [figure for name in names or FIGURES for figure in known[name]()]
+    print(table(figures))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,83 @@
+"""Rounds, ratios and the table. Knows nothing of what is measured.
+
+Whatever else the machine does slows both sides of a ratio down, because their rounds alternate;
+the median leaves out the rounds that were hit on one side only.
+"""
+
+from __future__ import annotations
+
+import gc
+from statistics import median
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+
+@frozen
+class Figure:
+    """One value per round, and what their median is to be; without a target: information only."""
+
+    name: str
+    values: tuple[float, ...]
+    at_most: float | None = None
+    at_least: float | None = None
+    digits: int = 2
+
+    @property
+    def median(self) -> float:
+        return median(self.values)
+
+    @property
+    def target(self) -> str:
+        if self.at_most is not None:
+            return f"≤ {self.at_most:g}"
+        return "" if self.at_least is None else f"≥ {self.at_least:g}"
+
+    @property
+    def verdict(self) -> str:
+        if not self.target:
+            return ""
+        low = self.at_least is not None and self.median < self.at_least
+        high = self.at_most is not None and self.median > self.at_most
+        return "MISSED" if low or high else "met"
+
+
+async def alternate(rounds: int, *runs: Callable[[], Awaitable[float]]) -> list[list[float]]:
+    """Call every run once per round; return each one's measurements, round by round.
+
+    Every other round goes backwards, so that nobody always follows the same neighbour.
+    """
+    measured: list[list[float]] = [[] for _ in runs]
+    order = list(range(len(runs)))
+    for _ in range(rounds):
+        for which in order:
+            gc.collect()
+            measured[which].append(await runs[which]())
+        order.reverse()
+    return measured
+
+
+def ratios(above: Iterable[float], below: Iterable[float]) -> tuple[float, ...]:
+    return tuple(a / b for a, b in zip(above, below, strict=True))
+
+
+def table(figures: Iterable[Figure]) -> str:
+    rows = [("figure", "median", "min-max", "target", "")]
+    rows += [
+        (
+            figure.name,
+            f"{figure.median:.{figure.digits}f}",
+            f"{min(figure.values):.{figure.digits}f}-{max(figure.values):.{figure.digits}f}",
+            figure.target,
+            figure.verdict,
+        )
+        for figure in figures
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )

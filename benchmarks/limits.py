@@ -1,0 +1,53 @@
+"""Rates for each number of connections: what the default of `max_connections` rests on."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import anyio
+
+from benchmarks.bare import TIMEOUT, in_process_with
+from benchmarks.burst import CASES, DELAYS, TOKENS, Burst
+from benchmarks.harness import Figure, alternate
+from benchmarks.proxy_process import local_proxy
+from oxaigen_auth import OxaigenAuthSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ROUNDS = 5
+LIMITS = (1, 2, 4, 8, 10, 16, 20, 32, 50, 100)
+PATIENCE = 4.0  # seconds for a burst: fewer tokens where the proxy alone would take longer
+
+
+def measure() -> list[Figure]:
+    return [
+        figure
+        for library, backend in CASES
+        for delay in DELAYS
+        for figure in in_process_with(library, measure_one, library, backend, delay)
+    ]
+
+
+def measure_one(
+    library: str, backend: str, delay: float, limits: Sequence[int] = LIMITS
+) -> list[Figure]:
+    """Return the lookups per second for each limit, where only this library is to be found."""
+    with local_proxy(delay) as proxy:
+        rates = anyio.run(_measure, proxy.url, delay, limits, backend=backend)
+    case = f"{library}, {backend}, {delay * 1000:g} ms"
+    return [
+        Figure(f"limits: {case}, {limit} connections", tuple(values), digits=0)
+        for limit, values in zip(limits, rates, strict=True)
+    ]
+
+
+async def _measure(url: str, delay: float, limits: Sequence[int]) -> list[list[float]]:
+    return await alternate(ROUNDS, *(partial(_rate, url, delay, limit) for limit in limits))
+
+
+async def _rate(url: str, delay: float, limit: int) -> float:
+    tokens = min(TOKENS, int(PATIENCE * limit / delay)) if delay else TOKENS
+    settings = OxaigenAuthSettings(proxy_timeout_seconds=TIMEOUT, max_connections=limit)
+    return tokens / await Burst(url, tokens).sdk(settings)

@@ -1,0 +1,98 @@
+"""The other end: a proxy in a process of its own, so that its work is not counted as the SDK's.
+
+Imports only the standard library, since the process that serves loads nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from ctypes import c_longlong
+    from multiprocessing.connection import Connection
+
+SPAWN = multiprocessing.get_context("spawn")
+
+_PROFILE = (
+    '{"is_authenticated": true, "id": %(id)d, "user_name": "user%(id)d", '
+    '"email": "user%(id)d@example.com", "account_type": "internal", "enabled": true, '
+    '"first_name": "First%(id)d", "last_name": "Last%(id)d", "user_workspace": '
+    '{"id": "00000000-0000-0000-0000-000000000001", "name": "Workspace"}, '
+    '"workspace_roles": [{"id": 1, "name": "owner", "description": null}], '
+    '"workspace_permissions": [{"id": 1, "name": "audit", "description": null}, '
+    '{"id": 2, "name": "export", "description": "Download what others made"}, '
+    '{"id": 3, "name": "reports", "description": null}]}'
+)
+
+
+class LocalProxy(NamedTuple):
+    """Where a proxy listens, and how many requests it has answered so far."""
+
+    url: str
+    calls: c_longlong
+
+
+@contextmanager
+def local_proxy(delay: float = 0) -> Iterator[LocalProxy]:
+    """Run a proxy on a free port of the loopback interface; it answers after `delay` seconds."""
+    calls = SPAWN.RawValue("q", 0)
+    ours, theirs = SPAWN.Pipe(duplex=False)
+    process = SPAWN.Process(target=_serve, args=(delay, theirs, calls), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        yield LocalProxy(f"http://127.0.0.1:{ours.recv()}", calls)
+    finally:
+        process.terminate()
+        process.join()
+
+
+def _serve(delay: float, tell: Connection, calls: c_longlong) -> None:
+    asyncio.run(_serve_until_terminated(delay, tell, calls))
+
+
+async def _serve_until_terminated(delay: float, tell: Connection, calls: c_longlong) -> None:
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: _Serving(delay, calls), "127.0.0.1", 0, backlog=4096)
+    tell.send(server.sockets[0].getsockname()[1])
+    await server.serve_forever()
+
+
+class _Serving(asyncio.Protocol):
+    """Answers get-me for tokens that end in a number, and grants every permission."""
+
+    def __init__(self, delay: float, calls: c_longlong) -> None:
+        self.delay = delay
+        self.calls = calls
+        self.request = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.request += data
+        if not self.request.endswith(b"\r\n\r\n"):
+            return
+        self.calls.value += 1
+        response, self.request = _response(self.request), b""
+        if self.delay:
+            asyncio.get_running_loop().call_later(self.delay, self.answer, response)
+        else:
+            self.answer(response)
+
+    def answer(self, response: bytes) -> None:
+        if isinstance(self.transport, asyncio.WriteTransport):
+            self.transport.write(response)
+
+
+def _response(request: bytes) -> bytes:
+    body = b"true"
+    if request.startswith(b"GET"):
+        token = request.lower().partition(b"authorization: bearer ")[2].partition(b"\r\n")[0]
+        body = (_PROFILE % {"id": int(token.rpartition(b"-")[2])}).encode()
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+    return head % len(body) + body
