@@ -95,8 +95,8 @@ class CallCounts:
     def _tally_of(self, token: str | None, persona: str | None) -> TokenTally:
         """Find the token's tally and make it the youngest; the oldest goes if they are too many."""
         name = fingerprint(token)
-        tally = self._by_token.setdefault(name, TokenTally(persona=persona))
-        self._by_token.move_to_end(name)
+        tally = self._by_token.pop(name, None) or TokenTally(persona=persona)
+        self._by_token[name] = tally
         if len(self._by_token) > REMEMBERED_TOKENS:
             self._by_token.popitem(last=False)
         return tally
