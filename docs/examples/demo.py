@@ -83,9 +83,9 @@ class Demo:
     differs: bool = False
 
     def row(self, what: str, expected: str, got: str) -> None:
-        ok = expected == got
-        self.differs |= not ok
-        print(f"  {'ok' if ok else 'NO'}  {what:<40}{expected if ok else f'{expected}; GOT {got}'}")
+        same = expected == got
+        self.differs |= not same
+        print(f"{'   ' if same else 'NO '}{what:<38}{expected:<34}{got}", flush=True)
 
     async def get(self, path: str, token: str = "", cookie: str = "") -> httpx.Response:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -160,6 +160,7 @@ async def run(app: str, mock: str, mock_process: subprocess.Popen[str]) -> bool:
     limits = httpx.Limits(max_connections=None)
     async with httpx.AsyncClient(limits=limits, timeout=60) as http:
         demo = Demo(http, app, mock)
+        print(f"   {'':<38}{'expected':<34}came")
         await demo.answers()
         await demo.coalescing()
         await anyio.to_thread.run_sync(stop, mock_process)
