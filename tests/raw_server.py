@@ -70,7 +70,7 @@ async def serving(
     server = RawServer(respond)
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1", backlog=4096)
     server.url = f"http://127.0.0.1:{listener.extra(SocketAttribute.local_port)}"
-    async with anyio.create_task_group() as group, listener:
+    async with listener, anyio.create_task_group() as group:
         group.start_soon(listener.serve, server.serve)
         yield server
         group.cancel_scope.cancel()
