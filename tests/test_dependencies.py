@@ -14,6 +14,8 @@ from starlette.requests import HTTPConnection
 
 from oxaigen_auth import (
     OxaigenAuthConfigurationError,
+    OxaigenAuthMiddleware,
+    ProxyAuthClient,
     User,
     aclose_client,
     get_current_user,
@@ -192,13 +194,20 @@ async def test_a_token_revoked_between_two_questions_is_refused_from_then_on(ove
     assert proxy.calls == ["get-me", "test-app-permission/audit"]
 
 
-async def test_a_cached_permission_still_needs_a_valid_user(override: Any) -> None:
-    async with serving(proxy := FakeProxy()) as server:
-        override(server)
-        assert (await get(make_app(), "/audit", GOOD)).status_code == 200
+async def test_a_cached_permission_still_needs_a_valid_user() -> None:
+    now = 0.0
+    app = make_app()
+    async with (
+        serving(proxy := FakeProxy()) as server,
+        ProxyAuthClient(server.url, clock=lambda: now) as client,
+    ):
+        app.add_middleware(OxaigenAuthMiddleware, client=client)
+        assert (await get(app, "/me", GOOD)).status_code == 200
+        now = 20.0  # the permission is learnt later than the user, and kept longer
+        assert (await get(app, "/audit", GOOD)).status_code == 200
         proxy.user = answer(401)
-        default_client()._users.clear()  # noqa: SLF001 (as if its time had come)
-        assert says(await get(make_app(), "/audit", GOOD)) == INVALID
+        now = 31.0
+        assert says(await get(app, "/audit", GOOD)) == INVALID
     assert proxy.calls == ["get-me", "test-app-permission/audit", "get-me"]
 
 

@@ -22,7 +22,7 @@ FLOORS = [
     {"settings"},
     {"verdict", "_core.cache", "_core.epochs", "_core.fingerprint", "_core.singleflight", "_wire"},
     {"_proxy", "connection"},
-    {"_loop"},
+    {"_loop", "_memory"},
     {"client"},
     {"_identify"},
     {"dependencies", "middleware", "testing"},
