@@ -1,7 +1,6 @@
 """Who a connection's caller is, asked once per connection, however many want to know.
 
-The answer is kept in the connection's own `scope`: never in `scope["state"]`, which some servers
-share between connections, and never on an object that outlives the request.
+The answer is kept in the connection's own `scope`, never on an object that outlives it.
 """
 
 from __future__ import annotations

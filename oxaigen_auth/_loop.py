@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from anyio import create_task_group, get_cancelled_exc_class, move_on_after
+from anyio import move_on_after
 from attrs import define, field
+
+from oxaigen_auth._core.groups import quiet_task_group
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
-
-    from anyio.abc import TaskGroup
 
     from oxaigen_auth._core.singleflight import SingleFlight
     from oxaigen_auth._proxy import Proxy
@@ -41,7 +41,7 @@ class LoopState:
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[None]:
         """Give the flights a task group, so that no caller has to host one."""
-        async with _group_that_ends() as group:
+        async with quiet_task_group() as group:
             self.flights.task_group = group
             try:
                 yield
@@ -60,21 +60,3 @@ async def _close_with_loop(proxy: Proxy) -> AsyncGenerator[None]:
     finally:
         with move_on_after(CLOSE_TIMEOUT, shield=True):
             await proxy.aclose()
-
-
-@asynccontextmanager
-async def _group_that_ends() -> AsyncGenerator[TaskGroup]:
-    """Give a task group that ends with its block, and hand on the block's own exception bare."""
-    failure: BaseException | None = None
-    try:
-        async with create_task_group() as group:
-            try:
-                yield group
-            except get_cancelled_exc_class():
-                raise
-            except BaseException as error:  # noqa: BLE001 (raised below, outside the group)
-                failure = error
-            group.cancel_scope.cancel()
-    finally:
-        if failure is not None:
-            raise failure

@@ -7,6 +7,7 @@ what such a lookup brings is not kept; on every event loop and for every proxy a
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from attrs import define, field
@@ -29,7 +30,8 @@ class Memory:
     """Users, permissions and rejections, each in a cache of its own: no flood of one evicts others.
 
     Only accepted and rejected verdicts are kept; `asked` is when their lookup started, a reading
-    of `clock` in seconds. Under one key there is a user or a rejection, never both.
+    of `clock` in seconds. Under one key there is a user or a rejection, never both, and never an
+    older one than was kept before: two event loops may ask at the same time.
     """
 
     settings: OxaigenAuthSettings
@@ -38,6 +40,7 @@ class Memory:
     _grants: LruCache[bool] = field(init=False)
     _rejections: LruCache[Rejected] = field(init=False)
     _epochs: Epochs = field(init=False)
+    _lock: Lock = field(factory=Lock, init=False)
 
     def __attrs_post_init__(self) -> None:
         size, ttl = self.settings.cache_max_entries, self.settings.cache_ttl_seconds
@@ -62,17 +65,21 @@ class Memory:
         return self._rejections.get(key) if user is None else Accepted(user)
 
     def keep_user(self, key: bytes, verdict: Verdict[User], asked: float) -> None:
-        if isinstance(verdict, Accepted):
-            self._rejections.discard(key)
-            self._users.put(key, verdict.value, born=asked)
-        elif isinstance(verdict, Rejected):
-            self._users.discard(key)
-            self._rejections.put(key, verdict, born=asked)
+        with self._lock:
+            if asked < max(self._users.born(key), self._rejections.born(key)):
+                return
+            if isinstance(verdict, Accepted):
+                self._rejections.discard(key)
+                self._users.put(key, verdict.value, born=asked)
+            elif isinstance(verdict, Rejected):
+                self._users.discard(key)
+                self._rejections.put(key, verdict, born=asked)
 
     def grant(self, key: bytes) -> Verdict[bool] | None:
         granted = self._grants.get(key)
         return None if granted is None else Accepted(granted)
 
     def keep_grant(self, key: bytes, verdict: Verdict[bool], asked: float) -> None:
-        if isinstance(verdict, Accepted):
-            self._grants.put(key, verdict.value, born=asked)
+        with self._lock:
+            if isinstance(verdict, Accepted) and asked >= self._grants.born(key):
+                self._grants.put(key, verdict.value, born=asked)

@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from functools import cache, lru_cache
 from importlib.metadata import version
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from anyio import CancelScope, CapacityLimiter, move_on_after
 from attrs import define, field, frozen
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
     import httpx
+    from anyio.abc import AsyncResource
 
     from oxaigen_auth.models import User
     from oxaigen_auth.verdict import Verdict
@@ -110,8 +111,8 @@ class Proxy:
         connection = _Connection()
         try:
             return await self._send(method, url, token, connection)
-        except _DEAD:
-            if connection.new or connection.answered:
+        except _DEAD as error:
+            if connection.new or connection.answered or not _was_dead(error):
                 raise
         return await self._send(method, url, token, connection)
 
@@ -123,7 +124,11 @@ class Proxy:
             extensions={"trace": connection.trace},
         )
         self.on_call()
-        response = await self._transport.handle_async_request(request)
+        try:
+            response = await self._transport.handle_async_request(request)
+        except BaseException:
+            await connection.close_unused()
+            raise
         connection.answered = True
         async with aclosing(response):
             body = await _read(response)
@@ -137,10 +142,29 @@ class _Connection:
 
     new: bool = False
     answered: bool = False
+    _unused: AsyncResource | None = None
 
-    async def trace(self, event: str, _: Mapping[str, object]) -> None:
-        if event == "connection.connect_tcp.started":
+    async def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        if event == "connection.connect_tcp.complete":
             self.new = True
+            self._unused = info["return_value"]
+        elif event == "http11.send_request_headers.started":
+            self._unused = None
+
+    async def close_unused(self) -> None:
+        """Close a connection that the library gave up before it used it, and would leave open.
+
+        It does so when it is cancelled during the TLS handshake.
+        """
+        if self._unused is not None:
+            with CancelScope(shield=True):
+                await self._unused.aclose()
+
+
+def _was_dead(error: Exception) -> bool:
+    """Tell the end of a connection from an answer that was no HTTP."""
+    is_protocol_error = isinstance(error, httpx.RemoteProtocolError)
+    return not is_protocol_error or str(error).startswith("Server disconnected")
 
 
 _HEADERS = {

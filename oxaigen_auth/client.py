@@ -6,7 +6,7 @@ import logging
 import time
 from contextlib import asynccontextmanager
 from functools import cache, partial
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from anyio import AsyncContextManagerMixin
 from anyio.lowlevel import RunVar
@@ -92,11 +92,11 @@ class ProxyAuthClient(AsyncContextManagerMixin):
 
     @asynccontextmanager
     async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
-        try:
-            async with self.running():
+        async with self.running():
+            try:
                 yield self
-        finally:
-            self._closed = True
+            finally:
+                self._closed = True
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
@@ -140,7 +140,9 @@ class ProxyAuthClient(AsyncContextManagerMixin):
             OxaigenAuthConfigurationError: nothing says where the proxy is.
             RuntimeError: the client is closed.
         """
-        return unwrap(await self.identify(bearer_token, self._base(proxy_base_url), fresh=fresh))
+        verdict = await self.identify(bearer_token, self._base(proxy_base_url), fresh=fresh)
+        del bearer_token  # a traceback that is kept would keep it
+        return unwrap(verdict)
 
     async def test_permission(
         self,
@@ -160,8 +162,11 @@ class ProxyAuthClient(AsyncContextManagerMixin):
         """
         check_permission_name(permission_name)
         base = self._base(proxy_base_url)
-        unwrap(await self.identify(bearer_token, base))
-        return unwrap(await self.check_permission(bearer_token, permission_name, base, fresh=fresh))
+        verdict: Verdict[Any] = await self.identify(bearer_token, base)
+        if isinstance(verdict, Accepted):
+            verdict = await self.check_permission(bearer_token, permission_name, base, fresh=fresh)
+        del bearer_token  # a traceback that is kept would keep it
+        return bool(unwrap(verdict))
 
     def forget(self, bearer_token: str) -> None:
         """Believe nothing that was learnt of this token so far, or that is being looked up now.

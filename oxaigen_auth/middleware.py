@@ -40,8 +40,7 @@ class OxaigenAuthMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in {"http", "websocket"}:
             user, error = await self._who(scope)
-            # A dict of its own: a server may hand the same one to every request.
-            scope["state"] = {**scope.get("state", {}), "user": user, "auth_error": error}
+            scope.setdefault("state", {}).update(user=user, auth_error=error)
         elif scope["type"] == "lifespan":
             async with (self.client or default_client()).running():
                 return await self.app(scope, receive, send)

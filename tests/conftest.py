@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
-if os.environ.get("OXAIGEN_AUTH_TEST_HTTPX") == "1":
-    sys.modules["httpx2"] = None  # type: ignore[assignment]  # makes its import fail
 
 from oxaigen_auth import connection
 from oxaigen_auth.client import default_client
@@ -26,8 +22,9 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
 
 @pytest.fixture(autouse=True)
 def _fresh_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in [name for name in os.environ if name.startswith("OXAIGEN_AUTH_")]:
-        monkeypatch.delenv(name)
+    ours = [name for name in os.environ if name.startswith("OXAIGEN_AUTH_")]
+    for name in [*ours, "OXAIGEN_AUTH_DEV_MODE"]:
+        monkeypatch.delenv(name, raising=False)
     yield
     default_client.cache_clear()
     default_settings.cache_clear()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import anyio
@@ -45,10 +45,8 @@ class RawServer:
                 response = await self.respond(request)
                 if response is None:
                     return
-                try:
+                with suppress(anyio.BrokenResourceError):
                     await stream.send(response)
-                except anyio.BrokenResourceError:
-                    return
 
 
 async def _read_head(stream: SocketStream) -> bytes | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -434,6 +435,34 @@ async def test_a_fresh_answer_is_not_replaced_by_one_that_was_asked_for_earlier(
     assert (await client.get_me("token")).user_name == "ada lovelace"
 
 
+async def test_of_two_event_loops_the_later_question_counts(
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
+) -> None:
+    """The other loop is played by a second flight of the same key, as only it could be."""
+    async with anyio.create_task_group() as group:
+        group.start_soon(client.get_me, "token")
+        await anyio.sleep(0.5)
+        clock.now += 1
+        memory = client._memory  # noqa: SLF001
+        memory.keep_user(memory.key(BASE, "token"), Rejected("Token revoked"), clock.now)
+    with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token revoked"):
+        await client.get_me("token")
+    assert len(proxy.calls) == 1
+
+
+async def test_an_older_grant_does_not_replace_a_newer_denial(
+    client: ProxyAuthClient, clock: Clock
+) -> None:
+    await client.get_me("token")
+    async with anyio.create_task_group() as group:
+        group.start_soon(client.test_permission, "token", "audit")
+        await anyio.sleep(0.5)
+        clock.now += 1
+        memory = client._memory  # noqa: SLF001
+        memory.keep_grant(memory.key(BASE, "token", "audit"), Accepted(value=False), clock.now)
+    assert not await client.test_permission("token", "audit")
+
+
 async def test_a_fresh_caller_that_boards_an_unfresh_flight_gets_a_new_answer(
     client: ProxyAuthClient, proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -498,6 +527,10 @@ async def test_pitfall_23_no_token_is_kept_or_shown(
     proxy.calls.clear()
     client.forget(secret)
     gc.collect()
+    for raised in errors:
+        frames = [frame for frame, _ in walk_tb(raised.__traceback__)][1:]  # the first is this test
+        assert frames
+        assert secret not in repr([frame.f_locals for frame in frames])
     assert secret not in caplog.text
     assert secret not in repr([errors, client, client.stats(), vars(client)])
     holders = [x for x in gc.get_referrers(secret) if isinstance(x, (dict, list, tuple, set))]
@@ -596,6 +629,23 @@ async def test_closing_releases_those_who_wait_with_an_outage(
         await client.aclose()
     assert outcomes == ["Auth service unavailable"] * 3
     assert proxy.closed == 1
+
+
+async def test_a_client_that_is_leaving_its_block_takes_no_more_calls(
+    proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused: list[str] = []
+
+    async def call_while_closing(_: object) -> None:
+        with pytest.raises(RuntimeError) as caught:
+            await leaving.get_me("token")
+        refused.append(str(caught.value))
+
+    monkeypatch.setattr(FakeProxy, "aclose", call_while_closing)
+    async with ProxyAuthClient(BASE) as leaving:
+        await leaving.get_me("token")
+    assert proxy.calls == [f"get-me {BASE} token"]
+    assert refused == ["This ProxyAuthClient is closed; make a new one."]
 
 
 async def test_leaving_the_block_ends_lookups_at_once_and_hands_on_its_exception_bare(

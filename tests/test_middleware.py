@@ -218,25 +218,22 @@ async def nothing() -> Any: ...
 async def ignore(_: Any) -> None: ...
 
 
-async def test_one_request_never_sees_the_state_of_another(override: Any) -> None:
-    seen: list[dict[str, Any]] = []
+async def test_a_middleware_outside_sees_the_user_after_the_call(override: Any) -> None:
+    seen: list[str | None] = []
+    app = app_with_middleware()
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 (ASGI)
-        scope["state"]["own"] = len(seen)
-        seen.append(scope["state"])
-        await anyio.lowlevel.checkpoint()
+    @app.middleware("http")
+    async def log(request: Request, call_next: Any) -> Any:
+        request.state.touched = True
+        response = await call_next(request)
+        seen.append(request.state.user and request.state.user.user_name)
+        return response
 
-    shared = {"pool": object()}
     async with serving(FakeProxy()) as server:
         override(server)
-        middleware = OxaigenAuthMiddleware(app)
-        await middleware(http_scope(GOOD, state=shared), nothing, ignore)
-        await middleware(http_scope({}, state=shared), nothing, ignore)
-        await middleware(http_scope({}), nothing, ignore)
-    assert list(shared) == ["pool"]
-    assert [s["user"] and s["user"].user_name for s in seen] == ["ada", None, None]
-    assert [s.get("pool") is shared["pool"] for s in seen] == [True, True, False]
-    assert [s["own"] for s in seen] == [0, 1, 2]
+        for headers in (GOOD, {}):
+            assert (await get(app, "/state", headers)).status_code == 200
+    assert seen == ["ada", None]
 
 
 async def test_foreign_scopes_pass_at_once_and_unchanged() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import importlib
+import sys
 import zlib
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -285,8 +287,9 @@ async def test_pitfall_30_a_slow_drip_ends_at_the_deadline_of_the_whole_call() -
     async def drip(stream: anyio.abc.SocketStream) -> None:
         async with stream:
             await stream.receive()
-            for byte in answer(200, PROFILE):
-                await stream.send(bytes([byte]))
+            await stream.send(b"HTTP/1.1 200 OK\r\nx-drip: ")
+            while True:
+                await stream.send(b"a")
                 await anyio.sleep(0.1)
 
     async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
@@ -364,6 +367,50 @@ async def test_a_dead_kept_alive_connection_is_replaced_silently(calls: Calls) -
         assert await calls.proxy.get_me(server.url, TOKEN) == ADA
         assert await calls.proxy.get_me(server.url, TOKEN) == ADA
         assert (server.connections, len(server.requests), calls.sent) == (2, 3, 3)
+
+
+async def test_an_answer_that_is_no_http_is_not_asked_for_again(calls: Calls) -> None:
+    responses = iter([answer(200, PROFILE), b"this is no HTTP\r\n\r\n"])
+
+    async def respond(_: bytes) -> bytes:
+        await checkpoint()
+        return next(responses)
+
+    async with serving(respond) as server:
+        assert await calls.proxy.get_me(server.url, TOKEN) == ADA
+        verdict = await calls.proxy.get_me(server.url, TOKEN)
+    assert verdict == Unavailable("the call failed with RemoteProtocolError")
+    assert len(server.requests) == 2
+
+
+async def test_a_tls_handshake_that_never_ends_leaves_no_socket_behind() -> None:
+    calls = Calls(timeout=0.2)
+    left = anyio.Event()
+
+    async def never_shake_hands(stream: anyio.abc.SocketStream) -> None:
+        async with stream:
+            await stream.receive()
+            with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
+                await stream.receive()
+            left.set()
+
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+        port = listener.extra(anyio.abc.SocketAttribute.local_port)
+        async with anyio.create_task_group() as group:
+            group.start_soon(listener.serve, never_shake_hands)
+            verdict = await calls.proxy.get_me(f"https://127.0.0.1:{port}", TOKEN)
+            with anyio.fail_after(1):
+                await left.wait()
+            group.cancel_scope.cancel()
+    assert verdict == Unavailable("there was no answer within 0.2 seconds")
+    await calls.proxy.aclose()
+
+
+def test_without_httpx2_its_predecessor_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "httpx2", None)
+    monkeypatch.delitem(sys.modules, "oxaigen_auth._proxy")
+    alone = importlib.import_module("oxaigen_auth._proxy")
+    assert alone.httpx.__name__ == "httpx"
 
 
 async def test_a_new_connection_that_dies_is_not_tried_again(calls: Calls) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
@@ -219,13 +219,12 @@ async def test_pitfall_5_the_first_callers_context_does_not_reach_the_lookup(
 
 
 async def test_pitfall_6_nobody_boards_a_flight_that_is_being_cancelled(tower: Tower) -> None:
-    async def slow_to_die(_: Flight[str]) -> str:
+    async def slow_to_die(_: Flight[str]) -> Any:
         try:
-            await anyio.sleep(10)
+            await anyio.sleep_forever()
         finally:
             with anyio.CancelScope(shield=True):
                 await anyio.sleep(5)
-        return "never"
 
     async with anyio.create_task_group() as group:
         first = cancellable(group, lambda: tower.flights.run("key", slow_to_die))
@@ -367,6 +366,40 @@ async def test_a_fresh_caller_makes_the_flight_it_boards_fresh(tower: Tower) -> 
         group.start_soon(lambda: tower.flights.run("key", look_up, fresh=True))
     assert len(seen) in {1, 2}
     assert seen[-1]
+
+
+async def test_losing_all_flights_includes_those_that_nobody_can_board(tower: Tower) -> None:
+    lost: list[bool] = []
+
+    async def ask(*, fresh: bool) -> None:
+        with pytest.raises(FlightLostError):
+            await tower.ask(fresh=fresh)
+        lost.append(fresh)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(lambda: ask(fresh=False))
+        await settle()
+        group.start_soon(lambda: ask(fresh=True))
+        await settle()
+        assert tower.running == 2
+        tower.flights.cancel_all()
+    assert sorted(lost) == [False, True]
+    assert tower.running == 0
+
+
+async def test_an_exception_that_hits_a_host_from_outside_comes_out_bare(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tower = Tower(SingleFlight())
+
+    async def interrupted(_: object) -> None:
+        await checkpoint()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Flight, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        await tower.ask()
+    assert (len(tower.flights), tower.running) == (0, 0)
 
 
 async def test_losing_all_flights_tells_those_who_wait(tower: Tower) -> None:

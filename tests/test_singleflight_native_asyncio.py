@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
+import anyio
 import pytest
 
-from oxaigen_auth._core.singleflight import Flight, SingleFlight
+from oxaigen_auth._core.singleflight import Flight, FlightLostError, SingleFlight
 
 pytestmark = pytest.mark.anyio
 
@@ -57,11 +59,28 @@ async def test_a_natively_cancelled_waiter_costs_the_host_nothing() -> None:
 async def test_a_lone_host_under_asyncio_timeout_leaves_no_flight() -> None:
     flights: SingleFlight[str] = SingleFlight()
 
-    async def look_up(_: Flight[str]) -> str:
+    async def look_up(_: Flight[str]) -> Any:
         await asyncio.sleep(60)
-        return "never"
 
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
             await flights.run("key", look_up)
+    assert len(flights) == 0
+
+
+async def test_a_flight_whose_task_alone_is_cancelled_ends_nothing_else() -> None:
+    async def look_up(_: Flight[str]) -> Any:
+        tasks.append(asyncio.current_task())
+        await asyncio.sleep(60)
+
+    tasks: list[Any] = []
+    async with anyio.create_task_group() as group:
+        flights: SingleFlight[str] = SingleFlight(group)
+        caller = asyncio.create_task(flights.run("key", look_up))
+        await asyncio.sleep(0.01)
+        tasks[0].cancel()
+        with pytest.raises(FlightLostError, match="it was cancelled"):
+            await caller
+        await asyncio.sleep(0.01)  # the block goes on
+        assert not group.cancel_scope.cancel_called
     assert len(flights) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from math import inf
 from threading import Lock
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -42,6 +43,12 @@ class LruCache(Generic[V]):
                 return None
             self._entries.move_to_end(key)
             return value
+
+    def born(self, key: bytes) -> float:
+        """Return when the value that is kept was born, or minus infinity."""
+        with self._lock:
+            entry = self._entries.get(key)
+            return -inf if entry is None else entry[1]
 
     def put(self, key: bytes, value: V, *, born: float) -> None:
         """Keep a value whose age counts from `born`, a reading of `clock`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import count
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from attrs import define, field
@@ -23,6 +24,7 @@ class Epochs:
     max_tokens: int
     _epochs: dict[int, int] = field(factory=dict, init=False)
     _everyone: int = field(default=0, init=False)
+    _lock: Lock = field(factory=Lock, init=False)
     _next: Iterator[int] = field(factory=lambda: count(1), init=False)
 
     def __len__(self) -> int:
@@ -32,7 +34,8 @@ class Epochs:
         return self._epochs.get(hash(token), self._everyone)
 
     def advance(self, token: str) -> None:
-        if len(self._epochs) >= self.max_tokens:
-            self._everyone = next(self._next)
-            self._epochs.clear()
-        self._epochs[hash(token)] = next(self._next)
+        with self._lock:
+            if len(self._epochs) >= self.max_tokens:
+                self._everyone = next(self._next)
+                self._epochs = {}
+            self._epochs[hash(token)] = next(self._next)

@@ -29,8 +29,10 @@ from __future__ import annotations
 from contextvars import Context
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from anyio import CancelScope, Event, create_task_group
+from anyio import CancelScope, Event, get_cancelled_exc_class
 from attrs import define, field
+
+from oxaigen_auth._core.groups import quiet_task_group
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable
@@ -53,6 +55,7 @@ class Flight(Generic[V]):
 
     key: Hashable
     _table: dict[Hashable, Flight[V]]
+    _running: set[Flight[V]]
     scope: CancelScope
     fresh: bool
     callers: int = 0
@@ -87,8 +90,13 @@ class Flight(Generic[V]):
                 self.values = (await lookup(self),)
         except Exception as crash:  # noqa: BLE001 (a bug in a lookup must not end the others)
             self.crash = f"its lookup raised {type(crash).__name__}"
+        except get_cancelled_exc_class():  # noqa: ASYNC103
+            # The task ends here all the same. Raised, a cancellation of this one task, which
+            # asyncio lets anybody do, would end the whole group.
+            pass
         finally:
             self.detach()
+            self._running.discard(self)
             self.over.set()
 
     def value(self) -> V:
@@ -107,6 +115,7 @@ class SingleFlight(Generic[V]):
     task_group: TaskGroup | None = None
     on_join: Callable[[], None] = lambda: None
     _flights: dict[Hashable, Flight[V]] = field(factory=dict, init=False)
+    _running: set[Flight[V]] = field(factory=set, init=False)
 
     def __len__(self) -> int:
         return len(self._flights)
@@ -136,7 +145,7 @@ class SingleFlight(Generic[V]):
             flight = self._take_off(key, lookup, self.task_group, fresh=fresh)
             await flight.wait()
             return flight.value()
-        async with create_task_group() as own:
+        async with quiet_task_group() as own:
             hosted = self._take_off(key, lookup, own, fresh=fresh, shield=True)
             await hosted.wait()
         return hosted.value()
@@ -146,8 +155,8 @@ class SingleFlight(Generic[V]):
         self._flights.pop(key, None)
 
     def cancel_all(self) -> None:
-        """Lose every flight in the table; its callers get `FlightLostError`."""
-        for flight in list(self._flights.values()):
+        """Lose every flight, detached ones too; their callers get `FlightLostError`."""
+        for flight in list(self._running):
             flight.detach()
             flight.scope.cancel()
 
@@ -160,11 +169,14 @@ class SingleFlight(Generic[V]):
         fresh: bool,
         shield: bool = False,
     ) -> Flight[V]:
-        flight: Flight[V] = Flight(key, self._flights, CancelScope(shield=shield), fresh)
+        scope = CancelScope(shield=shield)
+        flight: Flight[V] = Flight(key, self._flights, self._running, scope, fresh)
         self._flights[key] = flight
+        self._running.add(flight)
         try:
             Context().run(group.start_soon, flight.fly, lookup)
         except BaseException:
             flight.detach()
+            self._running.discard(flight)
             raise
         return flight
