@@ -37,6 +37,7 @@ else:
     except ImportError:
         import httpx
 
+CLOSE_TIMEOUT = 1.0  # seconds
 MAX_BODY = 1024 * 1024
 MAX_DETAIL = 200
 MAX_RETRY_AFTER = 24 * 60 * 60
@@ -127,7 +128,7 @@ class Proxy:
         try:
             response = await self._transport.handle_async_request(request)
         except BaseException:
-            await connection.close_unused()
+            await connection.close_unused()  # noqa: ASYNC102 (shielded there)
             raise
         connection.answered = True
         async with aclosing(response):
@@ -157,7 +158,7 @@ class _Connection:
         It does so when it is cancelled during the TLS handshake.
         """
         if self._unused is not None:
-            with CancelScope(shield=True):
+            with move_on_after(CLOSE_TIMEOUT, shield=True):
                 await self._unused.aclose()
 
 

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from httpx import ASGITransport, AsyncClient
 from hypercorn.utils import load_application
-from starlette.testclient import TestClient
 from uvicorn.importer import import_from_string
 
 import oxaigen_auth_mock
 from oxaigen_auth.dev import mock_server
 from oxaigen_auth_mock import MockConfigurationError, cli
+from tests.apps import TestClient
 
 pytestmark = pytest.mark.anyio
 

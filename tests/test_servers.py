@@ -1,0 +1,129 @@
+"""The whole way over real sockets: a protected app under real servers, the mock proxy behind it."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import httpx
+import pytest
+import uvicorn
+from httpx import AsyncClient, Limits
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from oxaigen_auth import OxaigenAuthMiddleware
+from oxaigen_auth_mock import MockSettings, create_app
+from oxaigen_auth_mock.serving import listen, serving
+from tests.apps import make_app
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import AsyncGenerator, AsyncIterator
+
+    from fastapi import FastAPI
+
+pytestmark = pytest.mark.anyio
+
+DEV = {"authorization": "Bearer mock-dev-token"}
+
+
+@pytest.fixture
+async def mock(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
+    """Serve the mock, and let the SDK in dev mode find it; give what it counts."""
+    mock = create_app(MockSettings(latency=0.05))
+    async with serving(mock, listen()) as url:
+        monkeypatch.setenv("OXAIGEN_AUTH_DEV_MODE", "1")
+        monkeypatch.setenv("OXAIGEN_AUTH_DEV_PROXY_URL", url)
+        yield mock.state.proxy.calls
+
+
+@asynccontextmanager
+async def under_uvicorn(app: Any, listener: socket.socket) -> AsyncGenerator[str]:
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=2))
+    async with anyio.create_task_group() as group:
+        group.start_soon(server.serve, [listener])
+        while not server.started:  # noqa: ASYNC110 (uvicorn has no event for it)
+            await anyio.sleep(0.01)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server.should_exit = True
+
+
+def app_of(*, middleware: bool) -> FastAPI:
+    app = make_app()
+    if middleware:
+        app.add_middleware(OxaigenAuthMiddleware)
+    return app
+
+
+async def burst(url: str, size: int) -> set[int]:
+    """Send so many requests at once with one token; return the statuses that came."""
+    statuses: set[int] = set()
+    async with AsyncClient(limits=Limits(max_connections=None), timeout=30) as http:
+
+        async def ask() -> None:
+            statuses.add((await http.get(f"{url}/me", headers=DEV)).status_code)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(size):
+                group.start_soon(ask)
+    return statuses
+
+
+async def everybody_gets_their_answer(url: str, mock: Any) -> None:
+    async with AsyncClient() as http:
+        nobody = await http.get(f"{url}/me")
+        assert (nobody.status_code, nobody.headers["www-authenticate"]) == (401, "Bearer")
+        unknown = await http.get(f"{url}/me", headers={"authorization": "Bearer unknown"})
+        assert unknown.status_code == 401
+        assert (await http.get(f"{url}/audit", headers=DEV)).json() == {"user": "devuser"}
+    mock.reset()
+    assert await burst(url, 100) == {200}
+    assert mock.report()["total"] == 0
+
+
+@pytest.mark.parametrize("middleware", [True, False], ids=["middleware", "no middleware"])
+async def test_an_app_under_hypercorn(mock: Any, middleware: bool) -> None:  # noqa: FBT001
+    async with serving(app_of(middleware=middleware), listen()) as url:
+        await everybody_gets_their_answer(url, mock)
+
+
+@pytest.mark.parametrize("middleware", [True, False], ids=["middleware", "no middleware"])
+async def test_a_cold_burst_under_hypercorn_makes_one_call(
+    mock: Any,
+    middleware: bool,  # noqa: FBT001
+) -> None:
+    async with serving(app_of(middleware=middleware), listen()) as url:
+        assert await burst(url, 200) == {200}
+    assert mock.report()["total"] == 1
+
+
+async def test_clients_that_hang_up_cost_the_others_nothing(mock: Any) -> None:
+    async with serving(app_of(middleware=True), listen()) as url:
+        async with AsyncClient(timeout=0.02) as hasty:
+            with pytest.raises(httpx.ReadTimeout):
+                await hasty.get(f"{url}/me", headers=DEV)
+        assert await burst(url, 20) == {200}
+    assert mock.report()["total"] <= 2
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("middleware", [True, False], ids=["middleware", "no middleware"])
+async def test_an_app_under_uvicorn(mock: Any, middleware: bool) -> None:  # noqa: FBT001
+    async with under_uvicorn(app_of(middleware=middleware), listen()) as url:
+        await everybody_gets_their_answer(url, mock)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("server", [serving, under_uvicorn], ids=["hypercorn", "uvicorn"])
+@pytest.mark.usefixtures("mock")
+async def test_a_websocket_is_opened_or_refused(server: Any) -> None:
+    """The client is asyncio's; both servers run under asyncio here."""
+    async with server(app_of(middleware=True), listen()) as url:
+        at = url.replace("http", "ws", 1) + "/ws/me"
+        async with connect(at, additional_headers=DEV) as websocket:
+            assert "devuser" in str(await websocket.recv())
+        with pytest.raises(InvalidStatus) as caught:
+            await connect(at)
+        assert caught.value.response.status_code == 401
