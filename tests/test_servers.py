@@ -43,7 +43,7 @@ async def mock(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
 async def under_uvicorn(app: Any, listener: socket.socket) -> AsyncGenerator[str]:
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=2))
     async with anyio.create_task_group() as group:
-        group.start_soon(server.serve, [listener])
+        group.start_soon(server.serve, [listener])  # noqa: ASYNC113 (awaited below)
         while not server.started:  # noqa: ASYNC110 (uvicorn has no event for it)
             await anyio.sleep(0.01)
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
