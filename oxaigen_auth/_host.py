@@ -47,8 +47,24 @@ def parse_pattern(text: str, scheme: str) -> Host | None:
     return _parse(_PATTERN, text, scheme)
 
 
-# What is too long never gets here, so that requests cannot fill the memory with hosts.
+def judge(header: str, scheme: str, patterns: tuple[str, ...]) -> tuple[str, bool]:
+    """Return a host in its one spelling, "" if it is malformed, and whether it is allowed.
+
+    Without patterns every well-formed host is.
+    """
+    # What is too long is not remembered, so that requests cannot fill the memory with hosts.
+    return _judge(header, scheme, patterns) if len(header) <= _MAX_HOST else ("", False)
+
+
 @lru_cache(maxsize=1024)
+def _judge(header: str, scheme: str, patterns: tuple[str, ...]) -> tuple[str, bool]:
+    host = parse_host(header, scheme)
+    if host is None:
+        return "", False
+    allowed = [pattern for text in patterns if (pattern := parse_pattern(text, scheme))]
+    return str(host), not patterns or any(host.matches(pattern) for pattern in allowed)
+
+
 def _parse(form: re.Pattern[str], text: str, scheme: str) -> Host | None:
     match = form.fullmatch(text.lower())
     if match is None:

@@ -6,6 +6,7 @@ Only cattrs with hooks of our own is used: its defaults turn null into "None" an
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn, get_origin
 
 from attrs import fields
@@ -135,9 +136,16 @@ def _configure_model(converter: Converter, model: type) -> None:
             raise TypeError("expected an object")
         unknown = {k: v for k, v in value.items() if k not in aliases}
         known = {k: v for k, v in value.items() if k in aliases and v is not None}
-        return structure({**known, "extra": unknown}, cls)
+        instance = structure({**known, "extra": unknown}, cls)
+        return instance if unknown or model is User else _shared(instance)
 
     converter.register_structure_hook(model, hook)
+
+
+@lru_cache(maxsize=4096)
+def _shared(entry: object) -> object:
+    """Return the first of equal entries: they are immutable, and many users have the same few."""
+    return entry
 
 
 def _converter(*, detailed: bool) -> Converter:

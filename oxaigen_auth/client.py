@@ -184,11 +184,11 @@ class ProxyAuthClient(AsyncContextManagerMixin):
     async def identify(self, token: str, base: str, *, fresh: bool = False) -> Verdict[User]:
         """Do what `get_me` does, with the outcome as a value; `base` ends without a slash."""
         self._check_open()
-        if not is_token(token):
-            return _NO_TOKEN
         key = self._memory.key(base, token)
         verdict = None if fresh else self._memory.user(key)
         if verdict is None:
+            if not is_token(token):
+                return _NO_TOKEN
             epoch = self._memory.epoch(token)
             ask = partial(self._ask_user, base, token)
             verdict = await self._fly(key, self._memory.user, ask, fresh=fresh)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import cookie_parser
 
-from oxaigen_auth._host import parse_host
+from oxaigen_auth._host import judge
 from oxaigen_auth._syntax import is_token
 from oxaigen_auth.errors import OxaigenAuthUnauthenticatedError, UntrustedHostError
 from oxaigen_auth.settings import default_settings
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
     from starlette.types import Scope
 
-    from oxaigen_auth._host import Host
     from oxaigen_auth.settings import OxaigenAuthSettings
 
 _log = logging.getLogger("oxaigen_auth")
@@ -35,7 +34,10 @@ def extract_bearer_token(
         OxaigenAuthUnauthenticatedError: several tokens, or one that cannot be a token: over 8 KiB,
             or with characters outside visible ASCII.
     """
-    return token_of(connection.scope, cookie_name or default_settings().access_token_cookie_name)
+    token = token_of(connection.scope, cookie_name or default_settings().access_token_cookie_name)
+    if token is not None and not is_token(token):
+        raise OxaigenAuthUnauthenticatedError("Invalid token")
+    return token
 
 
 def derive_proxy_base_url(connection: HTTPConnection) -> str:
@@ -50,14 +52,11 @@ def derive_proxy_base_url(connection: HTTPConnection) -> str:
 
 
 def token_of(scope: Scope, cookie_name: str) -> str | None:
-    """Do what `extract_bearer_token` does."""
+    """Do what `extract_bearer_token` does, but let the client refuse what cannot be a token."""
     headers = _values(scope, b"authorization")
     if len(headers) > 1:
         raise OxaigenAuthUnauthenticatedError("More than one Authorization header")
-    token = (_bearer(headers[0]) if headers else "") or _cookie(scope, cookie_name)
-    if token and not is_token(token):
-        raise OxaigenAuthUnauthenticatedError("Invalid token")
-    return token or None
+    return (_bearer(headers[0]) if headers else "") or _cookie(scope, cookie_name) or None
 
 
 def proxy_base_url_of(scope: Scope, settings: OxaigenAuthSettings) -> str:
@@ -83,16 +82,16 @@ def _cookie(scope: Scope, name: str) -> str:
     return found.pop() if found else ""
 
 
-def _host(scope: Scope, settings: OxaigenAuthSettings) -> Host:
+def _host(scope: Scope, settings: OxaigenAuthSettings) -> str:
     headers = _values(scope, b"x-forwarded-host") or _values(scope, b"host")
-    host = parse_host(headers[0], settings.proxy_scheme) if len(headers) == 1 else None
-    if host is None:
+    header = headers[0] if len(headers) == 1 else ""
+    host, allowed = judge(header, settings.proxy_scheme, settings.allowed_hosts)
+    if not allowed:
+        if host:
+            _log.warning("Refused a request for %s, not in OXAIGEN_AUTH_ALLOWED_HOSTS", host)
         raise UntrustedHostError("Invalid host header")
     if not settings.allowed_hosts:
         warn_of_unchecked_hosts()
-    elif not settings.allows(host):
-        _log.warning("Refused a request for %s, not in OXAIGEN_AUTH_ALLOWED_HOSTS", host)
-        raise UntrustedHostError("Invalid host header")
     return host
 
 

@@ -20,8 +20,6 @@ from oxaigen_auth.errors import OxaigenAuthConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from oxaigen_auth._host import Host
-
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 _COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -165,11 +163,6 @@ class OxaigenAuthSettings:
         if self.proxy_url_override is not None:
             return base_url(self.proxy_url_override)
         return base_url(self.dev_proxy_url) if self.dev_mode else None
-
-    def allows(self, host: Host) -> bool:
-        """Tell whether a host matches one of the patterns in `allowed_hosts`."""
-        patterns = (parse_pattern(text, self.proxy_scheme) for text in self.allowed_hosts)
-        return any(pattern and host.matches(pattern) for pattern in patterns)
 
 
 def variable(name: str) -> str:

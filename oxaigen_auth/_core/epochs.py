@@ -31,7 +31,8 @@ class Epochs:
         return len(self._epochs)
 
     def of(self, token: str) -> int:
-        return self._epochs.get(hash(token), self._everyone)
+        # Hashing a long token costs, and most processes never forget one.
+        return self._epochs.get(hash(token), self._everyone) if self._epochs else self._everyone
 
     def advance(self, token: str) -> None:
         with self._lock:

@@ -15,7 +15,5 @@ def fingerprint(*parts: str) -> bytes:
     Each part is preceded by its length, so that ("ab", "c") and ("a", "bc") differ.
     """
     digest = _KEYED.copy()
-    for part in parts:
-        data = part.encode("utf-8", "surrogatepass")
-        digest.update(b"%d:%b" % (len(data), data))
+    digest.update("".join([f"{len(part)}:{part}" for part in parts]).encode(errors="surrogatepass"))
     return digest.digest()
