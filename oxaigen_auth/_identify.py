@@ -50,14 +50,11 @@ async def identify(scope: Scope, client: ProxyAuthClient | None = None) -> Ident
     """Return the connection's identity; the first call asks for it, with `client` or the default.
 
     Raises:
-        UntrustedHostError: there is a token, but the host cannot say where the proxy is.
         OxaigenAuthConfigurationError: the environment holds bad settings.
     """
     identity: Identity | None = scope.get(_KEY)
     if identity is None:
         identity = scope[_KEY] = await _ask(scope, client)
-    if identity.bad_host is not None:
-        raise UntrustedHostError(identity.bad_host)
     return identity
 
 

@@ -36,7 +36,7 @@ class Memory:
 
     settings: OxaigenAuthSettings
     clock: Callable[[], float]
-    _users: LruCache[User] = field(init=False)
+    _users: LruCache[Accepted[User]] = field(init=False)
     _grants: LruCache[bool] = field(init=False)
     _rejections: LruCache[Rejected] = field(init=False)
     _epochs: Epochs = field(init=False)
@@ -61,8 +61,7 @@ class Memory:
         self._epochs.advance(token)
 
     def user(self, key: bytes) -> Verdict[User] | None:
-        user = self._users.get(key)
-        return self._rejections.get(key) if user is None else Accepted(user)
+        return self._users.get(key) or self._rejections.get(key)
 
     def keep_user(self, key: bytes, verdict: Verdict[User], asked: float) -> None:
         with self._lock:
@@ -70,7 +69,7 @@ class Memory:
                 return
             if isinstance(verdict, Accepted):
                 self._rejections.discard(key)
-                self._users.put(key, verdict.value, born=asked)
+                self._users.put(key, verdict, born=asked)
             elif isinstance(verdict, Rejected):
                 self._users.discard(key)
                 self._rejections.put(key, verdict, born=asked)

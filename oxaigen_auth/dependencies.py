@@ -13,7 +13,6 @@ from starlette.requests import HTTPConnection
 
 from oxaigen_auth._identify import Identity, identify
 from oxaigen_auth._syntax import check_permission_name
-from oxaigen_auth.errors import UntrustedHostError
 from oxaigen_auth.models import User
 from oxaigen_auth.verdict import UNAVAILABLE_MESSAGE, Accepted, Rejected, Unavailable
 
@@ -35,7 +34,7 @@ class CurrentUser(BearerScheme):
     """
 
     async def __call__(self, connection: HTTPConnection) -> User:
-        return _user(await _identify(connection))
+        return _user(await identify(connection.scope))
 
 
 class CurrentUserOptional(BearerScheme):
@@ -46,10 +45,9 @@ class CurrentUserOptional(BearerScheme):
     """
 
     async def __call__(self, connection: HTTPConnection) -> User | None:
-        identity = await _identify(connection)
-        if identity.verdict is None or isinstance(identity.verdict, Rejected):
-            return None
-        return _user(identity)
+        identity = await identify(connection.scope)
+        nobody = identity.verdict is None or isinstance(identity.verdict, Rejected)
+        return None if nobody and identity.bad_host is None else _user(identity)
 
 
 class PermittedUser(BearerScheme):
@@ -64,7 +62,7 @@ class PermittedUser(BearerScheme):
         self.permission_name = check_permission_name(permission_name)
 
     async def __call__(self, connection: HTTPConnection) -> User:
-        identity = await _identify(connection)
+        identity = await identify(connection.scope)
         user = _user(identity)
         match await identity.check_permission(self.permission_name):
             case Accepted(True):
@@ -91,21 +89,15 @@ def require_permission(permission_name: str) -> PermittedUser:
     return PermittedUser(permission_name)
 
 
-async def _identify(connection: HTTPConnection) -> Identity:
-    try:
-        return await identify(connection.scope)
-    except UntrustedHostError as error:
-        raise HTTPException(400, error.message) from None
-
-
 def _user(identity: Identity) -> User:
-    match identity.verdict:
-        case Accepted(user):
-            return user
-        case None:
-            raise HTTPException(401, "Not authenticated", _challenge("Bearer"))
-        case refusal:
-            raise _answer(refusal)
+    verdict = identity.verdict
+    if isinstance(verdict, Accepted):
+        return verdict.value
+    if identity.bad_host is not None:
+        raise HTTPException(400, identity.bad_host)
+    if verdict is None:
+        raise HTTPException(401, "Not authenticated", _challenge("Bearer"))
+    raise _answer(verdict)
 
 
 def _answer(refusal: Rejected | Unavailable) -> HTTPException:

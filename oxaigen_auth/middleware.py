@@ -8,7 +8,6 @@ from attrs import define, field
 
 from oxaigen_auth._identify import identify
 from oxaigen_auth.client import default_client
-from oxaigen_auth.errors import UntrustedHostError
 from oxaigen_auth.verdict import UNAVAILABLE_MESSAGE, Accepted, Rejected
 
 if TYPE_CHECKING:
@@ -47,16 +46,10 @@ class OxaigenAuthMiddleware:
         return await self.app(scope, receive, send)
 
     async def _who(self, scope: Scope) -> tuple[User | None, str | None]:
-        try:
-            identity = await identify(scope, self.client)
-        except UntrustedHostError as error:
-            return None, error.message
-        match identity.verdict:
-            case None:
-                return None, None
-            case Accepted(user):
-                return user, None
-            case Rejected(detail):
-                return None, detail
-            case _:
-                return None, UNAVAILABLE_MESSAGE
+        identity = await identify(scope, self.client)
+        verdict = identity.verdict
+        if isinstance(verdict, Accepted):
+            return verdict.value, None
+        if verdict is None:
+            return None, identity.bad_host
+        return None, verdict.detail if isinstance(verdict, Rejected) else UNAVAILABLE_MESSAGE
