@@ -190,8 +190,9 @@ class ProxyAuthClient(AsyncContextManagerMixin):
             if not is_token(token):
                 return _NO_TOKEN
             epoch = self._memory.epoch(token)
-            ask = partial(self._ask_user, base, token)
-            verdict = await self._fly(key, self._memory.user, ask, fresh=fresh)
+            verdict = await self._fly(
+                key, self._memory.user, self._ask_user, base, token, fresh=fresh
+            )
             if isinstance(verdict, Accepted) and self._memory.epoch(token) != epoch:
                 return await self.identify(token, base, fresh=fresh)  # forgotten meanwhile
         else:
@@ -207,8 +208,9 @@ class ProxyAuthClient(AsyncContextManagerMixin):
         verdict = None if fresh else self._memory.grant(key)
         if verdict is None:
             epoch = self._memory.epoch(token)
-            ask = partial(self._ask_permission, base, token, name)
-            verdict = await self._fly(key, self._memory.grant, ask, fresh=fresh)
+            verdict = await self._fly(
+                key, self._memory.grant, self._ask_permission, base, token, name, fresh=fresh
+            )
             if isinstance(verdict, Accepted) and self._memory.epoch(token) != epoch:
                 return await self.check_permission(token, name, base, fresh=fresh)
         else:
@@ -219,19 +221,21 @@ class ProxyAuthClient(AsyncContextManagerMixin):
         self,
         key: bytes,
         recall: Callable[[bytes], Verdict[T] | None],
-        ask: Callable[[Proxy, Flight[Verdict[T]]], Awaitable[Verdict[T]]],
-        *,
+        ask: Callable[..., Awaitable[Verdict[T]]],
+        *question: str,
         fresh: bool,
     ) -> Verdict[T]:
+        """Join the lookup for `key`, or start one: `ask` with the question, a proxy, a flight."""
         self._stats.misses += 1
         here = await self._loop_state()
-
-        async def look_up(flight: Flight[Verdict[T]]) -> Verdict[T]:
-            # Another event loop may have learnt it since the caller looked.
-            known = None if flight.fresh else recall(key)
-            return known or await ask(here.proxy, flight)
-
         try:
+            flight = here.flights.joinable(key, fresh=fresh)
+            if flight is not None:
+                await flight.wait()
+                return flight.value()
+            # Made only now: whatever ten thousand waiting callers hold, the garbage collector
+            # goes through again and again.
+            look_up = partial(_look_up, key, recall, partial(ask, *question, here.proxy))
             return await here.flights.run(key, look_up, fresh=fresh)
         except FlightLostError as error:
             return Unavailable(str(error))
@@ -310,6 +314,17 @@ class ProxyAuthClient(AsyncContextManagerMixin):
 
     def _count_join(self) -> None:
         self._stats.joined += 1
+
+
+async def _look_up(
+    key: bytes,
+    recall: Callable[[bytes], Verdict[T] | None],
+    ask: Callable[[Flight[Verdict[T]]], Awaitable[Verdict[T]]],
+    flight: Flight[Verdict[T]],
+) -> Verdict[T]:
+    # Another event loop may have learnt it since the caller looked.
+    known = None if flight.fresh else recall(key)
+    return known or await ask(flight)
 
 
 @cache

@@ -135,10 +135,8 @@ class SingleFlight(Generic[V]):
         Raises:
             FlightLostError: the flight was cancelled from outside, or `lookup` raised.
         """
-        flight = self._flights.get(key)
-        if flight is not None and (flight.boarding or not fresh):
-            flight.fresh |= fresh
-            self.on_join()
+        flight = self.joinable(key, fresh=fresh)
+        if flight is not None:
             await flight.wait()
             return flight.value()
         if self.task_group is not None:
@@ -149,6 +147,15 @@ class SingleFlight(Generic[V]):
             hosted = self._take_off(key, lookup, own, fresh=fresh, shield=True)
             await hosted.wait()
         return hosted.value()
+
+    def joinable(self, key: Hashable, *, fresh: bool = False) -> Flight[V] | None:
+        """Return the flight that `run` would board, for a caller that now awaits its `wait`."""
+        flight = self._flights.get(key)
+        if flight is None or (fresh and not flight.boarding):
+            return None
+        flight.fresh |= fresh
+        self.on_join()
+        return flight
 
     def forget(self, key: Hashable) -> None:
         """Let nobody else board the flight for `key`; those aboard still get its value."""
