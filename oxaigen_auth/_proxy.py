@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from anyio import CancelScope, CapacityLimiter, move_on_after
 from attrs import define, field, frozen
 
+from oxaigen_auth._core.lanes import Lanes
 from oxaigen_auth._wire import WireError, parse_json, parse_user
 from oxaigen_auth.verdict import Accepted, Rejected, Unavailable
 
@@ -38,8 +39,10 @@ else:
         import httpx
 
 CLOSE_TIMEOUT = 1.0  # seconds
+KEEPALIVE = 5.0  # seconds
 MAX_BODY = 1024 * 1024
 MAX_DETAIL = 200
+MAX_HOSTS = 8  # to which a transport keeps a connection
 MAX_RETRY_AFTER = 24 * 60 * 60
 
 # What a kept-alive connection shows when the other side closed it before our request came.
@@ -59,7 +62,7 @@ class _Answer:
 
 @define(eq=False)
 class Proxy:
-    """Calls proxies over one pool of connections, which belongs to the current event loop.
+    """Calls proxies over connections that belong to the current event loop.
 
     At most `max_connections` calls run at once, first come, first served. `timeout` is in seconds
     and bounds a whole call, from waiting for its turn to the last byte. `on_call` is called for
@@ -71,14 +74,21 @@ class Proxy:
     ssl_context: SSLContext | None
     on_call: Callable[[], None]
     _turns: CapacityLimiter = field(init=False)
-    _transport: httpx.AsyncHTTPTransport = field(init=False)
+    _lanes: Lanes[httpx.AsyncHTTPTransport] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._turns = CapacityLimiter(self.max_connections)
-        self._transport = httpx.AsyncHTTPTransport(
+        self._lanes = Lanes(self._new_transport, KEEPALIVE)
+
+    def _new_transport(self) -> httpx.AsyncHTTPTransport:
+        """Make a transport for one call at a time.
+
+        One for all would go through all its connections several times for each call, which from
+        about ten of them on takes most of the time.
+        """
+        return httpx.AsyncHTTPTransport(
             verify=self.ssl_context or _default_ssl_context(),
-            # The turns are the bound: the pool never has to queue, which it does slowly.
-            limits=httpx.Limits(max_keepalive_connections=self.max_connections, keepalive_expiry=5),
+            limits=httpx.Limits(max_keepalive_connections=MAX_HOSTS, keepalive_expiry=KEEPALIVE),
         )
 
     async def get_me(self, base_url: str, token: str) -> Verdict[User]:
@@ -93,31 +103,42 @@ class Proxy:
         return answer if isinstance(answer, Unavailable) else _read_permission(answer, token)
 
     async def aclose(self) -> None:
-        await self._transport.aclose()
+        await self._lanes.aclose()
 
     async def _ask(self, method: str, url: str, token: str) -> _Answer | Unavailable:
         """Return the complete answer; whatever keeps it from coming is *unavailable*."""
         with move_on_after(self.timeout):
             async with self._turns:
                 try:
-                    return await self._call(method, url, token)
+                    await self._lanes.close_stale()
+                    with self._lanes.take() as transport:
+                        return await self._call(transport, method, url, token)
                 except _AnswerError as error:
                     return Unavailable(str(error))
                 except Exception as error:  # noqa: BLE001 (see above: nothing else is known)
                     return Unavailable(f"the call failed with {type(error).__name__}")
         return Unavailable(f"there was no answer within {self.timeout:g} seconds")
 
-    async def _call(self, method: str, url: str, token: str) -> _Answer:
+    async def _call(
+        self, transport: httpx.AsyncHTTPTransport, method: str, url: str, token: str
+    ) -> _Answer:
         """Send a request, once more if the kept-alive connection it went out on was dead."""
         connection = _Connection()
         try:
-            return await self._send(method, url, token, connection)
+            return await self._send(transport, method, url, token, connection)
         except _DEAD as error:
             if connection.new or connection.answered or not _was_dead(error):
                 raise
-        return await self._send(method, url, token, connection)
+        return await self._send(transport, method, url, token, connection)
 
-    async def _send(self, method: str, url: str, token: str, connection: _Connection) -> _Answer:
+    async def _send(
+        self,
+        transport: httpx.AsyncHTTPTransport,
+        method: str,
+        url: str,
+        token: str,
+        connection: _Connection,
+    ) -> _Answer:
         request = httpx.Request(
             method,
             _parsed(url),
@@ -126,7 +147,7 @@ class Proxy:
         )
         self.on_call()
         try:
-            response = await self._transport.handle_async_request(request)
+            response = await transport.handle_async_request(request)
         except BaseException:
             await connection.close_unused()  # noqa: ASYNC102 (shielded there)
             raise

@@ -138,7 +138,7 @@ class OxaigenAuthSettings:
         "hosts separated by commas, such as app.example.com, *.example.com, localhost:8000",
         parse=_hosts,
     )
-    max_connections: int = _count(20)
+    max_connections: int = _count(100)
 
     def __attrs_post_init__(self) -> None:
         settings = fields(OxaigenAuthSettings)

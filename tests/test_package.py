@@ -17,10 +17,18 @@ ROOT = Path(oxaigen_auth.__file__).parent
 
 # What each module may import, as floors: a module imports from floors below its own.
 FLOORS = [
-    {"_syntax", "_host"},
+    {"_syntax", "_host", "_core.groups"},
     {"errors", "models"},
     {"settings"},
-    {"verdict", "_core.cache", "_core.epochs", "_core.fingerprint", "_core.singleflight", "_wire"},
+    {
+        "verdict",
+        "_core.cache",
+        "_core.epochs",
+        "_core.fingerprint",
+        "_core.lanes",
+        "_core.singleflight",
+        "_wire",
+    },
     {"_proxy", "connection"},
     {"_loop", "_memory"},
     {"client"},
