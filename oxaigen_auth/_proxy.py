@@ -7,21 +7,24 @@ so that no credential goes anywhere but to the proxy.
 
 from __future__ import annotations
 
-import zlib
 from contextlib import aclosing
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import cache, lru_cache
 from importlib.metadata import version
-from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from anyio import CancelScope, CapacityLimiter, move_on_after
-from attrs import define, field, frozen
+from attrs import define, field
 
+from oxaigen_auth._answer import (
+    MAX_BODY,
+    Answer,
+    AnswerError,
+    decompress,
+    read_permission,
+    read_user,
+)
 from oxaigen_auth._core.lanes import Lanes
-from oxaigen_auth._wire import WireError, parse_json, parse_user
-from oxaigen_auth.verdict import Accepted, Rejected, Unavailable
+from oxaigen_auth.verdict import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,24 +43,10 @@ else:
 
 CLOSE_TIMEOUT = 1.0  # seconds
 KEEPALIVE = 5.0  # seconds
-MAX_BODY = 1024 * 1024
-MAX_DETAIL = 200
 MAX_HOSTS = 8  # to which a transport keeps a connection
-MAX_RETRY_AFTER = 24 * 60 * 60
 
 # What a kept-alive connection shows when the other side closed it before our request came.
 _DEAD = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
-
-
-class _AnswerError(Exception):
-    """The answer cannot be used. The message is for the log."""
-
-
-@frozen
-class _Answer:
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 @define(eq=False)
@@ -94,18 +83,18 @@ class Proxy:
     async def get_me(self, base_url: str, token: str) -> Verdict[User]:
         """Ask who the bearer of the token is."""
         answer = await self._ask("GET", f"{base_url}/_oxa_auth/get-me", token)
-        return answer if isinstance(answer, Unavailable) else _read_user(answer, token)
+        return answer if isinstance(answer, Unavailable) else read_user(answer, token)
 
     async def test_permission(self, base_url: str, token: str, name: str) -> Verdict[bool]:
         """Ask whether the bearer holds a permission."""
         url = f"{base_url}/_oxa_auth/test-app-permission/{name}"
         answer = await self._ask("POST", url, token)
-        return answer if isinstance(answer, Unavailable) else _read_permission(answer, token)
+        return answer if isinstance(answer, Unavailable) else read_permission(answer, token)
 
     async def aclose(self) -> None:
         await self._lanes.aclose()
 
-    async def _ask(self, method: str, url: str, token: str) -> _Answer | Unavailable:
+    async def _ask(self, method: str, url: str, token: str) -> Answer | Unavailable:
         """Return the complete answer; whatever keeps it from coming is *unavailable*."""
         with move_on_after(self.timeout):
             async with self._turns:
@@ -113,7 +102,7 @@ class Proxy:
                     await self._lanes.close_stale()
                     with self._lanes.take() as transport:
                         return await self._call(transport, method, url, token)
-                except _AnswerError as error:
+                except AnswerError as error:
                     return Unavailable(str(error))
                 except Exception as error:  # noqa: BLE001 (see above: nothing else is known)
                     return Unavailable(f"the call failed with {type(error).__name__}")
@@ -121,7 +110,7 @@ class Proxy:
 
     async def _call(
         self, transport: httpx.AsyncHTTPTransport, method: str, url: str, token: str
-    ) -> _Answer:
+    ) -> Answer:
         """Send a request, once more if the kept-alive connection it went out on was dead."""
         connection = _Connection()
         try:
@@ -138,7 +127,7 @@ class Proxy:
         url: str,
         token: str,
         connection: _Connection,
-    ) -> _Answer:
+    ) -> Answer:
         request = httpx.Request(
             method,
             _parsed(url),
@@ -154,8 +143,8 @@ class Proxy:
         connection.answered = True
         async with aclosing(response):
             body = await _read(response)
-        plain = _decompress(body, response.headers.get("content-encoding", "identity"))
-        return _Answer(response.status_code, response.headers, plain)
+        plain = decompress(body, response.headers.get("content-encoding", "identity"))
+        return Answer(response.status_code, response.headers, plain)
 
 
 @define(eq=False)
@@ -218,90 +207,5 @@ async def _read(response: httpx.Response) -> bytes:
             if len(body) > MAX_BODY:
                 reading.cancel()
     if len(body) > MAX_BODY:
-        raise _AnswerError(f"the body is larger than {MAX_BODY} bytes")
+        raise AnswerError(f"the body is larger than {MAX_BODY} bytes")
     return bytes(body)
-
-
-def _decompress(body: bytes, encoding: str) -> bytes:
-    """Undo a compression that was not asked for, without ever holding more than `MAX_BODY`."""
-    if encoding == "identity":
-        return body
-    if encoding not in {"gzip", "x-gzip", "deflate"}:
-        raise _AnswerError("the body has a content encoding that was not asked for")
-    stream = zlib.decompressobj(zlib.MAX_WBITS | 32)
-    try:
-        plain = stream.decompress(body, MAX_BODY)
-    except zlib.error:
-        raise _AnswerError("the compressed body is damaged") from None
-    if not stream.eof:
-        raise _AnswerError(f"the body is incomplete, or larger than {MAX_BODY} bytes")
-    return plain
-
-
-def _read_user(answer: _Answer, token: str) -> Verdict[User]:
-    match answer.status:
-        case 200:
-            return _read_profile(answer.body)
-        case 401:
-            return Rejected(_detail(answer, token, "Invalid token"))
-        case 403:
-            default = "Not allowed for this application"
-            return Rejected(_detail(answer, token, default), forbidden=True)
-        case _:
-            return _no_verdict(answer)
-
-
-def _read_profile(body: bytes) -> Verdict[User]:
-    try:
-        user = parse_user(body)
-    except WireError as error:
-        return Unavailable(f"the profile is not usable: {error}")
-    return Accepted(user) if user.is_authenticated else Rejected("Not authenticated")
-
-
-def _read_permission(answer: _Answer, token: str) -> Verdict[bool]:
-    match answer.status:
-        case 200:
-            return _read_grant(answer.body)
-        case 401:
-            return Rejected(_detail(answer, token, "Invalid token"))
-        case 403:
-            return Accepted(value=False)
-        case _:
-            return _no_verdict(answer)
-
-
-def _read_grant(body: bytes) -> Verdict[bool]:
-    try:
-        granted = parse_json(body) is True
-    except WireError:
-        granted = False
-    return Accepted(value=True) if granted else Unavailable("the body is not the JSON word true")
-
-
-def _no_verdict(answer: _Answer) -> Unavailable:
-    return Unavailable(f"the status was {answer.status}", _retry_after(answer.headers))
-
-
-def _detail(answer: _Answer, token: str, default: str) -> str:
-    """Return the proxy's detail if it is one short sentence that gives nothing away."""
-    try:
-        detail = parse_json(answer.body)["detail"]
-    except (WireError, TypeError, KeyError, IndexError):
-        return default
-    if not isinstance(detail, str) or not 0 < len(detail) <= MAX_DETAIL:
-        return default
-    safe = detail.isprintable() and not any(x in detail for x in ("<", "://", token))
-    return detail if safe else default
-
-
-def _retry_after(headers: Mapping[str, str]) -> int | None:
-    """Return `Retry-After` in seconds, whichever form it has (RFC 9110 §10.2.3)."""
-    text = headers.get("retry-after", "")
-    if text.isascii() and text.isdigit():
-        return min(int(text[:9]), MAX_RETRY_AFTER)
-    try:
-        seconds = (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
-    except (ValueError, TypeError):
-        return None
-    return min(max(ceil(seconds), 0), MAX_RETRY_AFTER)

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from anyio import AsyncContextManagerMixin
 from anyio.lowlevel import RunVar
-from attrs import define, evolve
+from attrs import evolve
 
 from oxaigen_auth._core.singleflight import FlightLostError, SingleFlight
 from oxaigen_auth._loop import LoopState
 from oxaigen_auth._memory import Memory
 from oxaigen_auth._proxy import Proxy
+from oxaigen_auth._stats import ClientStats
 from oxaigen_auth._syntax import check_permission_name, is_token
 from oxaigen_auth.errors import OxaigenAuthConfigurationError
 from oxaigen_auth.settings import OxaigenAuthSettings, base_url, default_settings
@@ -34,25 +35,6 @@ T = TypeVar("T")
 _log = logging.getLogger("oxaigen_auth")
 
 _NO_TOKEN = Rejected("Invalid token")
-
-
-@define
-class ClientStats:
-    """What a client did since it was made.
-
-    A lookup is a hit (answered from a cache) or a miss; a miss that waited for another caller's
-    lookup also counts as joined. `accepted`, `rejected` and `unavailable` count the proxy's
-    answers, `forgotten` the calls of `forget`.
-    """
-
-    hits: int = 0
-    misses: int = 0
-    joined: int = 0
-    upstream_calls: int = 0
-    accepted: int = 0
-    rejected: int = 0
-    unavailable: int = 0
-    forgotten: int = 0
 
 
 class ProxyAuthClient(AsyncContextManagerMixin):

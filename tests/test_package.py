@@ -17,7 +17,7 @@ ROOT = Path(oxaigen_auth.__file__).parent
 
 # What each module may import, as floors: a module imports from floors below its own.
 FLOORS = [
-    {"_syntax", "_host", "_core.groups"},
+    {"_syntax", "_host", "_stats", "_core.groups"},
     {"errors", "models"},
     {"settings"},
     {
@@ -29,6 +29,7 @@ FLOORS = [
         "_core.singleflight",
         "_wire",
     },
+    {"_answer"},
     {"_proxy", "connection"},
     {"_loop", "_memory"},
     {"client"},

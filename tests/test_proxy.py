@@ -14,7 +14,8 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from oxaigen_auth._proxy import MAX_BODY, Proxy
+from oxaigen_auth._answer import MAX_BODY
+from oxaigen_auth._proxy import Proxy
 from oxaigen_auth.models import User
 from oxaigen_auth.verdict import Accepted, Rejected, Unavailable
 from tests.raw_server import PROFILE, RawServer, always, answer, serving
