@@ -101,7 +101,7 @@ async def test_a_cold_burst_under_hypercorn_makes_one_call(
 
 async def test_clients_that_hang_up_cost_the_others_nothing(mock: Any) -> None:
     async with serving(app_of(middleware=True), listen()) as url:
-        async with AsyncClient(timeout=0.02) as hasty:
+        async with AsyncClient(timeout=httpx.Timeout(5, read=0.02)) as hasty:
             with pytest.raises(httpx.ReadTimeout):
                 await hasty.get(f"{url}/me", headers=DEV)
         assert await burst(url, 20) == {200}
