@@ -94,7 +94,7 @@ class Demo:
 
     async def upstream_calls(self, token: str) -> int:
         """Ask the mock, which lists tokens by a fingerprint, never by themselves."""
-        calls = (await self.http.get(f"{self.mock}/_mock/calls")).json()
+        calls = (await self.http.get(f"{self.mock}/_mock/api/calls")).json()
         fingerprint = hashlib.sha256(token.encode()).hexdigest()[:12]
         return int(calls["tokens"][fingerprint]["endpoints"]["get-me"])
 

@@ -1,24 +1,99 @@
 """Puts a mock together: one app, with the state of one mock."""
 
+import time
+from collections.abc import Callable, Iterable
+
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from oxaigen_auth_mock.checks import checks_router
+from oxaigen_auth_mock.clock import Changes, Clock
 from oxaigen_auth_mock.control import control_router
+from oxaigen_auth_mock.front import Marked, Recorded
+from oxaigen_auth_mock.journal import Journal
+from oxaigen_auth_mock.personas import Persona
+from oxaigen_auth_mock.provider import StaticProvider
 from oxaigen_auth_mock.proxy import MockProxy
+from oxaigen_auth_mock.roster import Roster
 from oxaigen_auth_mock.settings import MockSettings
 
+EXPOSED = ("Retry-After", "WWW-Authenticate", "X-Oxaigen-Mock")
 
-def create_app(settings: MockSettings | None = None) -> FastAPI:
+
+class MockApp(FastAPI):
+    """The endpoints, behind what every call passes; its `proxy` is the state of the mock."""
+
+    def __init__(self, proxy: MockProxy) -> None:
+        super().__init__(
+            title="Oxaigen auth proxy (mock)",
+            redirect_slashes=False,
+            openapi_url="/_mock/api/openapi.json",
+            docs_url=None,  # its page would load files from elsewhere
+            redoc_url=None,
+        )
+        self.state.proxy = proxy
+        self._front = _front(super().__call__, proxy)
+        self.include_router(checks_router())
+        self.include_router(control_router())
+
+    @property
+    def proxy(self) -> MockProxy:
+        proxy: MockProxy = self.state.proxy
+        return proxy
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._front(scope, receive, send)
+
+
+def create_app(
+    settings: MockSettings | None = None,
+    *,
+    personas: Iterable[Persona] = (),
+    clock: Callable[[], float] = time.time,
+) -> MockApp:
     """Build a mock of its own: no two apps share counts or personas.
 
     Args:
         settings: None reads the environment.
+        personas: whom it knows besides the built-in ones.
+        clock: gives Unix time in seconds; tests in virtual time hand over `anyio.current_time`.
 
     Raises:
         MockConfigurationError: the environment holds what it may not.
     """
-    app = FastAPI(title="Oxaigen auth proxy (mock)", redirect_slashes=False)
-    app.state.proxy = MockProxy(MockSettings.from_env() if settings is None else settings)
-    app.include_router(checks_router())
-    app.include_router(control_router())
-    return app
+    settings = MockSettings.from_env() if settings is None else settings
+    roster, changes, mock_clock = Roster(settings), Changes(), Clock(clock)
+    for persona in personas:
+        roster.put(persona)
+    proxy = MockProxy(
+        settings=settings,
+        clock=mock_clock,
+        changes=changes,
+        roster=roster,
+        provider=StaticProvider(settings, roster),
+        journal=Journal(mock_clock, changes),
+        auto_login=settings.auto_login,
+    )
+    return MockApp(proxy)
+
+
+def _front(app: ASGIApp, proxy: MockProxy) -> ASGIApp:
+    """Lay CORS around the proxy's endpoints; the control API is for the mock's own pages."""
+    recorded = Recorded(app, proxy)
+    anywhere = proxy.settings.cors_origins == ("*",)
+    shared = CORSMiddleware(
+        recorded,
+        allow_origins=() if anywhere else proxy.settings.cors_origins,
+        allow_origin_regex=".*" if anywhere else None,  # echoed: credentials rule out a plain *
+        allow_credentials=True,
+        allow_methods=("GET", "POST"),
+        allow_headers=("*",),
+        expose_headers=EXPOSED,
+    )
+
+    async def routed(scope: Scope, receive: Receive, send: Send) -> None:
+        own = scope["type"] == "http" and scope["path"].startswith("/_mock")
+        await (recorded if own else shared)(scope, receive, send)
+
+    return Marked(routed, proxy.settings.allow_remote)

@@ -64,14 +64,14 @@ class TokenTally(Tally):
 
 @define(eq=False)
 class CallCounts:
-    """Every call to an endpoint that looks at a token, whatever the answer was."""
+    """Every call to an endpoint of the proxy, whatever the answer was."""
 
     _all: Tally = field(factory=Tally)
     _by_token: OrderedDict[str, TokenTally] = field(factory=OrderedDict[str, TokenTally])
 
     @contextmanager
-    def counted(self, endpoint: str, *, token: str | None, persona: str | None) -> Generator[None]:
-        """Count a call, as running until the block is left.
+    def counted(self, endpoint: str, *, token: str, persona: str | None) -> Generator[None]:
+        """Count a call with the token of this fingerprint, as running until the block is left.
 
         A call that was running at a reset ends in the tallies in which it began.
         """
@@ -92,11 +92,10 @@ class CallCounts:
         tokens = {name: tally.report() for name, tally in self._by_token.items()}
         return {**self._all.report(), "tokens": tokens}
 
-    def _tally_of(self, token: str | None, persona: str | None) -> TokenTally:
+    def _tally_of(self, token: str, persona: str | None) -> TokenTally:
         """Find the token's tally and make it the youngest; the oldest goes if they are too many."""
-        name = fingerprint(token)
-        tally = self._by_token.pop(name, None) or TokenTally(persona=persona)
-        self._by_token[name] = tally
+        tally = self._by_token.pop(token, None) or TokenTally(persona=persona)
+        self._by_token[token] = tally
         if len(self._by_token) > REMEMBERED_TOKENS:
             self._by_token.popitem(last=False)
         return tally

@@ -1,9 +1,10 @@
 """The endpoints that apps call to learn who has a token, and what they may do."""
 
 import re
-from typing import Final
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi import APIRouter, HTTPException, Path, Request, Response
+from pydantic import BaseModel
 from starlette.status import HTTP_403_FORBIDDEN, HTTP_404_NOT_FOUND
 
 from oxaigen_auth_mock.proxy import proxy_of
@@ -11,42 +12,53 @@ from oxaigen_auth_mock.proxy import proxy_of
 PERMISSION_NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
+class Detail(BaseModel):
+    """Why a call was refused, in a sentence."""
+
+    detail: str
+
+
+REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
+    401: {"model": Detail, "description": "No token, or one that is not good"},
+    403: {"model": Detail, "description": "Good, but not for this app, or not for this"},
+}
+UNKNOWN_NAME: Final[dict[int | str, dict[str, Any]]] = {
+    404: {"model": Detail, "description": "No permission can be called that"}
+}
+
+
 def checks_router() -> APIRouter:
     """`get-me` and both `test-app-…` endpoints, below the proxy's own prefix."""
-    router = APIRouter(prefix="/_oxa_auth", tags=["checks"])
+    router = APIRouter(prefix="/_oxa_auth", tags=["checks"], responses=REFUSALS)
     router.get("/get-me")(get_me)
     router.post("/test-app-token")(test_app_token)
-    router.post("/test-app-permission/{name}")(test_app_permission)
+    router.post("/test-app-permission/{name}", responses=UNKNOWN_NAME)(test_app_permission)
     return router
 
 
 async def get_me(request: Request) -> Response:
     """Answer the profile of the user whose token came along."""
     proxy = proxy_of(request)
-    token = proxy.token_of(request)
-    async with proxy.answering("get-me", token):
-        profile = proxy.check(token).profile_json
-    return _json(profile, {"Cache-Control": "no-store"})
+    persona = proxy.check(proxy.token_of(request))
+    return _json(proxy.roster.profile(persona), {"Cache-Control": "no-store"})
 
 
 async def test_app_token(request: Request) -> Response:
     """Answer `true` to a token that is good for this app."""
     proxy = proxy_of(request)
-    token = proxy.token_of(request)
-    async with proxy.answering("test-app-token", token):
-        proxy.check(token)
+    proxy.check(proxy.token_of(request))
     return _json(b"true")
 
 
-async def test_app_permission(name: str, request: Request) -> Response:
+async def test_app_permission(
+    name: Annotated[str, Path(description="Compared without case")], request: Request
+) -> Response:
     """Answer `true` if the user has the permission; 404 to a name that no permission can have."""
+    if PERMISSION_NAME.fullmatch(name) is None:
+        raise HTTPException(HTTP_404_NOT_FOUND)
     proxy = proxy_of(request)
-    token = proxy.token_of(request)
-    async with proxy.answering("test-app-permission", token):
-        if PERMISSION_NAME.fullmatch(name) is None:
-            raise HTTPException(HTTP_404_NOT_FOUND)
-        if not proxy.check(token).may(name):
-            raise HTTPException(HTTP_403_FORBIDDEN, "Missing permission.")
+    if not proxy.check(proxy.token_of(request)).may(name):
+        raise HTTPException(HTTP_403_FORBIDDEN, "Missing permission.")
     return _json(b"true")
 
 

@@ -11,9 +11,8 @@ from typing import Any, Final, cast
 
 import anyio
 from attrs import evolve
-from fastapi import FastAPI
 
-from oxaigen_auth_mock.app import create_app
+from oxaigen_auth_mock.app import MockApp, create_app
 from oxaigen_auth_mock.kinds import Kind
 from oxaigen_auth_mock.proxy import MockProxy
 from oxaigen_auth_mock.serving import host_and_port, listen, serving
@@ -122,25 +121,21 @@ def _fail(status: int, *problems: str) -> int:
     return status
 
 
-async def _serve_until_told(app: FastAPI, listener: socket.socket) -> None:
+async def _serve_until_told(app: MockApp, listener: socket.socket) -> None:
     """Stop at the first signal; later ones are caught too, so that none interrupts the stopping."""
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with serving(app, listener) as url:
-            sys.stdout.write(_greeting(url, app.state.proxy))
+            sys.stdout.write(_greeting(url, app.proxy))
             sys.stdout.flush()
             await anext(signals)
 
 
 def _greeting(url: str, proxy: MockProxy) -> str:
-    forbidden = proxy.settings.forbidden_token
-    rows = [("PERSONA", "TOKEN", "PERMISSIONS")]
+    rows = [("PERSONA", "TOKEN", "STATE", "PERMISSIONS")]
     rows += [
-        (persona.name, token, ", ".join(sorted(persona.permissions)) or "none")
-        for token, persona in proxy.personas.items()
-        if token != forbidden
+        (each.name, each.token, each.state, ", ".join(sorted(each.permissions)) or "none")
+        for each in proxy.roster.personas
     ]
-    if forbidden is not None:
-        rows.append(("(forbidden)", forbidden, "none: good, but not for this app (403)"))
     return f"Listening on {url}\n{_table(rows)}"
 
 

@@ -10,8 +10,8 @@ from oxaigen_auth_mock.proxy import proxy_of
 def control_router() -> APIRouter:
     router = APIRouter(tags=["mock"])
     router.get("/health")(health)
-    router.get("/_mock/calls")(calls)
-    router.delete("/_mock/calls", status_code=HTTP_204_NO_CONTENT)(reset_calls)
+    router.get("/_mock/api/calls")(calls)
+    router.delete("/_mock/api/calls", status_code=HTTP_204_NO_CONTENT)(reset_calls)
     return router
 
 
@@ -26,10 +26,10 @@ async def calls(request: Request) -> Response:
     A token goes by its fingerprint, the first 12 hex digits of its SHA-256; calls without one are
     under `none`. `most_at_once` says how many calls were running at the same time, at most.
     """
-    return JSONResponse(proxy_of(request).calls.report())
+    return JSONResponse(proxy_of(request).journal.counts.report())
 
 
 async def reset_calls(request: Request) -> Response:
     """Start counting anew."""
-    proxy_of(request).calls.reset()
+    proxy_of(request).journal.clear()
     return Response(status_code=HTTP_204_NO_CONTENT)

@@ -65,8 +65,26 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _switch(text: str) -> bool:
+    if text.lower() in ON:
+        return True
+    if text.lower() in OFF:
+        return False
+    raise ValueError
+
+
+ON: Final = ("1", "true", "yes", "on")
+OFF: Final = ("0", "false", "no", "off")
+HOST: Final = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])"
+ORIGIN: Final = rf"https?://{HOST}(:[0-9]{{1,5}})?"  # as browsers write it, RFC 6454 §6.1
+
 TEXT: Final = Kind("any text", _text)
+SWITCH: Final = Kind(f"{', '.join(ON)} or {', '.join(OFF)}", _switch)
 TOKEN: Final = Kind("visible ASCII characters", _matching(r"[\x21-\x7e]+"))
+COOKIE_VALUE: Final = Kind(  # RFC 6265 §4.1.1
+    "visible ASCII characters without quotes, commas, semicolons and backslashes",
+    _matching(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]+"),
+)
 COOKIE_NAME: Final = Kind(  # a token of RFC 9110 §5.6.2
     "letters, digits and !#$%&'*+.^_`|~-", _matching(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 )
@@ -74,6 +92,13 @@ PERMISSION_NAME: Final = Kind("letters A to Z, digits, _ and -", _matching(r"[A-
 ID: Final = Kind("a whole number from 1 to 2147483647", _whole_number(1, 2**31 - 1))
 PORT: Final = Kind("a port from 0 to 65535, where 0 takes any free one", _whole_number(0, 65535))
 SECONDS: Final = Kind("a number of seconds, 0 or more", _seconds)
+WHOLE_SECONDS: Final = Kind("a whole number of seconds from 1", _whole_number(1, 2**31 - 1))
+PATH: Final = Kind("a path that begins with one slash", _matching(r"/(?![/\\])[\x21-\x7e]*"))
+URL: Final = Kind("an http or https URL", _matching(r"https?://[\x21-\x7e]+"))
+ORIGINS: Final = Kind(
+    "*, or origins such as http://localhost:5173, separated by commas",
+    _each(_matching(rf"\*|{ORIGIN}")),
+)
 TEXTS: Final = Kind("texts separated by commas", _each(TEXT.read))
 TOKENS: Final = Kind("tokens of visible ASCII characters, separated by commas", _each(TOKEN.read))
 PERMISSION_NAMES: Final = Kind(

@@ -1,119 +1,195 @@
-"""Who the mock knows: the user that the settings describe, and three built-in personas."""
+"""Who can call the mock: what a persona is, and those that every mock has. Knows no HTTP.
 
-import json
-from collections.abc import Iterable, Mapping
-from typing import Final
+A persona is what files and the control API hold, so pydantic checks it: every mistake has its path.
+"""
 
-from attrs import Factory, field, frozen
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, TypeAlias, cast
+from urllib.parse import quote
+from zlib import crc32
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 from oxaigen_auth_mock.settings import MockSettings
 
 GUEST_PERMISSIONS: Final = ("workspaceBasicAccess",)
 USER_PERMISSIONS: Final = (*GUEST_PERMISSIONS, "workspaceDataSourceIntegration")
 ADMIN_PERMISSIONS: Final = (*USER_PERMISSIONS, "workspaceOwnership")
+DENY: Final = "deny"  # stands for nobody where somebody is picked
+
+State: TypeAlias = Literal["ok", "rejected", "not-allowed", "expired", "slow", "never-answers"]
 
 
-def _lower_case(names: Iterable[str]) -> frozenset[str]:
-    return frozenset(name.lower() for name in names)
+def _encodable(text: str) -> str:
+    """Refuse what no answer can carry and no page can show."""
+    if not text.isprintable():
+        raise ValueError("may hold no control characters")
+    return text
 
 
-@frozen(kw_only=True)
-class Persona:
-    """Somebody who may call the mock, and what the mock says about them.
+Text: TypeAlias = Annotated[str, Field(max_length=1000), AfterValidator(_encodable)]
+Name: TypeAlias = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=100, strip_whitespace=True),
+    AfterValidator(_encodable),
+]
+Token: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]+$", max_length=4096)]
+PermissionName: TypeAlias = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+$", max_length=200)
+]
 
-    `profile` is what get-me answers, rendered once: changing it later changes no answer.
-    `permissions` alone decides permission checks, so it may contradict the profile.
+
+class Persona(BaseModel):
+    """Somebody who may call the mock, and how the mock treats them.
+
+    What is left out follows from the name: `ada` has the token `mock-ada-token` and the address
+    `ada@localhost`. None is a null in the profile. `permissions` decides permission checks; they
+    compare without case.
+
+    >>> Persona(name="ada", permissions=("audit",)).token
+    'mock-ada-token'
     """
 
-    name: str
-    token: str
-    profile: Mapping[str, object]
-    permissions: frozenset[str] = field(converter=_lower_case)
-    profile_json: bytes = field(
-        init=False,
-        repr=False,
-        eq=False,
-        default=Factory(lambda self: _compact_json(self.profile), takes_self=True),
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[Name, Field(description="How people call them; no two share one.")]
+    token: Annotated[
+        Token, Field(description="Bearer token; names that cannot be in one need it.")
+    ] = ""
+    state: Annotated[
+        State,
+        Field(
+            description="How the proxy treats the token: 401 as unknown, 403, 401 as expired (and "
+            "no refresh), answers after `delay` seconds, never answers."
+        ),
+    ] = "ok"
+    delay: Annotated[
+        float,
+        Field(ge=0, le=3600, allow_inf_nan=False, description="Seconds that `slow` waits."),
+    ] = 2.0
+    roles: Annotated[tuple[Text, ...], Field(max_length=1000)] = ()
+    permissions: Annotated[tuple[PermissionName, ...], Field(max_length=1000)] = ()
+    id: Annotated[int | None, Field(ge=1, le=2**31 - 1)] = None
+    user_name: Text | None = None
+    email: Text | None = None
+    account_type: Text | None = "internal"
+    enabled: bool | None = True
+    first_name: Text | None = None
+    last_name: Text | None = None
+    extra: Annotated[
+        dict[str, JsonValue], Field(description="Further fields of the profile, as they are.")
+    ] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, given: Any) -> Any:
+        """Derive what was left out from the name, if that is one."""
+        if not isinstance(given, Mapping) or not isinstance(given.get("name"), str):
+            return given
+        fields = cast("Mapping[str, Any]", given)
+        name = fields["name"].strip()
+        return {
+            "token": f"mock-{quote(name, safe='', errors='replace')}-token",
+            "id": crc32(name.encode(errors="replace")) % (2**31 - 1) + 1,
+            "user_name": name,
+            "email": f"{name}@localhost",
+            **fields,
+        }
+
+    @field_validator("name")
+    @classmethod
+    def _not_reserved(cls, name: str) -> str:
+        if name == DENY:
+            raise ValueError(f"{DENY!r} stands for nobody; take another name")
+        return name
+
+    @field_validator("extra")
+    @classmethod
+    def _further(cls, extra: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        known = sorted(PROFILE_FIELDS & extra.keys())
+        if known:
+            raise ValueError(f"holds fields of the persona itself: {', '.join(known)}")
+        return extra
 
     def may(self, permission: str) -> bool:
         """Whether this persona has a permission, however its name is written."""
-        return permission.lower() in self.permissions
+        return permission.lower() in (name.lower() for name in self.permissions)
 
 
-def personas_of(settings: MockSettings) -> dict[str, Persona]:
-    """Find everybody by token; one that the settings name is the user's, even a built-in one."""
-    personas = {persona.token: persona for persona in _user(settings)}
-    for persona in _built_in(settings):
-        personas.setdefault(persona.token, persona)
-    return personas
+IDENTITY: Final = (
+    "id", "user_name", "email", "account_type", "enabled", "first_name", "last_name"
+)  # fmt: skip
+PROFILE_FIELDS: Final = frozenset(
+    {*IDENTITY, "is_authenticated", "user_workspace", "workspace_roles", "workspace_permissions"}
+)
 
 
-def _built_in(settings: MockSettings) -> list[Persona]:
-    """One persona for each level of rights in a workspace."""
-    return [
-        _level("guest", 2, "external", GUEST_PERMISSIONS, settings),
-        _level("user", 3, "internal", USER_PERMISSIONS, settings),
-        _level("admin", 4, "internal", ADMIN_PERMISSIONS, settings),
-    ]
-
-
-def _level(
-    name: str, number: int, account_type: str, permissions: tuple[str, ...], settings: MockSettings
-) -> Persona:
-    identity: dict[str, object] = {
-        "id": number,
-        "user_name": name,
-        "email": f"{name}@localhost",
-        "account_type": account_type,
-        "enabled": True,
-        "first_name": name.title(),
-        "last_name": "Persona",
-    }
-    profile = _profile(identity, (name,), permissions, settings)
-    return Persona(name=name, token=f"mock-{name}-token", profile=profile, permissions=permissions)
-
-
-def _user(settings: MockSettings) -> list[Persona]:
-    """Take the user that the settings describe, once for each of their tokens."""
-    identity: dict[str, object] = {
-        "id": settings.user_id,
-        "user_name": settings.user_name,
-        "email": settings.email,
-        "account_type": settings.account_type,
-        "enabled": True,
-        "first_name": settings.first_name,
-        "last_name": settings.last_name,
-    }
-    name, permissions = settings.user_name, settings.permissions
-    profile = _profile(identity, settings.role_names, permissions, settings)
-    return [
-        Persona(name=name, token=token, profile=profile, permissions=permissions)
-        for token in (*settings.tokens, settings.access_token_value)
-    ]
-
-
-def _profile(
-    identity: Mapping[str, object],
-    roles: Iterable[str],
-    permissions: Iterable[str],
-    settings: MockSettings,
-) -> dict[str, object]:
-    """Write the answer of get-me; the order of its keys is the wire's."""
+def profile_of(persona: Persona, settings: MockSettings) -> dict[str, object]:
+    """Write what get-me answers about a persona; the order of its keys is the wire's."""
+    permissions = sorted({name.lower() for name in persona.permissions})
     return {
         "is_authenticated": True,
-        **identity,
+        **{name: getattr(persona, name) for name in IDENTITY},
         "user_workspace": {"id": settings.workspace_id, "name": settings.workspace_name},
-        "workspace_roles": _numbered(roles),
-        "workspace_permissions": _numbered(sorted(_lower_case(permissions))),
+        "workspace_roles": _numbered(persona.roles),
+        "workspace_permissions": _numbered(permissions),
+        **persona.extra,
     }
 
 
-def _compact_json(value: object) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def _numbered(names: Iterable[str]) -> list[dict[str, object]]:
+def _numbered(names: tuple[str, ...] | list[str]) -> list[dict[str, object]]:
     return [
         {"id": number, "name": name, "description": None} for number, name in enumerate(names, 1)
     ]
+
+
+def built_in(settings: MockSettings) -> list[Persona]:
+    """Introduce those that every mock has: the user of the settings, then three levels of access.
+
+    The forbidden token makes one more, of that name, who comes first and so keeps the token.
+    """
+    personas = [
+        _user(settings),
+        _level("guest", 2, "external", GUEST_PERMISSIONS),
+        _level("user", 3, "internal", USER_PERMISSIONS),
+        _level("admin", 4, "internal", ADMIN_PERMISSIONS),
+    ]
+    if settings.forbidden_token is not None:
+        forbidden = Persona(name="forbidden", token=settings.forbidden_token, state="not-allowed")
+        personas.insert(0, forbidden)
+    return personas
+
+
+def _user(settings: MockSettings) -> Persona:
+    return Persona(
+        name=settings.user_name,
+        token=settings.access_token_value,
+        roles=settings.role_names,
+        permissions=settings.permissions,
+        id=settings.user_id,
+        email=settings.email,
+        account_type=settings.account_type,
+        first_name=settings.first_name,
+        last_name=settings.last_name,
+    )
+
+
+def _level(name: str, number: int, account_type: str, permissions: tuple[str, ...]) -> Persona:
+    return Persona(
+        name=name,
+        id=number,
+        roles=(name,),
+        permissions=permissions,
+        account_type=account_type,
+        first_name=name.title(),
+        last_name="Persona",
+    )

@@ -1,56 +1,72 @@
 """What one running mock is and knows; the endpoints ask it and hold nothing themselves."""
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-
-from anyio import sleep
-from attrs import Factory, define
+from attrs import define, field
 from fastapi import HTTPException, Request
+from starlette.requests import HTTPConnection
 from starlette.status import HTTP_401_UNAUTHORIZED, HTTP_403_FORBIDDEN
 
-from oxaigen_auth_mock.calls import CallCounts
-from oxaigen_auth_mock.personas import Persona, personas_of
+from oxaigen_auth_mock.calls import fingerprint
+from oxaigen_auth_mock.clock import Changes, Clock
+from oxaigen_auth_mock.faults import FaultPlan
+from oxaigen_auth_mock.journal import Journal
+from oxaigen_auth_mock.personas import Persona
+from oxaigen_auth_mock.provider import Provider
+from oxaigen_auth_mock.roster import Roster
 from oxaigen_auth_mock.settings import MockSettings
 
 
-@define(eq=False)
+@define(eq=False, kw_only=True)
 class MockProxy:
-    """The state of one mock: what it was told, whom it knows (by token), what it was called."""
+    """The state of one mock.
+
+    `revoked` holds fingerprints of tokens; `auto_login` is the name of who signs in unasked.
+    """
 
     settings: MockSettings
-    personas: dict[str, Persona] = Factory(lambda self: personas_of(self.settings), takes_self=True)
-    calls: CallCounts = Factory(CallCounts)
+    clock: Clock
+    changes: Changes
+    roster: Roster
+    provider: Provider
+    journal: Journal
+    faults: FaultPlan = field(factory=FaultPlan)
+    revoked: set[str] = field(factory=set[str])
+    auto_login: str | None = None
 
-    def token_of(self, request: Request) -> str | None:
+    def token_of(self, connection: HTTPConnection) -> str | None:
         """Take the bearer token of the request, else the one in its access cookie, else None."""
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        scheme, _, token = connection.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and token.strip():
             return token.strip()
-        return request.cookies.get(self.settings.access_cookie_name) or None
+        return connection.cookies.get(self.settings.access_cookie_name) or None
 
-    @asynccontextmanager
-    async def answering(self, endpoint: str, token: str | None) -> AsyncGenerator[None]:
-        """Count a call while it is answered, and make it wait for the latency first."""
-        persona = self.personas.get(token or "")
-        name = persona.name if persona else None
-        with self.calls.counted(endpoint, token=token, persona=name):
-            if self.settings.latency:
-                await sleep(self.settings.latency)
-            yield
+    def holder(self, token: str | None) -> Persona | None:
+        """Find who has this token, whether or not it is still good."""
+        if token is None:
+            return None
+        access = self.provider.access(token)
+        return self.roster.named(access.persona) if access else self.roster.holder(token)
 
     def check(self, token: str | None) -> Persona:
-        """Find out whose token this is.
+        """Find out whose good token this is.
 
         Raises:
-            HTTPException: 401 without a token or with an unknown one, 403 with the forbidden one.
+            HTTPException: 401 without a token or with one that is not good, 403 with one that is
+                not for this app.
         """
         if token is None:
             raise _unauthenticated("Not authenticated")
-        if token == self.settings.forbidden_token:
-            raise HTTPException(HTTP_403_FORBIDDEN, "Not allowed for this application.")
-        if token not in self.personas:
+        persona = self.holder(token)
+        if persona is None or persona.state == "rejected" or self.is_revoked(token):
             raise _unauthenticated("Invalid token")
-        return self.personas[token]
+        access = self.provider.access(token)
+        if persona.state == "expired" or (access and access.expired):
+            raise _unauthenticated("Token expired")
+        if persona.state == "not-allowed":
+            raise HTTPException(HTTP_403_FORBIDDEN, "Not allowed for this application.")
+        return persona
+
+    def is_revoked(self, token: str) -> bool:
+        return bool(self.revoked) and fingerprint(token) in self.revoked
 
 
 def proxy_of(request: Request) -> MockProxy:

@@ -45,20 +45,60 @@ class MockSettings:
 
     host: str = _setting("127.0.0.1", kinds.TEXT, "address to listen on")
     port: int = _setting(8765, kinds.PORT, "port to listen on; 0 takes any free one")
+    allow_remote: bool = _setting(
+        default=False, kind=kinds.SWITCH, meaning="answer other machines than this one"
+    )
+    reload: bool = _setting(
+        default=False, kind=kinds.SWITCH, meaning="start anew when a source or persona file changes"
+    )
+    cors_origins: tuple[str, ...] = _setting(
+        ("*",), kinds.ORIGINS, "origins whose pages may call the proxy; * means any"
+    )
+    strict: bool = _setting(
+        default=False,
+        kind=kinds.SWITCH,
+        meaning="behave like a real provider: fresh tokens that end, codes that work once",
+    )
+    personas: str | None = _setting(None, kinds.TEXT, "file of personas, .toml or .json")
+    faults: str | None = _setting(None, kinds.TEXT, "file of faults to begin with, .toml or .json")
+    pick: bool = _setting(
+        default=False,
+        kind=kinds.SWITCH,
+        meaning="ask who signs in; a persona file turns it on too",
+    )
+    auto_login: str | None = _setting(None, kinds.TEXT, "the persona that signs in without asking")
     latency: float = _setting(
         0.0, kinds.SECONDS, "seconds that token and permission checks wait before they answer"
     )
     tokens: tuple[str, ...] = _setting(
         ("mock-dev-token",), kinds.TOKENS, "the user's tokens, besides ACCESS_TOKEN_VALUE"
     )
-    access_token_value: str = _setting(
-        "mock-dev-token", kinds.TOKEN, "the token that signing in hands out"
-    )
     forbidden_token: str | None = _setting(
         None, kinds.TOKEN, "a token that is good, but not for this app (403)"
     )
+    access_token_value: str = _setting(
+        "mock-dev-token", kinds.COOKIE_VALUE, "the token that signing in hands out"
+    )
+    refresh_token_value: str = _setting(
+        "mock-dev-refresh-token", kinds.COOKIE_VALUE, "the refresh token that comes with it"
+    )
     access_cookie_name: str = _setting(
         "OxaigenPlatformAuthAccessToken", kinds.COOKIE_NAME, "cookie that can hold the token"
+    )
+    refresh_cookie_name: str = _setting(
+        "OxaigenPlatformAuthRefreshToken", kinds.COOKIE_NAME, "cookie of the refresh token"
+    )
+    expires_in: int = _setting(300, kinds.WHOLE_SECONDS, "seconds that a token lasts")
+    refresh_expires_in: int = _setting(
+        1800, kinds.WHOLE_SECONDS, "seconds that a refresh token lasts"
+    )
+    return_to: str = _setting("/", kinds.PATH, "where signing in leads when it is not told")
+    authorize_path: str = _setting(
+        "/_oxa_auth/mock-authorize", kinds.PATH, "path of the identity provider's page"
+    )
+    auth_code: str = _setting("mock-auth-code", kinds.TOKEN, "the code that signing in hands out")
+    login_authorize_url: str | None = _setting(
+        None, kinds.URL, "the identity provider's page, if it is not the mock's"
     )
     email: str = _setting("dev@localhost", kinds.TEXT, "the user's e-mail address")
     user_name: str = _setting("devuser", kinds.TEXT, "the user's name for signing in")

@@ -150,11 +150,11 @@ async def test_health_needs_no_token(mock: Mock) -> None:
 
 
 async def test_the_openapi_document_names_every_endpoint(mock: Mock) -> None:
-    document = (await mock().get("/openapi.json")).json()
+    document = (await mock().get("/_mock/api/openapi.json")).json()
     assert {path: set(operations) for path, operations in document["paths"].items()} == {
         "/_oxa_auth/get-me": {"get"},
         "/_oxa_auth/test-app-token": {"post"},
         "/_oxa_auth/test-app-permission/{name}": {"post"},
         "/health": {"get"},
-        "/_mock/calls": {"get", "delete"},
+        "/_mock/api/calls": {"get", "delete"},
     }

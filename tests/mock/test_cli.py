@@ -72,12 +72,14 @@ def test_it_lists_whom_it_knows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OXAIGEN_AUTH_MOCK_PERMISSIONS", ",")
     _, _, listed = run_and_visit(["--port", "0"], str)
     assert listed == (
-        "  PERSONA      TOKEN             PERMISSIONS\n"
-        "  devuser      mock-dev-token    none\n"
-        "  guest        mock-guest-token  workspacebasicaccess\n"
-        "  admin        mock-admin-token  workspacebasicaccess, workspacedatasourceintegration,"
-        " workspaceownership\n"
-        "  (forbidden)  mock-user-token   none: good, but not for this app (403)\n"
+        "  PERSONA    TOKEN             STATE        PERMISSIONS\n"
+        "  forbidden  mock-user-token   not-allowed  none\n"
+        "  devuser    mock-dev-token    ok           none\n"
+        "  guest      mock-guest-token  ok           workspaceBasicAccess\n"
+        "  user       mock-user-token   ok           workspaceBasicAccess,"
+        " workspaceDataSourceIntegration\n"
+        "  admin      mock-admin-token  ok           workspaceBasicAccess,"
+        " workspaceDataSourceIntegration, workspaceOwnership\n"
     )
 
 

@@ -34,7 +34,7 @@ async def test_all_calls_reach_the_same_mock() -> None:
     app = importlib.reload(mock_server).app
     async with AsyncClient(transport=ASGITransport(app), base_url="http://mock") as client:
         await client.get("/_oxa_auth/get-me", headers=DEV)
-        assert (await client.get("/_mock/calls")).json()["total"] == 1
+        assert (await client.get("/_mock/api/calls")).json()["total"] == 1
 
 
 def test_hypercorn_and_uvicorn_find_the_app(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,111 +1,110 @@
 import json
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from oxaigen_auth_mock import MockSettings, Persona
-from oxaigen_auth_mock.personas import personas_of
+from oxaigen_auth_mock.personas import profile_of
 
-LEVELS = [
-    ("guest", "external", ["workspacebasicaccess"]),
-    ("user", "internal", ["workspacebasicaccess", "workspacedatasourceintegration"]),
-    (
-        "admin",
-        "internal",
-        ["workspacebasicaccess", "workspacedatasourceintegration", "workspaceownership"],
-    ),
+PROFILE = [
+    "is_authenticated",
+    "id",
+    "user_name",
+    "email",
+    "account_type",
+    "enabled",
+    "first_name",
+    "last_name",
+    "user_workspace",
+    "workspace_roles",
+    "workspace_permissions",
 ]
 
 
-def test_the_default_profile_is_the_wires_with_its_keys_in_order() -> None:
-    profile = personas_of(MockSettings(role_names=("owner",)))["mock-dev-token"].profile_json
-    assert profile.decode() == (
-        '{"is_authenticated":true,"id":1,"user_name":"devuser","email":"dev@localhost",'
-        '"account_type":"internal","enabled":true,"first_name":"Dev","last_name":"User",'
-        '"user_workspace":{"id":"00000000-0000-0000-0000-000000000001","name":"Dev Workspace"},'
-        '"workspace_roles":[{"id":1,"name":"owner","description":null}],'
-        '"workspace_permissions":[{"id":1,"name":"audit","description":null}]}'
-    )
+def path_of_the_only_mistake(**fields: Any) -> tuple[str | int, ...]:
+    with pytest.raises(ValidationError) as caught:
+        Persona(**fields)
+    (mistake,) = caught.value.errors()
+    return mistake["loc"]
 
 
-def test_every_setting_of_the_user_shows_in_the_profile() -> None:
-    settings = MockSettings(
-        user_id=7,
-        user_name="zoe",
-        email="zoë@example.com",
-        first_name="Zoë",
-        last_name="Berg",
-        account_type="external",
-        workspace_id="w-1",
-        workspace_name="Lab",
-        role_names=("owner", "analyst"),
-        permissions=("Zeta", "alpha"),
-    )
-    assert json.loads(personas_of(settings)["mock-dev-token"].profile_json) == {
-        "is_authenticated": True,
-        "id": 7,
-        "user_name": "zoe",
-        "email": "zoë@example.com",
-        "account_type": "external",
-        "enabled": True,
-        "first_name": "Zoë",
-        "last_name": "Berg",
-        "user_workspace": {"id": "w-1", "name": "Lab"},
-        "workspace_roles": [
-            {"id": 1, "name": "owner", "description": None},
-            {"id": 2, "name": "analyst", "description": None},
-        ],
-        "workspace_permissions": [
-            {"id": 1, "name": "alpha", "description": None},
-            {"id": 2, "name": "zeta", "description": None},
-        ],
-    }
+def test_all_but_the_name_follows_from_it() -> None:
+    persona = Persona(name="ada")
+    assert persona.token == "mock-ada-token"
+    assert (persona.user_name, persona.email) == ("ada", "ada@localhost")
+    assert persona.id == Persona(name="ada").id != Persona(name="bob").id
 
 
-def test_permissions_that_differ_only_in_case_are_reported_once() -> None:
-    persona = personas_of(MockSettings(permissions=("Audit", "AUDIT")))["mock-dev-token"]
-    assert persona.profile["workspace_permissions"] == [
-        {"id": 1, "name": "audit", "description": None}
-    ]
+def test_blanks_around_a_name_are_not_part_of_it() -> None:
+    assert Persona(name=" ada ") == Persona(name="ada")
 
 
-@pytest.mark.parametrize(("name", "account_type", "permissions"), LEVELS)
-def test_a_built_in_persona_has_its_account_type_and_permissions(
-    name: str, account_type: str, permissions: list[str]
-) -> None:
-    persona = personas_of(MockSettings())[f"mock-{name}-token"]
-    profile = json.loads(persona.profile_json)
-    assert persona.name == profile["user_name"] == name
-    assert profile["account_type"] == account_type
-    assert [each["name"] for each in profile["workspace_permissions"]] == permissions
-    assert persona.permissions == set(permissions)
+def test_what_is_given_is_not_derived() -> None:
+    persona = Persona(name="ada", token="t", id=None, user_name="lovelace", email=None)
+    profile = profile_of(persona, MockSettings())
+    assert persona.token == "t"
+    assert (profile["id"], profile["user_name"], profile["email"]) == (None, "lovelace", None)
 
 
-def test_no_two_personas_share_an_id_or_an_address() -> None:
-    profiles = [persona.profile for persona in personas_of(MockSettings()).values()]
-    assert len({profile["id"] for profile in profiles}) == 4
-    assert len({profile["email"] for profile in profiles}) == 4
-
-
-def test_every_listed_token_and_the_access_token_are_the_users() -> None:
-    settings = MockSettings(tokens=("one", "two"), access_token_value="three")
-    personas = personas_of(settings)
-    users = [token for token, persona in personas.items() if persona.name == "devuser"]
-    assert users == ["one", "two", "three"]
-    assert "mock-dev-token" not in personas
-
-
-def test_a_built_in_token_that_the_settings_name_is_the_users() -> None:
-    personas = personas_of(MockSettings(tokens=("mock-admin-token",)))
-    assert personas["mock-admin-token"].name == "devuser"
-
-
-def test_a_persona_answers_with_its_profile_word_for_word() -> None:
-    persona = Persona(name="odd", token="t", profile={"id": None, "extra": [1]}, permissions=())
-    assert persona.profile_json == b'{"id":null,"extra":[1]}'
+def test_a_profile_has_the_wires_keys_in_order_and_then_the_further_ones() -> None:
+    persona = Persona(name="ada", extra={"department": {"floor": 3}})
+    profile = profile_of(persona, MockSettings())
+    assert list(profile) == [*PROFILE, "department"]
+    assert profile["department"] == {"floor": 3}
 
 
 @pytest.mark.parametrize("permission", ["audit", "AUDIT", "Audit"])
 def test_a_permission_compares_without_case(permission: str) -> None:
-    persona = Persona(name="p", token="t", profile={}, permissions=("auDit",))
+    persona = Persona(name="p", permissions=("auDit",))
     assert persona.may(permission)
     assert not persona.may("other")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", ""),
+        ("name", "a\nb"),
+        ("name", "deny"),
+        ("name", "x" * 101),
+        ("token", "two words"),
+        ("token", ""),
+        ("state", "sleepy"),
+        ("delay", -1),
+        ("delay", float("nan")),
+        ("id", 0),
+        ("id", 2**31),
+        ("email", "a\x00b"),
+        ("extra", {"email": "a@b"}),
+        ("surname", "Lovelace"),
+    ],
+)
+def test_a_mistake_is_named_by_its_path(field: str, value: object) -> None:
+    assert path_of_the_only_mistake(**{"name": "ada", field: value}) == (field,)
+
+
+def test_a_mistake_in_a_list_is_named_by_its_place() -> None:
+    path = path_of_the_only_mistake(name="ada", permissions=["audit", "not a name"])
+    assert path == ("permissions", 1)
+
+
+def test_a_name_of_any_letters_can_be_in_a_token() -> None:
+    assert Persona(name="Zoë <b>/").token == "mock-Zo%C3%AB%20%3Cb%3E%2F-token"
+
+
+def test_a_persona_without_a_name_misses_nothing_else() -> None:
+    assert path_of_the_only_mistake(token="t") == ("name",)
+
+
+def test_what_is_no_persona_at_all_is_refused() -> None:
+    with pytest.raises(ValidationError):
+        Persona.model_validate(["ada"])
+
+
+@given(st.builds(Persona, name=st.sampled_from(["ada", "bob"]), roles=st.lists(st.just("x"))))
+def test_a_persona_survives_json(persona: Persona) -> None:
+    assert Persona.model_validate_json(persona.model_dump_json()) == persona
+    assert Persona.model_validate(json.loads(persona.model_dump_json())) == persona

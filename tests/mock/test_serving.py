@@ -47,7 +47,7 @@ async def test_the_wires_checks_are_answered_over_a_socket() -> None:
         assert (unknown.status_code, unknown.headers["WWW-Authenticate"]) == (401, "Bearer")
         forbidden = {"Authorization": "Bearer keep-out"}
         assert (await client.get("/_oxa_auth/get-me", headers=forbidden)).status_code == 403
-        assert (await client.get("/_mock/calls")).json()["total"] == 5
+        assert (await client.get("/_mock/api/calls")).json()["total"] == 5
 
 
 async def test_a_burst_of_connections_is_answered_whole() -> None:
@@ -63,7 +63,7 @@ async def test_a_burst_of_connections_is_answered_whole() -> None:
 
         for _ in range(50):
             tasks.start_soon(call)
-    report = app.state.proxy.calls.report()
+    report = app.proxy.journal.counts.report()
     assert report["total"] == 50
     assert report["most_at_once"] > 1
 
@@ -97,7 +97,7 @@ async def status_of_a_call_at_the_end(app: FastAPI) -> int:
         serving(app, listen()) as url,
     ):
         tasks.start_soon(call, client, url)  # noqa: ASYNC111 (it must outlive the server)
-        while not app.state.proxy.calls.report()["total"]:
+        while not app.proxy.journal.counts.report()["total"]:
             await client.get(f"{url}/health")
     (status,) = statuses
     return status
