@@ -225,6 +225,8 @@ class ProxyAuthClient(AsyncContextManagerMixin):
     async def _ask_user(
         self, base: str, token: str, proxy: Proxy, flight: Flight[Verdict[User]]
     ) -> Verdict[User]:
+        if base == self.settings.dev_mode_url:
+            warn_of_dev_mode()  # no permission is looked up before its user
         asked = self._clock()
         verdict = self._note(await proxy.get_me(base, token), "get-me", base)
         key = self._memory.key(base, token)
@@ -307,6 +309,14 @@ async def _look_up(
     # Another event loop may have learnt it since the caller looked.
     known = None if flight.fresh else recall(key)
     return known or await ask(flight)
+
+
+@cache
+def warn_of_dev_mode() -> None:
+    _log.warning(
+        "OXAIGEN_AUTH_DEV_MODE is on: the auth proxy is the development one at "
+        "OXAIGEN_AUTH_DEV_PROXY_URL, where a mock vouches for tokens. Never use it in production."
+    )
 
 
 @cache

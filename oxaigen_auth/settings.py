@@ -181,6 +181,11 @@ class OxaigenAuthSettings:
         """The proxy that the settings name: the override, then dev mode's; None without either."""
         if self.proxy_url_override is not None:
             return base_url(self.proxy_url_override)
+        return self.dev_mode_url
+
+    @property
+    def dev_mode_url(self) -> str | None:
+        """The proxy that dev mode names; None while it is off."""
         return base_url(self.dev_proxy_url) if self.dev_mode else None
 
 
