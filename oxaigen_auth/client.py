@@ -256,7 +256,8 @@ class ProxyAuthClient(AsyncContextManagerMixin):
             self._stats.rejected += 1
         else:
             self._stats.unavailable += 1
-            _log.warning("Auth proxy unavailable: %s at %s: %s", endpoint, base, verdict.reason)
+            said = "Auth proxy unavailable: %s at %s: %s"
+            _log.log(verdict.log_level, said, endpoint, base, verdict.reason)
         return verdict
 
     def _base(self, proxy_base_url: str | None) -> str:
@@ -281,6 +282,7 @@ class ProxyAuthClient(AsyncContextManagerMixin):
                 self.settings.max_connections,
                 self._ssl_context,
                 self._count_call,
+                refuse_mock=self.settings.is_production,
             )
             here = LoopState(proxy, SingleFlight(on_join=self._count_join))
             self._here.set(here)

@@ -49,7 +49,7 @@ class FakeProxy:
     count: Callable[[], None] = lambda: None
     delay: float = 1.0
 
-    def __call__(self, *args: Any) -> FakeProxy:
+    def __call__(self, *args: Any, **_: Any) -> FakeProxy:
         self.count = args[3]
         return self
 
@@ -164,6 +164,18 @@ async def test_pitfalls_4_and_20_an_outage_is_neither_remembered_nor_a_rejection
     ]
     proxy.user = Accepted(User(user_name="ada"))
     assert (await client.get_me("token")).user_name == "ada"
+
+
+async def test_an_outage_that_somebody_must_mend_is_logged_as_an_error(
+    client: ProxyAuthClient, proxy: FakeProxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    for proxy.user in (Unavailable("down"), Unavailable("a mock", log_level=logging.ERROR)):
+        with pytest.raises(OxaigenAuthUpstreamError, match=r"^Auth service unavailable$"):
+            await client.get_me("token")
+    assert [(record.name, record.levelno) for record in caplog.records] == [
+        ("oxaigen_auth", logging.WARNING),
+        ("oxaigen_auth", logging.ERROR),
+    ]
 
 
 async def test_an_outage_does_not_end_what_is_remembered(
