@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import zlib
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from oxaigen_auth.models import User
     from oxaigen_auth.verdict import Verdict
 
+MOCK_HEADER = "X-Oxaigen-Mock"  # with which the mock marks each of its answers
+MOCKED = Unavailable(
+    "a mock answered in production, where none is believed; make this URL the real proxy's",
+    log_level=logging.ERROR,
+)
 MAX_BODY = 1024 * 1024  # bytes
 MAX_DETAIL = 200  # characters
 MAX_RETRY_AFTER = 24 * 60 * 60  # seconds

@@ -17,6 +17,8 @@ from attrs import define, field
 
 from oxaigen_auth._answer import (
     MAX_BODY,
+    MOCK_HEADER,
+    MOCKED,
     Answer,
     AnswerError,
     decompress,
@@ -55,13 +57,14 @@ class Proxy:
 
     At most `max_connections` calls run at once, first come, first served. `timeout` is in seconds
     and bounds a whole call, from waiting for its turn to the last byte. `on_call` is called for
-    each request that goes out.
+    each request that goes out. `refuse_mock` makes every answer of the mock *unavailable*.
     """
 
     timeout: float
     max_connections: int
     ssl_context: SSLContext | None
     on_call: Callable[[], None]
+    refuse_mock: bool = field(default=False, kw_only=True)
     _turns: CapacityLimiter = field(init=False)
     _lanes: Lanes[httpx.AsyncHTTPTransport] = field(init=False)
 
@@ -110,7 +113,7 @@ class Proxy:
 
     async def _call(
         self, transport: httpx.AsyncHTTPTransport, method: str, url: str, token: str
-    ) -> Answer:
+    ) -> Answer | Unavailable:
         """Send a request, once more if the kept-alive connection it went out on was dead."""
         connection = _Connection()
         try:
@@ -127,7 +130,7 @@ class Proxy:
         url: str,
         token: str,
         connection: _Connection,
-    ) -> Answer:
+    ) -> Answer | Unavailable:
         request = httpx.Request(
             method,
             _parsed(url),
@@ -142,6 +145,8 @@ class Proxy:
             raise
         connection.answered = True
         async with aclosing(response):
+            if self.refuse_mock and MOCK_HEADER in response.headers:
+                return MOCKED  # whatever is, or is wrong, in its body
             body = await _read(response)
         plain = decompress(body, response.headers.get("content-encoding", "identity"))
         return Answer(response.status_code, response.headers, plain)

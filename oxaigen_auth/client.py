@@ -225,6 +225,8 @@ class ProxyAuthClient(AsyncContextManagerMixin):
     async def _ask_user(
         self, base: str, token: str, proxy: Proxy, flight: Flight[Verdict[User]]
     ) -> Verdict[User]:
+        if base == self.settings.dev_mode_url:
+            warn_of_dev_mode()  # no permission is looked up before its user
         asked = self._clock()
         verdict = self._note(await proxy.get_me(base, token), "get-me", base)
         key = self._memory.key(base, token)
@@ -254,7 +256,8 @@ class ProxyAuthClient(AsyncContextManagerMixin):
             self._stats.rejected += 1
         else:
             self._stats.unavailable += 1
-            _log.warning("Auth proxy unavailable: %s at %s: %s", endpoint, base, verdict.reason)
+            said = "Auth proxy unavailable: %s at %s: %s"
+            _log.log(verdict.log_level, said, endpoint, base, verdict.reason)
         return verdict
 
     def _base(self, proxy_base_url: str | None) -> str:
@@ -279,6 +282,7 @@ class ProxyAuthClient(AsyncContextManagerMixin):
                 self.settings.max_connections,
                 self._ssl_context,
                 self._count_call,
+                refuse_mock=self.settings.is_production,
             )
             here = LoopState(proxy, SingleFlight(on_join=self._count_join))
             self._here.set(here)
@@ -307,6 +311,14 @@ async def _look_up(
     # Another event loop may have learnt it since the caller looked.
     known = None if flight.fresh else recall(key)
     return known or await ask(flight)
+
+
+@cache
+def warn_of_dev_mode() -> None:
+    _log.warning(
+        "OXAIGEN_AUTH_DEV_MODE is on: the auth proxy is the development one at "
+        "OXAIGEN_AUTH_DEV_PROXY_URL, where a mock vouches for tokens. Never use it in production."
+    )
 
 
 @cache

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 _COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_DEV_MODE_IN_PRODUCTION = (
+    "OXAIGEN_AUTH_DEV_MODE is on while OXAIGEN_AUTH_ENVIRONMENT is production, where no mock may "
+    "vouch for tokens; switch dev mode off, or, if this is not production, name what it is"
+)
 
 
 def base_url(text: str) -> str:
@@ -104,11 +108,12 @@ def _count(default: int) -> Any:
 class OxaigenAuthSettings:
     """How the SDK behaves. Each field is the variable of its name: `OXAIGEN_AUTH_<NAME>`.
 
-    Times are in seconds. Sources: product page, "SDK configuration"; `allowed_hosts` and
-    `max_connections` are this package's own.
+    Times are in seconds. Sources: product page, "SDK configuration"; `allowed_hosts`,
+    `environment` and `max_connections` are this package's own.
 
     Raises:
-        OxaigenAuthConfigurationError: names every field that holds what it may not.
+        OxaigenAuthConfigurationError: names every field that holds what it may not; also when dev
+            mode is on in production, wherever the proxy is.
 
     >>> OxaigenAuthSettings(allowed_hosts=("*.example.com",)).cache_ttl_seconds
     30.0
@@ -132,6 +137,11 @@ class OxaigenAuthSettings:
         parse=_flag,
     )
     dev_proxy_url: str = _url("http://127.0.0.1:8765")
+    environment: str | None = _setting(
+        None,
+        lambda v: v is None or type(v) is str,
+        "any text; production, in any case, is the one that changes anything",
+    )
     allowed_hosts: tuple[str, ...] = _setting(
         (),
         lambda v: type(v) is tuple and all(_is_host_pattern(host) for host in v),
@@ -144,6 +154,8 @@ class OxaigenAuthSettings:
         settings = fields(OxaigenAuthSettings)
         values = [(setting, getattr(self, setting.name)) for setting in settings]
         faults = [_fault(s, value) for s, value in values if not s.metadata["check"](value)]
+        if self.dev_mode is True and self.is_production:
+            faults.append(_DEV_MODE_IN_PRODUCTION)
         if faults:
             raise OxaigenAuthConfigurationError("\n  ".join(["These settings are wrong:", *faults]))
 
@@ -152,16 +164,28 @@ class OxaigenAuthSettings:
         """Read the variables that are set and not empty.
 
         Raises:
-            OxaigenAuthConfigurationError: names every bad variable, what it held and what it may.
+            OxaigenAuthConfigurationError: names every bad variable, what it held and what it may;
+                also when dev mode is on in production.
         """
         texts = {f: environ.get(variable(f.name), "").strip() for f in fields(cls)}
         return cls(**{f.name: _parse(f, text) for f, text in texts.items() if text})
+
+    @property
+    def is_production(self) -> bool:
+        """Whether `environment` says production, in any case."""
+        # str(): it is also asked while a value of another type is about to be refused.
+        return str(self.environment).strip().lower() == "production"
 
     @property
     def fixed_proxy_url(self) -> str | None:
         """The proxy that the settings name: the override, then dev mode's; None without either."""
         if self.proxy_url_override is not None:
             return base_url(self.proxy_url_override)
+        return self.dev_mode_url
+
+    @property
+    def dev_mode_url(self) -> str | None:
+        """The proxy that dev mode names; None while it is off."""
         return base_url(self.dev_proxy_url) if self.dev_mode else None
 
 

@@ -6,6 +6,7 @@ one for each caller.
 
 from __future__ import annotations
 
+import logging
 from typing import Generic, TypeAlias, TypeVar
 
 from attrs import frozen
@@ -40,11 +41,13 @@ class Rejected:
 class Unavailable:
     """Nothing is known about the token. `reason` is for the log, never for the response.
 
-    `retry_after` is the proxy's own hint, in seconds.
+    `retry_after` is the proxy's own hint, in seconds. `log_level` is above a warning where waiting
+    does not help: somebody has to mend something.
     """
 
     reason: str
     retry_after: int | None = None
+    log_level: int = logging.WARNING
 
 
 Verdict: TypeAlias = Accepted[T] | Rejected | Unavailable

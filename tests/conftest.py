@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from oxaigen_auth import connection
-from oxaigen_auth.client import default_client
+from oxaigen_auth.client import default_client, warn_of_dev_mode
+from oxaigen_auth.connection import warn_of_unchecked_hosts
 from oxaigen_auth.settings import default_settings
 
 if TYPE_CHECKING:
@@ -28,4 +28,5 @@ def _fresh_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     default_client.cache_clear()
     default_settings.cache_clear()
-    connection.warn_of_unchecked_hosts.cache_clear()
+    warn_of_dev_mode.cache_clear()
+    warn_of_unchecked_hosts.cache_clear()

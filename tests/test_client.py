@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from attrs import define, field
+from attrs import define, evolve, field
 
 from oxaigen_auth import client as client_module
 from oxaigen_auth._memory import Memory
@@ -49,7 +49,7 @@ class FakeProxy:
     count: Callable[[], None] = lambda: None
     delay: float = 1.0
 
-    def __call__(self, *args: Any) -> FakeProxy:
+    def __call__(self, *args: Any, **_: Any) -> FakeProxy:
         self.count = args[3]
         return self
 
@@ -164,6 +164,18 @@ async def test_pitfalls_4_and_20_an_outage_is_neither_remembered_nor_a_rejection
     ]
     proxy.user = Accepted(User(user_name="ada"))
     assert (await client.get_me("token")).user_name == "ada"
+
+
+async def test_an_outage_that_somebody_must_mend_is_logged_as_an_error(
+    client: ProxyAuthClient, proxy: FakeProxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    for proxy.user in (Unavailable("down"), Unavailable("a mock", log_level=logging.ERROR)):
+        with pytest.raises(OxaigenAuthUpstreamError, match=r"^Auth service unavailable$"):
+            await client.get_me("token")
+    assert [(record.name, record.levelno) for record in caplog.records] == [
+        ("oxaigen_auth", logging.WARNING),
+        ("oxaigen_auth", logging.ERROR),
+    ]
 
 
 async def test_an_outage_does_not_end_what_is_remembered(
@@ -574,6 +586,57 @@ async def test_the_settings_say_where_the_proxy_is_when_nobody_else_does(
         "http://from-the-call",
         "http://from-the-constructor",
     ]
+
+
+DEV_MODE = OxaigenAuthSettings(dev_mode=True, dev_proxy_url="http://127.0.0.1:8765/")
+DEV_URL = "http://127.0.0.1:8765"
+
+
+def warnings_of_dev_mode(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    return [it for it in caplog.records if "OXAIGEN_AUTH_DEV_MODE" in it.getMessage()]
+
+
+async def test_dev_mode_is_warned_of_once_in_a_process_when_the_first_lookup_goes_there(
+    proxy: FakeProxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    proxy.delay = 60  # the warning does not wait for the answer
+    async with ProxyAuthClient(settings=DEV_MODE) as client:
+        with pytest.raises(OxaigenAuthUnauthenticatedError):
+            await client.get_me("no token at all")
+        assert caplog.records == []
+        with anyio.move_on_after(1):
+            await client.get_me("secret-token")
+        (record,) = warnings_of_dev_mode(caplog)
+        assert await client.test_permission("secret-token", "audit")
+    other = evolve(DEV_MODE, dev_proxy_url="http://localhost:9000")
+    async with ProxyAuthClient(settings=other) as client:
+        await client.get_me("secret-token")
+    assert warnings_of_dev_mode(caplog) == [record]
+    assert (record.name, record.levelno) == ("oxaigen_auth", logging.WARNING)
+    for words in ("OXAIGEN_AUTH_DEV_PROXY_URL", "a mock vouches", "Never use it in production"):
+        assert words in record.getMessage()
+    assert "secret-token" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("settings", "url"),
+    [
+        (DEV_MODE, BASE),
+        (evolve(DEV_MODE, proxy_url_override=BASE), None),
+        (evolve(DEV_MODE, dev_mode=False), DEV_URL),
+    ],
+    ids=["another url", "overridden", "off"],
+)
+async def test_dev_mode_that_is_not_in_use_is_not_warned_of(
+    proxy: FakeProxy,
+    caplog: pytest.LogCaptureFixture,
+    settings: OxaigenAuthSettings,
+    url: str | None,
+) -> None:
+    async with ProxyAuthClient(url, settings=settings) as client:
+        assert await client.test_permission("token", "audit")
+    assert len(proxy.calls) == 2
+    assert warnings_of_dev_mode(caplog) == []
 
 
 async def test_without_any_word_of_the_proxy_the_error_says_what_to_do() -> None:

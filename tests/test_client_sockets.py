@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -42,6 +43,32 @@ async def test_distinct_cold_tokens_share_the_allowed_connections() -> None:
                     group.start_soon(client.get_me, f"token-{n}")
     assert len(server.requests) == 200
     assert server.connections <= 4
+
+
+@pytest.mark.anyio
+async def test_a_mock_that_answers_in_production_is_an_outage_and_an_error_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settings = OxaigenAuthSettings(environment="Production")
+    async with serving(always(answer(200, PROFILE, x_oxaigen_mock="1"))) as server:
+        async with ProxyAuthClient(server.url, settings=settings) as client:
+            for _ in range(2):  # it is not remembered, and said each time
+                with pytest.raises(OxaigenAuthUpstreamError, match="Auth service unavailable"):
+                    await client.get_me("secret-token")
+    assert len(server.requests) == client.stats().unavailable == 2
+    ours = [record for record in caplog.records if record.name == "oxaigen_auth"]
+    assert [record.levelno for record in ours] == [logging.ERROR] * 2
+    assert f"get-me at {server.url}: a mock answered in production" in ours[0].getMessage()
+    assert "secret-token" not in caplog.text
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("environment", [None, "staging"])
+async def test_a_mock_that_answers_elsewhere_is_believed(environment: str | None) -> None:
+    settings = OxaigenAuthSettings(environment=environment)
+    async with serving(always(answer(200, PROFILE, x_oxaigen_mock="1"))) as server:
+        async with ProxyAuthClient(server.url, settings=settings) as client:
+            assert (await client.get_me("token")).user_name == "ada"
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -457,6 +457,18 @@ async def test_bad_settings_stop_the_first_request_that_has_a_token(
         await get(make_app(), "/me", GOOD)
 
 
+@pytest.mark.parametrize("path", ["/me", "/maybe", "/audit"])
+async def test_in_production_a_mock_lets_nobody_in_and_signs_nobody_out(
+    override: Any, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setenv("OXAIGEN_AUTH_ENVIRONMENT", "production")
+    for status in (200, 401):
+        async with serving(FakeProxy(answer(status, PROFILE, x_oxaigen_mock="1"))) as server:
+            override(server)
+            await aclose_client()
+            assert says(await get(make_app(), path, GOOD)) == UNAVAILABLE
+
+
 async def test_after_aclose_client_the_next_request_reads_the_settings_afresh(
     override: Any,
 ) -> None:

@@ -14,7 +14,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from oxaigen_auth._answer import MAX_BODY
+from oxaigen_auth._answer import MAX_BODY, MOCKED
 from oxaigen_auth._proxy import Proxy
 from oxaigen_auth.models import User
 from oxaigen_auth.verdict import Accepted, Rejected, Unavailable
@@ -34,9 +34,11 @@ ADA = Accepted(User(is_authenticated=True, id=7, user_name="ada"))
 class Calls:
     """A proxy caller and the number of requests that it sent."""
 
-    def __init__(self, *, timeout: float = 5.0, max_connections: int = 5) -> None:
+    def __init__(
+        self, *, timeout: float = 5.0, max_connections: int = 5, refuse_mock: bool = False
+    ) -> None:
         self.sent = 0
-        self.proxy = Proxy(timeout, max_connections, None, self.count)
+        self.proxy = Proxy(timeout, max_connections, None, self.count, refuse_mock=refuse_mock)
 
     def count(self) -> None:
         self.sent += 1
@@ -167,6 +169,48 @@ async def test_pitfall_20_what_is_no_verdict_is_unavailable(
 ) -> None:
     calls = Calls(timeout=0.2 if "0.2" in reason else 5)
     assert await get_me(calls, response) == Unavailable(reason)
+    await calls.proxy.aclose()
+
+
+@pytest.mark.parametrize("marked", [{"x_oxaigen_mock": "1"}, {"X_OXAIGEN_MOCK": "0"}])
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, PROFILE),
+        (200, b"true"),
+        (200, b" " * (MAX_BODY + 1)),
+        (401, b""),
+        (403, b""),
+        (503, b""),
+    ],
+)
+async def test_in_production_no_answer_of_a_mock_is_believed(
+    status: int, body: bytes, marked: dict[str, str]
+) -> None:
+    calls = Calls(refuse_mock=True)
+    response = answer(status, body, **marked)
+    assert await get_me(calls, response) == MOCKED
+    assert await check_permission(calls, response) == MOCKED
+    assert calls.sent == 2
+    await calls.proxy.aclose()
+
+
+async def test_outside_production_a_mock_is_believed(calls: Calls) -> None:
+    assert await get_me(calls, answer(200, PROFILE, x_oxaigen_mock="1")) == ADA
+    assert await check_permission(calls, answer(403, x_oxaigen_mock="1")) == Accepted(value=False)
+
+
+async def test_in_production_the_real_proxy_is_believed_also_after_a_mock() -> None:
+    calls = Calls(max_connections=1, refuse_mock=True)
+    responses = iter([answer(200, PROFILE, x_oxaigen_mock="1"), answer(200, PROFILE)])
+
+    async def respond(_: bytes) -> bytes:
+        await checkpoint()
+        return next(responses)
+
+    async with serving(respond) as server:
+        assert await calls.proxy.get_me(server.url, TOKEN) == MOCKED
+        assert await calls.proxy.get_me(server.url, TOKEN) == ADA
     await calls.proxy.aclose()
 
 

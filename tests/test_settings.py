@@ -21,6 +21,7 @@ DEFAULTS: dict[str, Any] = {
     "OXAIGEN_AUTH_PROXY_TIMEOUT_SECONDS": 5.0,
     "OXAIGEN_AUTH_DEV_MODE": False,
     "OXAIGEN_AUTH_DEV_PROXY_URL": "http://127.0.0.1:8765",
+    "OXAIGEN_AUTH_ENVIRONMENT": None,
     "OXAIGEN_AUTH_ALLOWED_HOSTS": (),
     "OXAIGEN_AUTH_MAX_CONNECTIONS": 100,
 }
@@ -36,6 +37,8 @@ GOOD = [
     ("CACHE_MAX_ENTRIES", "1", 1),
     ("PROXY_TIMEOUT_SECONDS", "0.001", 0.001),
     ("DEV_PROXY_URL", "http://localhost:9000", "http://localhost:9000"),
+    ("ENVIRONMENT", "staging", "staging"),
+    ("ENVIRONMENT", "Production", "Production"),
     ("ALLOWED_HOSTS", "app.example.com", ("app.example.com",)),
     (
         "ALLOWED_HOSTS",
@@ -152,6 +155,64 @@ def test_one_error_lists_every_bad_variable() -> None:
     ]
 
 
+PRODUCTION = ["production", "PRODUCTION", "Production", " production\n"]
+NOT_PRODUCTION = [None, "", "staging", "prod", "production-like", "pre production"]
+
+
+@pytest.mark.parametrize("environment", PRODUCTION)
+@pytest.mark.parametrize("override", [None, "https://proxy.example.com"])
+def test_dev_mode_in_production_is_refused_whatever_the_override(
+    environment: str, override: str | None
+) -> None:
+    environ = {
+        "OXAIGEN_AUTH_DEV_MODE": "1",
+        "OXAIGEN_AUTH_ENVIRONMENT": environment,
+        "OXAIGEN_AUTH_PROXY_URL_OVERRIDE": override or "",
+    }
+    with pytest.raises(OxaigenAuthConfigurationError) as read:
+        OxaigenAuthSettings.from_env(environ)
+    with pytest.raises(OxaigenAuthConfigurationError) as built:
+        OxaigenAuthSettings(dev_mode=True, environment=environment, proxy_url_override=override)
+    assert built.value.message == read.value.message
+    head, fault = read.value.message.splitlines()
+    assert head == "These settings are wrong:"
+    wrong, what_to_do = fault.split("; ")
+    both_on = "OXAIGEN_AUTH_DEV_MODE is on while OXAIGEN_AUTH_ENVIRONMENT is production"
+    assert wrong.startswith(f"  {both_on}")
+    assert what_to_do.startswith("switch dev mode off, or")
+
+
+@pytest.mark.parametrize("environment", NOT_PRODUCTION)
+def test_dev_mode_is_allowed_in_every_other_environment(environment: str | None) -> None:
+    settings = OxaigenAuthSettings(dev_mode=True, environment=environment)
+    assert not settings.is_production
+    assert settings.fixed_proxy_url == "http://127.0.0.1:8765"
+
+
+@pytest.mark.parametrize("environment", PRODUCTION)
+def test_production_without_dev_mode_is_allowed(environment: str) -> None:
+    settings = OxaigenAuthSettings(environment=environment)
+    assert settings.is_production
+    assert settings.fixed_proxy_url is None
+
+
+def test_settings_cannot_be_changed_into_dev_mode_in_production() -> None:
+    with pytest.raises(OxaigenAuthConfigurationError, match="OXAIGEN_AUTH_DEV_MODE is on while"):
+        attrs.evolve(OxaigenAuthSettings(environment="production"), dev_mode=True)
+
+
+def test_dev_mode_in_production_is_listed_with_every_bad_variable() -> None:
+    environ = {
+        "OXAIGEN_AUTH_DEV_MODE": "1",
+        "OXAIGEN_AUTH_ENVIRONMENT": "production",
+        "OXAIGEN_AUTH_MAX_CONNECTIONS": "-3",
+    }
+    with pytest.raises(OxaigenAuthConfigurationError) as caught:
+        OxaigenAuthSettings.from_env(environ)
+    named = [line.split()[0] for line in caught.value.message.splitlines()[1:]]
+    assert named == ["OXAIGEN_AUTH_MAX_CONNECTIONS", "OXAIGEN_AUTH_DEV_MODE"]
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -190,6 +251,8 @@ def test_a_password_in_a_url_is_refused_and_never_shown(name: str, url: str) -> 
         {"proxy_url_override": b"https://proxy.example.com"},
         {"proxy_url_override": ""},
         {"dev_proxy_url": None},
+        {"environment": 5},
+        {"environment": b"production"},
         {"proxy_scheme": ["https"]},
         {"proxy_scheme": None},
     ],

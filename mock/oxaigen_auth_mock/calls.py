@@ -7,7 +7,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Generator
 from contextlib import contextmanager
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
 from attrs import define, field
 
@@ -44,7 +44,7 @@ class Tally:
     def end(self) -> None:
         self._running -= 1
 
-    def report(self) -> dict[str, object]:
+    def report(self) -> dict[str, Any]:
         return {
             "total": self.endpoints.total(),
             "endpoints": dict(self.endpoints),
@@ -58,7 +58,7 @@ class TokenTally(Tally):
 
     persona: str | None = None
 
-    def report(self) -> dict[str, object]:
+    def report(self) -> dict[str, Any]:
         return {"persona": self.persona, **super().report()}
 
 
@@ -88,7 +88,7 @@ class CallCounts:
         self._all = Tally()
         self._by_token = OrderedDict()
 
-    def report(self) -> dict[str, object]:
+    def report(self) -> dict[str, Any]:
         tokens = {name: tally.report() for name, tally in self._by_token.items()}
         return {**self._all.report(), "tokens": tokens}
 

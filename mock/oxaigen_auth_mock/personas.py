@@ -93,10 +93,11 @@ class Persona(BaseModel):
     @classmethod
     def _fill_in(cls, given: Any) -> Any:
         """Derive what was left out from the name, if that is one."""
-        if not isinstance(given, Mapping) or not isinstance(given.get("name"), str):
+        fields = cast("Mapping[str, Any]", given) if isinstance(given, Mapping) else {}
+        name = fields.get("name")
+        if not isinstance(name, str) or not name.isprintable():
             return given
-        fields = cast("Mapping[str, Any]", given)
-        name = fields["name"].strip()
+        name = name.strip()
         return {
             "token": f"mock-{quote(name, safe='', errors='replace')}-token",
             "id": crc32(name.encode(errors="replace")) % (2**31 - 1) + 1,

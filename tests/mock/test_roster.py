@@ -18,7 +18,7 @@ LEVELS = [
 
 def holder_name(roster: Roster, token: str) -> str | None:
     persona = roster.holder(token)
-    return persona and persona.name
+    return persona.name if persona else None
 
 
 def profile(roster: Roster, name: str) -> str:

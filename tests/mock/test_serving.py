@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 from anyio import CancelScope, create_task_group, current_time, fail_after, sleep_forever
-from fastapi import FastAPI
 from httpx import AsyncClient, ConnectError, Limits
 
 from oxaigen_auth_mock import MockSettings, create_app
+from oxaigen_auth_mock.app import MockApp
 from oxaigen_auth_mock.serving import base_url, listen, serving
 
 pytestmark = pytest.mark.anyio
@@ -83,7 +83,7 @@ async def test_an_idle_connection_does_not_hold_up_the_end() -> None:
     await client.aclose()
 
 
-async def status_of_a_call_at_the_end(app: FastAPI) -> int:
+async def status_of_a_call_at_the_end(app: MockApp) -> int:
     """Stop serving when a call has arrived; gives the answer that it gets nevertheless."""
     statuses: list[int] = []
 
