@@ -1,7 +1,24 @@
 """A stand-in for the Oxaigen auth proxy, for development and tests on this machine."""
 
-from oxaigen_auth_mock.app import create_app
+from oxaigen_auth_mock.app import MockApp, create_app
+from oxaigen_auth_mock.control import MockControl, Snapshot
+from oxaigen_auth_mock.journal import Call
 from oxaigen_auth_mock.personas import Persona
+from oxaigen_auth_mock.roster import TokenTakenError, UnknownPersonaError
+from oxaigen_auth_mock.running import RunningMock, running_mock
 from oxaigen_auth_mock.settings import MockConfigurationError, MockSettings
 
-__all__ = ["MockConfigurationError", "MockSettings", "Persona", "create_app"]
+__all__ = [
+    "Call",
+    "MockApp",
+    "MockConfigurationError",
+    "MockControl",
+    "MockSettings",
+    "Persona",
+    "RunningMock",
+    "Snapshot",
+    "TokenTakenError",
+    "UnknownPersonaError",
+    "create_app",
+    "running_mock",
+]

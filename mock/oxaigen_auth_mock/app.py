@@ -7,9 +7,10 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from oxaigen_auth_mock import api
 from oxaigen_auth_mock.checks import checks_router
 from oxaigen_auth_mock.clock import Changes, Clock
-from oxaigen_auth_mock.control import control_router
+from oxaigen_auth_mock.control import MockControl
 from oxaigen_auth_mock.front import Marked, Recorded
 from oxaigen_auth_mock.journal import Journal
 from oxaigen_auth_mock.personas import Persona
@@ -31,16 +32,24 @@ class MockApp(FastAPI):
             openapi_url="/_mock/api/openapi.json",
             docs_url=None,  # its page would load files from elsewhere
             redoc_url=None,
+            exception_handlers=api.EXCEPTION_HANDLERS,
         )
         self.state.proxy = proxy
+        self.state.control = MockControl(proxy)
         self._front = _front(super().__call__, proxy)
         self.include_router(checks_router())
-        self.include_router(control_router())
+        self.include_router(api.health_router)
+        self.include_router(api.router)
 
     @property
     def proxy(self) -> MockProxy:
         proxy: MockProxy = self.state.proxy
         return proxy
+
+    @property
+    def control(self) -> MockControl:
+        control: MockControl = self.state.control
+        return control
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._front(scope, receive, send)

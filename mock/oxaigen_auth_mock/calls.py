@@ -7,6 +7,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Generator
 from contextlib import contextmanager
 from hashlib import sha256
+from itertools import islice
 from typing import Any, Final
 
 from attrs import define, field
@@ -88,9 +89,10 @@ class CallCounts:
         self._all = Tally()
         self._by_token = OrderedDict()
 
-    def report(self) -> dict[str, Any]:
-        tokens = {name: tally.report() for name, tally in self._by_token.items()}
-        return {**self._all.report(), "tokens": tokens}
+    def report(self, *, tokens: int = REMEMBERED_TOKENS) -> dict[str, Any]:
+        """Tell of all calls, and of those per token, for as many tokens: the last used first."""
+        newest = islice(reversed(self._by_token.items()), tokens)
+        return {**self._all.report(), "tokens": {name: tally.report() for name, tally in newest}}
 
     def _tally_of(self, token: str, persona: str | None) -> TokenTally:
         """Find the token's tally and make it the youngest; the oldest goes if they are too many."""

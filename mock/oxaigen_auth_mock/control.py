@@ -1,35 +1,194 @@
-"""The endpoints that are the mock's own, for tests and people: no proxy has them."""
+"""What people and tests do to a running mock: the verbs behind its page, its API and its handle."""
 
-from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
-from starlette.status import HTTP_204_NO_CONTENT
+from collections.abc import Iterable
+from typing import Annotated, Any, Self, TypeAlias
 
-from oxaigen_auth_mock.proxy import proxy_of
+from attrs import Factory, define, field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
 
+from oxaigen_auth_mock.calls import fingerprint
+from oxaigen_auth_mock.faults import Fault
+from oxaigen_auth_mock.journal import Call
+from oxaigen_auth_mock.personas import DENY, Persona
+from oxaigen_auth_mock.proxy import MockProxy
+from oxaigen_auth_mock.roster import UnknownPersonaError
 
-def control_router() -> APIRouter:
-    router = APIRouter(tags=["mock"])
-    router.get("/health")(health)
-    router.get("/_mock/api/calls")(calls)
-    router.delete("/_mock/api/calls", status_code=HTTP_204_NO_CONTENT)(reset_calls)
-    return router
+Fingerprint: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")]
 
-
-async def health() -> dict[str, str]:
-    """Answer as long as the mock runs, and say that it is one."""
-    return {"status": "ok", "service": "oxaigen-auth-mock"}
+_FAULT: TypeAdapter[Fault] = TypeAdapter(Fault)
 
 
-async def calls(request: Request) -> Response:
-    """Count the calls to the token and permission checks, together and per token.
+class Snapshot(BaseModel):
+    """All that can be changed in a mock while it runs; what it was asked is no part of it.
 
-    A token goes by its fingerprint, the first 12 hex digits of its SHA-256; calls without one are
-    under `none`. `most_at_once` says how many calls were running at the same time, at most.
+    Faults begin anew: how many calls they have seen is not kept.
     """
-    return JSONResponse(proxy_of(request).journal.counts.report())
+
+    model_config = ConfigDict(extra="forbid")
+
+    personas: list[Persona]
+    faults: list[Fault] = Field(default_factory=list[Fault])
+    revoked: list[Fingerprint] = Field(default_factory=list[str])
+    auto_login: str | None = None
+    clock_offset: float = Field(default=0.0, allow_inf_nan=False, description="Seconds.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = [persona.name for persona in self.personas]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two personas have the same name: {', '.join(twice)}")
+        if self.auto_login not in (None, DENY, *names):
+            raise ValueError(f"auto_login is {self.auto_login!r}, but no persona is called that")
+        return self
 
 
-async def reset_calls(request: Request) -> Response:
-    """Start counting anew."""
-    proxy_of(request).journal.clear()
-    return Response(status_code=HTTP_204_NO_CONTENT)
+@define(eq=False)
+class MockControl:
+    """Changes a mock while it runs, and tells what it was asked.
+
+    Belongs to the event loop that the mock runs on.
+
+    >>> from oxaigen_auth_mock import create_app
+    >>> mock = create_app().control
+    >>> mock.revoke("mock-dev-token")
+    >>> mock.fault("status", status=503, endpoint="get-me", every=3)
+    1
+    """
+
+    proxy: MockProxy
+    _initial: Snapshot = field(
+        init=False, default=Factory(lambda self: self.snapshot(), takes_self=True)
+    )
+
+    def put(self, persona: Persona) -> None:
+        """Add a persona, or change the one of that name.
+
+        Raises:
+            TokenTakenError: another persona has this token.
+        """
+        self.proxy.roster.put(persona)
+        self.proxy.changed()
+
+    def remove(self, name: str) -> None:
+        """Forget a persona.
+
+        Raises:
+            UnknownPersonaError: nobody has this name.
+        """
+        self.proxy.roster.remove(name)
+        self.proxy.changed()
+
+    def permit(self, name: str, permission: str, *, granted: bool = True) -> Persona:
+        """Grant a persona a permission, or withdraw it; gives the persona as it is then.
+
+        Raises:
+            UnknownPersonaError: nobody has this name.
+            ValidationError: no permission can be called that.
+        """
+        persona = self._named(name)
+        others = [each for each in persona.permissions if each.lower() != permission.lower()]
+        permissions = [*others, permission] if granted else others
+        changed = Persona.model_validate({**persona.model_dump(), "permissions": permissions})
+        self.put(changed)
+        return changed
+
+    def sign_in_as(self, name: str | None) -> None:
+        """Let this persona (or `deny`) sign in without being asked; None: as the settings say.
+
+        Raises:
+            UnknownPersonaError: nobody has this name.
+        """
+        if name not in (None, DENY):
+            self._named(name)
+        self.proxy.auto_login = name
+        self.proxy.changed()
+
+    def revoke(self, token: str) -> None:
+        """Make a token unknown, whosever it is, until it is restored."""
+        self.revoke_fingerprint(fingerprint(token))
+
+    def restore(self, token: str) -> None:
+        self.restore_fingerprint(fingerprint(token))
+
+    def revoke_fingerprint(self, name: str) -> None:
+        self.proxy.revoked.add(name)
+        self.proxy.changed()
+
+    def restore_fingerprint(self, name: str) -> None:
+        self.proxy.revoked.discard(name)
+        self.proxy.changed()
+
+    def advance(self, seconds: float) -> None:
+        """Put the clock forward, or back: what the provider issued gets older, or younger."""
+        self.proxy.clock.offset += seconds
+        self.proxy.changed()
+
+    def fault(self, kind: str, **fields: Any) -> int:
+        """Place a fault, described as in a plan file; gives its id.
+
+        Raises:
+            ValidationError: there is no such fault.
+        """
+        return self.place(_FAULT.validate_python({"kind": kind, **fields}))
+
+    def place(self, fault: Fault) -> int:
+        number = self.proxy.faults.place(fault)
+        self.proxy.changed()
+        return number
+
+    def remove_fault(self, number: int) -> bool:
+        """Take out a fault; whether it was there."""
+        removed = self.proxy.faults.remove(number)
+        self.proxy.changed()
+        return removed
+
+    def replace_faults(self, faults: Iterable[Fault] = ()) -> None:
+        """Have these faults and no others."""
+        self.proxy.faults.replace(faults)
+        self.proxy.changed()
+
+    def calls(
+        self, *, endpoint: str | None = None, persona: str | None = None, token: str | None = None
+    ) -> tuple[Call, ...]:
+        """Find the calls that came, oldest first; None matches all."""
+        return tuple(
+            call
+            for call in self.proxy.journal
+            if endpoint in (None, call.endpoint)
+            and persona in (None, call.persona)
+            and (token is None or call.token == fingerprint(token))
+        )
+
+    def clear_calls(self) -> None:
+        """Start writing down and counting anew."""
+        self.proxy.journal.clear()
+
+    def snapshot(self) -> Snapshot:
+        return Snapshot(
+            personas=list(self.proxy.roster.personas),
+            faults=self.proxy.faults.faults,
+            revoked=sorted(self.proxy.revoked),
+            auto_login=self.proxy.auto_login,
+            clock_offset=self.proxy.clock.offset,
+        )
+
+    def load(self, snapshot: Snapshot) -> None:
+        """Be as the snapshot says."""
+        self.proxy.roster.replace(snapshot.personas)
+        self.proxy.faults.replace(snapshot.faults)
+        self.proxy.revoked = set(snapshot.revoked)
+        self.proxy.auto_login = snapshot.auto_login
+        self.proxy.clock.offset = snapshot.clock_offset
+        self.proxy.changed()
+
+    def reset(self) -> None:
+        """Be as at the start, and forget what was asked."""
+        self.load(self._initial)
+        self.clear_calls()
+
+    def _named(self, name: str | None) -> Persona:
+        persona = self.proxy.roster.named(name or "")
+        if persona is None:
+            raise UnknownPersonaError(f"no persona is called {name!r}")
+        return persona

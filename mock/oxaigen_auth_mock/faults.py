@@ -127,6 +127,10 @@ class FaultPlan:
     _placed: dict[int, _Placed] = field(factory=dict[int, _Placed], init=False)
     _last_id: int = field(default=0, init=False)
 
+    @property
+    def faults(self) -> list[Fault]:
+        return [placed.fault for placed in self._placed.values()]
+
     def place(self, fault: Fault) -> int:
         """Add a fault; gives its id, which no other fault of this plan ever gets."""
         self._last_id += 1

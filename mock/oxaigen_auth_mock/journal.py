@@ -84,6 +84,11 @@ class Journal:
                 call.verdict = "no answer"
             call.version = self._changes.touch()
 
+    @property
+    def oldest(self) -> int:
+        """The number of the oldest call that is still remembered, else of the next one."""
+        return self._calls[0].number if self._calls else self._written + 1
+
     def since(self, version: int) -> list[Call]:
         """Find the calls that began or ended after this change."""
         return [call for call in self._calls if call.version > version]

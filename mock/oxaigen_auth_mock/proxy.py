@@ -31,6 +31,11 @@ class MockProxy:
     faults: FaultPlan = field(factory=FaultPlan)
     revoked: set[str] = field(factory=set[str])
     auto_login: str | None = None
+    state_version: int = 0
+
+    def changed(self) -> None:
+        """Make it known that something else than the calls has changed."""
+        self.state_version = self.changes.touch()
 
     def token_of(self, connection: HTTPConnection) -> str | None:
         """Take the bearer token of the request, else the one in its access cookie, else None."""

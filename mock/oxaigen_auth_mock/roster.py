@@ -9,8 +9,12 @@ from oxaigen_auth_mock.personas import Persona, built_in, profile_of
 from oxaigen_auth_mock.settings import MockSettings
 
 
-class RosterError(Exception):
-    """A persona cannot be taken in, or taken out; the message says why."""
+class UnknownPersonaError(LookupError):
+    """Nobody has this name, or nobody is left; the message says so."""
+
+
+class TokenTakenError(ValueError):
+    """Another persona has this token; the message says who."""
 
 
 @define(eq=False)
@@ -41,12 +45,12 @@ class Roster:
         """Who signs in when nobody is picked: the settings' user, else whoever comes first.
 
         Raises:
-            RosterError: nobody is left.
+            UnknownPersonaError: nobody is left.
         """
         for persona in (self.named(self.settings.user_name), *self.personas):
             if persona is not None:
                 return persona
-        raise RosterError("no persona is left; add one or reset the mock")
+        raise UnknownPersonaError("no persona is left; add one or reset the mock")
 
     def named(self, name: str) -> Persona | None:
         return self._named.get(name)
@@ -63,11 +67,11 @@ class Roster:
         """Take in a persona, in place of the one of that name.
 
         Raises:
-            RosterError: another persona has this token.
+            TokenTakenError: another persona has this token.
         """
         holder = self._holders.get(persona.token)
         if holder is not None and holder.name != persona.name:
-            raise RosterError(
+            raise TokenTakenError(
                 f"{holder.name!r} already has the token of {persona.name!r}; choose another one"
             )
         self.replace({**self._named, persona.name: persona}.values())
@@ -76,10 +80,10 @@ class Roster:
         """Take out a persona, whose tokens are unknown from then on.
 
         Raises:
-            RosterError: nobody has this name.
+            UnknownPersonaError: nobody has this name.
         """
         if name not in self._named:
-            raise RosterError(f"no persona is called {name!r}")
+            raise UnknownPersonaError(f"no persona is called {name!r}")
         self.replace(each for each in self.personas if each.name != name)
 
     def replace(self, personas: Iterable[Persona]) -> None:

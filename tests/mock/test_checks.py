@@ -151,10 +151,13 @@ async def test_health_needs_no_token(mock: Mock) -> None:
 
 async def test_the_openapi_document_names_every_endpoint(mock: Mock) -> None:
     document = (await mock().get("/_mock/api/openapi.json")).json()
-    assert {path: set(operations) for path, operations in document["paths"].items()} == {
+    assert {
+        path: set(operations)
+        for path, operations in document["paths"].items()
+        if not path.startswith("/_mock/api")
+    } == {
         "/_oxa_auth/get-me": {"get"},
         "/_oxa_auth/test-app-token": {"post"},
         "/_oxa_auth/test-app-permission/{name}": {"post"},
         "/health": {"get"},
-        "/_mock/api/calls": {"get", "delete"},
     }

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from oxaigen_auth_mock import MockSettings, Persona
-from oxaigen_auth_mock.roster import Roster, RosterError
+from oxaigen_auth_mock.roster import Roster, TokenTakenError, UnknownPersonaError
 
 LEVELS = [
     ("guest", "external", ["workspacebasicaccess"]),
@@ -124,7 +124,7 @@ def test_putting_a_persona_again_changes_it() -> None:
 
 def test_a_token_that_is_somebody_elses_is_refused_and_changes_nothing() -> None:
     roster = Roster(MockSettings())
-    with pytest.raises(RosterError, match="'guest' already has the token of 'ada'"):
+    with pytest.raises(TokenTakenError, match="'guest' already has the token of 'ada'"):
         roster.put(Persona(name="ada", token="mock-guest-token"))
     assert roster.named("ada") is None
     assert holder_name(roster, "mock-guest-token") == "guest"
@@ -134,7 +134,7 @@ def test_a_persona_that_is_removed_is_unknown() -> None:
     roster = Roster(MockSettings())
     roster.remove("guest")
     assert roster.holder("mock-guest-token") is None
-    with pytest.raises(RosterError, match="no persona is called 'guest'"):
+    with pytest.raises(UnknownPersonaError, match="no persona is called 'guest'"):
         roster.remove("guest")
 
 
@@ -144,5 +144,5 @@ def test_without_the_user_whoever_comes_first_signs_in() -> None:
     assert roster.default.name == "guest"
     assert roster.holder("mock-dev-token") is None
     roster.replace(())
-    with pytest.raises(RosterError, match="no persona is left"):
+    with pytest.raises(UnknownPersonaError, match="no persona is left"):
         _ = roster.default
