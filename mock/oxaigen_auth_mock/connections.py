@@ -44,7 +44,7 @@ async def close(scope: Scope) -> None:
     connection = connection_of(scope)
     if connection is None:
         raise ConnectionAbortedError("The mock closed the connection, as a fault tells it to.")
-    await connection.protocol.handle(Closed())  # else hypercorn would answer 500 in the app's place
+    await connection.protocol.handle(Closed())  # lest it answer 500 in the app's place
     async with connection.send_lock:  # hypercorn on trio fails as a whole if it sends meanwhile
         await connection.protocol_send(Closed())
 

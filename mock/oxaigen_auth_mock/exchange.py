@@ -41,12 +41,7 @@ class Exchange:
     left: bool = field(default=False, init=False)
 
     async def receive(self) -> Message:
-        """Receive as the app would, but learn again and again that the caller has left.
-
-        Servers say it once: whoever asks after that would wait forever.
-        """
-        if self.left:
-            return {"type": "http.disconnect"}
+        """Receive as the app does, and remember that the caller has left: servers say it once."""
         message = await self._receive()
         self.left = message["type"] == "http.disconnect"
         return message

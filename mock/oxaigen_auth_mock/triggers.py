@@ -22,8 +22,7 @@ LINE: Final = r"^[^\x00-\x1f\x7f]+$"
 
 def _require_kind(schema: dict[str, Any]) -> None:
     """Tell OpenAPI that JSON must name its kind, although Python need not."""
-    if "kind" in schema["properties"]:
-        schema["required"] = ["kind", *schema.get("required", ())]
+    schema["required"] = ["kind", *schema.get("required", ())]
 
 
 class Trigger(BaseModel):

@@ -3,10 +3,11 @@
 import gzip
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
-from anyio import create_task_group, current_time, move_on_after, sleep
+from anyio import create_memory_object_stream, create_task_group, current_time, move_on_after, sleep
 from httpx import ASGITransport, AsyncClient, Response
 from starlette.types import Message, Receive, Scope, Send
 
@@ -154,6 +155,23 @@ async def test_a_fault_prevents_the_side_effect_unless_it_comes_after(
     assert (before.status_code, before.headers) == (after.status_code, after.headers)
 
 
+@pytest.mark.parametrize("fault", [Status(), Html(), Reset(), Close()])
+async def test_a_call_is_received_to_its_end_before_it_is_answered(fault: Fault) -> None:
+    requests: list[Message] = [
+        {"type": "http.request", "body": b"12", "more_body": True},
+        {"type": "http.request", "body": b"34", "more_body": True},
+        {"type": "http.request"},
+    ]
+
+    async def receive() -> Message:
+        return requests.pop(0)
+
+    sending, sent = create_memory_object_stream[Message](10)
+    with sending, sent, suppress(ConnectionError):
+        await answer_with([fault], healthy_app(), {"type": "http"}, receive, sending.send)
+    assert requests == []
+
+
 async def test_a_dripping_answer_takes_its_time_and_is_whole() -> None:
     healthy = await healthy_answer()
     start = current_time()
@@ -228,12 +246,11 @@ async def test_an_app_that_saw_its_caller_leave_leaves_nothing_to_break(fault: F
         while (await receive())["type"] != "http.disconnect":
             pass
 
-    await answer_with([fault], app, {"type": "http"}, receive, nobody_is_there)
+    sending, sent = create_memory_object_stream[Message](10)
+    with sending, sent:
+        await answer_with([fault], app, {"type": "http"}, receive, sending.send)
+        assert sent.statistics().current_buffer_used == 0
     assert received == []
-
-
-async def nobody_is_there(message: Message) -> None:
-    raise AssertionError(message)
 
 
 @pytest.mark.parametrize(
