@@ -60,7 +60,10 @@ async def watching(app: MockApp) -> AsyncGenerator[Chunks]:
     requests = iter([{"type": "http.request"}])
 
     async def receive() -> Any:
-        return next(requests, None) or await sleep_forever()
+        message = next(requests, None)
+        if message is None:
+            await sleep_forever()
+        return message
 
     async with create_task_group() as tasks, sending, chunks:
         tasks.start_soon(app, scope, receive, send)

@@ -1,0 +1,130 @@
+"""A real browser, and the servers that it visits: each on an event loop in a thread of its own."""
+
+import os
+import shutil
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
+from typing import Any
+
+import pytest
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from attrs import define
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from oxaigen_auth import aclose_client
+from oxaigen_auth_mock import MockSettings, RunningMock, running_mock
+from oxaigen_auth_mock.serving import listen, serving
+
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+def _chromium() -> str:
+    """Find the system's Chromium; without one, skip here and fail in CI."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        path = shutil.which(name)
+        if path is not None:
+            return path
+    reason = "no Chromium on this machine: install the package `chromium`"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser per module: it runs an event loop that async tests elsewhere must not meet."""
+    path = _chromium()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """Cookies of its own, and a test that fails if a page had an error or broke its own CSP."""
+    errors: list[str] = []
+    context = browser.new_context()
+    context.set_default_timeout(10_000)
+    context.on("weberror", lambda error: errors.append(str(error.error)))
+    context.on("console", lambda message: _note_violation(message.text, errors))
+    yield context
+    context.close()
+    assert errors == []
+
+
+def _note_violation(text: str, errors: list[str]) -> None:
+    if "Content Security Policy" in text:
+        errors.append(text)
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Page:
+    return context.new_page()
+
+
+@define
+class Mock:
+    """A running mock as a test sees it from its own thread."""
+
+    _portal: BlockingPortal
+    handle: RunningMock
+
+    @property
+    def url(self) -> str:
+        return self.handle.url
+
+    def do(self, act: Callable[[RunningMock], Any]) -> Any:
+        """Do something to the mock, on its event loop."""
+        return self._portal.call(act, self.handle)
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def portal(request: pytest.FixtureRequest) -> Iterator[BlockingPortal]:
+    with start_blocking_portal(request.param) as portal:
+        yield portal
+
+
+@pytest.fixture
+def start_mock(portal: BlockingPortal) -> Iterator[Callable[..., Mock]]:
+    """Start mocks with these settings; they run until the test is over."""
+    with ExitStack() as running:
+
+        def start(**settings: Any) -> Mock:
+            manager = _served(portal, running_mock(MockSettings(**settings)))
+            return Mock(portal, running.enter_context(manager))
+
+        yield start
+
+
+@pytest.fixture
+def start_front_end(
+    portal: BlockingPortal, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[Mock], str]]:
+    """Serve the documented front end and its app for a mock; gives the address of its page."""
+    with ExitStack() as running:
+
+        def start(mock: Mock) -> str:
+            monkeypatch.setenv("OXAIGEN_AUTH_DEV_MODE", "1")
+            monkeypatch.setenv("OXAIGEN_AUTH_DEV_PROXY_URL", mock.url)
+            monkeypatch.setenv("OXAIGEN_AUTH_CACHE_TTL_SECONDS", "0")
+            url = running.enter_context(_served(portal, _front_end()))
+            return f"{url}/?mock={mock.url}"
+
+        yield start
+
+
+@asynccontextmanager
+async def _front_end() -> AsyncGenerator[str]:
+    from docs.examples.frontend.app import app  # noqa: PLC0415 - after the environment was set
+
+    async with serving(app, listen()) as url:
+        yield url
+    await aclose_client()
+
+
+def _served(portal: BlockingPortal, manager: Any) -> AbstractContextManager[Any]:
+    return portal.wrap_async_context_manager(manager)
