@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -12,11 +13,15 @@ from oxaigen_auth_mock.clock import Changes, Clock
 from oxaigen_auth_mock.control import control_router
 from oxaigen_auth_mock.front import Marked, Recorded
 from oxaigen_auth_mock.journal import Journal
+from oxaigen_auth_mock.login import login_router
 from oxaigen_auth_mock.personas import Persona
-from oxaigen_auth_mock.provider import StaticProvider
+from oxaigen_auth_mock.provider import Provider, StaticProvider
 from oxaigen_auth_mock.proxy import MockProxy
 from oxaigen_auth_mock.roster import Roster
+from oxaigen_auth_mock.sessions import sessions_router
 from oxaigen_auth_mock.settings import MockSettings
+from oxaigen_auth_mock.shapes import wrong_shape
+from oxaigen_auth_mock.strict import StrictProvider
 
 EXPOSED = ("Retry-After", "WWW-Authenticate", "X-Oxaigen-Mock")
 
@@ -34,7 +39,10 @@ class MockApp(FastAPI):
         )
         self.state.proxy = proxy
         self._front = _front(super().__call__, proxy)
+        self.exception_handler(RequestValidationError)(wrong_shape)
         self.include_router(checks_router())
+        self.include_router(login_router(proxy.settings.authorize_path))
+        self.include_router(sessions_router())
         self.include_router(control_router())
 
     @property
@@ -71,11 +79,17 @@ def create_app(
         clock=mock_clock,
         changes=changes,
         roster=roster,
-        provider=StaticProvider(settings, roster),
+        provider=_provider(settings, roster, mock_clock),
         journal=Journal(mock_clock, changes),
         auto_login=settings.auto_login,
     )
     return MockApp(proxy)
+
+
+def _provider(settings: MockSettings, roster: Roster, clock: Clock) -> Provider:
+    if settings.strict:
+        return StrictProvider(settings, roster, clock)
+    return StaticProvider(settings, roster)
 
 
 def _front(app: ASGIApp, proxy: MockProxy) -> ASGIApp:

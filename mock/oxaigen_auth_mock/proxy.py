@@ -13,6 +13,7 @@ from oxaigen_auth_mock.personas import Persona
 from oxaigen_auth_mock.provider import Provider
 from oxaigen_auth_mock.roster import Roster
 from oxaigen_auth_mock.settings import MockSettings
+from oxaigen_auth_mock.signing import Signer
 
 
 @define(eq=False, kw_only=True)
@@ -29,6 +30,7 @@ class MockProxy:
     provider: Provider
     journal: Journal
     faults: FaultPlan = field(factory=FaultPlan)
+    signer: Signer = field(factory=Signer)
     revoked: set[str] = field(factory=set[str])
     auto_login: str | None = None
 
