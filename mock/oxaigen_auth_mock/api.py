@@ -22,6 +22,7 @@ from oxaigen_auth_mock.faults import Fault
 from oxaigen_auth_mock.personas import PermissionName, Persona
 from oxaigen_auth_mock.reports import state_of
 from oxaigen_auth_mock.roster import TokenTakenError, UnknownPersonaError
+from oxaigen_auth_mock.shapes import wrong_shape
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -238,12 +239,6 @@ async def clear_calls(control: Control) -> None:
     control.clear_calls()
 
 
-async def _mistakes(_: Request, error: Any) -> Response:
-    """List every mistake with its path; what was sent is not repeated, as it may not be JSON."""
-    mistakes = [{key: each[key] for key in ("type", "loc", "msg")} for each in error.errors()]
-    return JSONResponse({"detail": mistakes}, 422)
-
-
 async def _not_found(_: Request, error: Exception) -> Response:
     return JSONResponse({"detail": str(error)}, HTTP_404_NOT_FOUND)
 
@@ -253,7 +248,7 @@ async def _conflict(_: Request, error: Exception) -> Response:
 
 
 EXCEPTION_HANDLERS: Final[dict[Any, Any]] = {
-    RequestValidationError: _mistakes,
+    RequestValidationError: wrong_shape,
     UnknownPersonaError: _not_found,
     TokenTakenError: _conflict,
 }

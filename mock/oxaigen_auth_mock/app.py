@@ -13,11 +13,14 @@ from oxaigen_auth_mock.clock import Changes, Clock
 from oxaigen_auth_mock.control import MockControl
 from oxaigen_auth_mock.front import Marked, Recorded
 from oxaigen_auth_mock.journal import Journal
+from oxaigen_auth_mock.login import login_router
 from oxaigen_auth_mock.personas import Persona
-from oxaigen_auth_mock.provider import StaticProvider
+from oxaigen_auth_mock.provider import Provider, StaticProvider
 from oxaigen_auth_mock.proxy import MockProxy
 from oxaigen_auth_mock.roster import Roster
+from oxaigen_auth_mock.sessions import sessions_router
 from oxaigen_auth_mock.settings import MockSettings
+from oxaigen_auth_mock.strict import StrictProvider
 
 EXPOSED = ("Retry-After", "WWW-Authenticate", "X-Oxaigen-Mock")
 
@@ -40,6 +43,8 @@ class MockApp(FastAPI):
         add_checks(self)
         self.include_router(api.health_router)
         self.include_router(api.router)
+        self.include_router(login_router(proxy.settings.authorize_path))
+        self.include_router(sessions_router())
 
     @property
     def proxy(self) -> MockProxy:
@@ -80,11 +85,17 @@ def create_app(
         clock=mock_clock,
         changes=changes,
         roster=roster,
-        provider=StaticProvider(settings, roster),
+        provider=_provider(settings, roster, mock_clock),
         journal=Journal(mock_clock, changes),
         auto_login=settings.auto_login,
     )
     return MockApp(proxy)
+
+
+def _provider(settings: MockSettings, roster: Roster, clock: Clock) -> Provider:
+    if settings.strict:
+        return StrictProvider(settings, roster, clock)
+    return StaticProvider(settings, roster)
 
 
 def _front(app: ASGIApp, proxy: MockProxy) -> ASGIApp:

@@ -10,6 +10,7 @@ from oxaigen_auth_mock.calls import fingerprint
 from oxaigen_auth_mock.faults import Fault
 from oxaigen_auth_mock.journal import Call
 from oxaigen_auth_mock.personas import DENY, Persona
+from oxaigen_auth_mock.provider import Issued
 from oxaigen_auth_mock.proxy import MockProxy
 from oxaigen_auth_mock.roster import UnknownPersonaError
 
@@ -29,6 +30,7 @@ class Snapshot(BaseModel):
     personas: list[Persona]
     faults: list[Fault] = Field(default_factory=list[Fault])
     revoked: list[Fingerprint] = Field(default_factory=list[str])
+    issued: list[Issued] = Field(default_factory=list[Issued])
     auto_login: str | None = None
     clock_offset: float = Field(default=0.0, allow_inf_nan=False, description="Seconds.")
 
@@ -169,6 +171,7 @@ class MockControl:
             personas=list(self.proxy.roster.personas),
             faults=self.proxy.faults.faults,
             revoked=sorted(self.proxy.revoked),
+            issued=self.proxy.provider.export(),
             auto_login=self.proxy.auto_login,
             clock_offset=self.proxy.clock.offset,
         )
@@ -178,6 +181,7 @@ class MockControl:
         self.proxy.roster.replace(snapshot.personas)
         self.proxy.faults.replace(snapshot.faults)
         self.proxy.revoked = set(snapshot.revoked)
+        self.proxy.provider.restore(snapshot.issued)
         self.proxy.auto_login = snapshot.auto_login
         self.proxy.clock.offset = snapshot.clock_offset
         self.proxy.changed()

@@ -4,11 +4,14 @@ Two of them: the static one here, and the strict one that behaves like those out
 knows HTTP.
 """
 
-from typing import Protocol
+from collections.abc import Iterable
+from typing import Annotated, Literal, Protocol, TypeAlias
 from urllib.parse import quote, unquote
 
 from attrs import define, frozen
+from pydantic import BaseModel, ConfigDict, Field
 
+from oxaigen_auth_mock.personas import Persona
 from oxaigen_auth_mock.roster import Roster
 from oxaigen_auth_mock.settings import MockSettings
 
@@ -31,6 +34,23 @@ class Access:
 
     persona: str
     expired: bool
+
+
+Kind: TypeAlias = Literal["sign-in", "code", "access", "refresh"]
+_Value: TypeAlias = Annotated[str, Field(min_length=1, max_length=4096)]
+
+
+class Issued(BaseModel):
+    """One thing that a provider has handed out and remembers, as an export of a mock holds it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Kind
+    value: _Value
+    session: Annotated[_Value, Field(description="The sign-in that it comes from.")]
+    persona: Annotated[str, Field(description="Whose, by name; empty before they are picked.")]
+    ends: Annotated[float, Field(allow_inf_nan=False, description="Unix time in seconds.")]
+    used: bool = False
 
 
 class Provider(Protocol):
@@ -58,6 +78,19 @@ class Provider(Protocol):
         """Find whose access token this is; None for one that was not handed out."""
         ...
 
+    def export(self) -> list[Issued]:
+        """Tell all that it remembers, the oldest first."""
+        ...
+
+    def restore(self, issued: Iterable[Issued]) -> None:
+        """Remember this and nothing else."""
+        ...
+
+
+def may_refresh(persona: Persona | None) -> bool:
+    """Whether a refresh token of somebody is good: not if they are gone, or their time is over."""
+    return persona is not None and persona.state != "expired"
+
 
 @define(eq=False)
 class StaticProvider:
@@ -77,14 +110,18 @@ class StaticProvider:
 
     def exchange(self, sign_in: str, code: str) -> Tokens:  # noqa: ARG002 - as above
         """Take any code; one with an unknown name in it is refused."""
-        name = _name_in(code, self.settings.auth_code) or self.roster.default.name
-        return self._tokens(name, "Invalid code")
+        plain = self.settings.auth_code
+        marked = code.startswith(f"{plain}~")
+        persona = self._named_in(code, plain) if marked else self._default()
+        if persona is None:
+            raise ProviderError("Invalid code")
+        return self._tokens(persona)
 
     def refresh(self, token: str) -> Tokens:
-        plain = self.settings.refresh_token_value
-        if token == plain:
-            return self._tokens(self.roster.default.name, "invalid_grant")
-        return self._tokens(_name_in(token, plain), "invalid_grant")
+        persona = self._named_in(token, self.settings.refresh_token_value)
+        if persona is None or not may_refresh(persona):
+            raise ProviderError("invalid_grant")
+        return self._tokens(persona)
 
     def sign_out(self, refresh_token: str) -> None:
         """End nothing: a static token stays good."""
@@ -92,17 +129,24 @@ class StaticProvider:
     def access(self, token: str) -> Access | None:  # noqa: ARG002 - the roster knows them all
         return None
 
-    def _tokens(self, name: str | None, refusal: str) -> Tokens:
-        persona = self.roster.named(name or "")
-        if persona is None:
-            raise ProviderError(refusal)
+    def export(self) -> list[Issued]:
+        return []
+
+    def restore(self, issued: Iterable[Issued]) -> None:
+        """Remember nothing: all that it hands out is in the settings and the roster."""
+
+    def _tokens(self, persona: Persona) -> Tokens:
         return Tokens(persona.token, self._marked(self.settings.refresh_token_value, persona.name))
 
     def _marked(self, value: str, name: str) -> str:
         return value if name == self.roster.default.name else f"{value}~{quote(name, safe='')}"
 
+    def _named_in(self, value: str, plain: str) -> Persona | None:
+        """Find whom a value is for: the plain one is the default user's."""
+        if value == plain:
+            return self._default()
+        before, mark, name = value.rpartition("~")
+        return self.roster.named(unquote(name)) if mark and before == plain else None
 
-def _name_in(value: str, plain: str) -> str | None:
-    """Read the name behind the mark, if there is one."""
-    before, mark, name = value.rpartition("~")
-    return unquote(name) if mark and before == plain else None
+    def _default(self) -> Persona | None:
+        return self.roster.default if self.roster.personas else None

@@ -15,6 +15,7 @@ from oxaigen_auth_mock.personas import Persona
 from oxaigen_auth_mock.provider import Provider
 from oxaigen_auth_mock.roster import Roster
 from oxaigen_auth_mock.settings import MockSettings
+from oxaigen_auth_mock.signing import Signer
 
 TOKEN: Final = "oxaigen_auth_mock.token"  # noqa: S105 - where a call's scope keeps what was read
 
@@ -33,6 +34,7 @@ class MockProxy:
     provider: Provider
     journal: Journal
     faults: FaultPlan = field(factory=FaultPlan)
+    signer: Signer = field(factory=Signer)
     revoked: set[str] = field(factory=set[str])
     auto_login: str | None = None
     state_version: int = 0

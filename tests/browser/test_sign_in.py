@@ -179,13 +179,14 @@ def test_strict_a_token_that_ended_is_refreshed(
 def test_strict_a_reused_refresh_token_ends_the_session(
     page: Page, context: BrowserContext, start_mock: StartMock, start_front_end: StartFrontEnd
 ) -> None:
-    page.goto(start_front_end(start_mock(strict=True)))
+    mock = start_mock(strict=True)
+    page.goto(start_front_end(mock))
     sign_in(page)
-    (stolen,) = [cookie for cookie in context.cookies() if cookie["name"] == REFRESH]
+    stolen = cookies(context)[REFRESH]
     page.get_by_role("button", name="Refresh").click()
     expect_status(page, "Refreshed; the token lasts 300 seconds.")
     current = cookies(context)[ACCESS]
-    context.add_cookies([stolen])
+    context.add_cookies([{"name": REFRESH, "value": stolen, "url": mock.url}])
     page.get_by_role("button", name="Refresh").click()
     expect_status(page, "Refresh failed: invalid_grant")
     answer = page.request.get("/v1/me", headers={"Authorization": f"Bearer {current}"})

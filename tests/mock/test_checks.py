@@ -159,5 +159,11 @@ async def test_the_openapi_document_names_every_endpoint(mock: Mock) -> None:
         "/_oxa_auth/get-me": {"get"},
         "/_oxa_auth/test-app-token": {"post"},
         "/_oxa_auth/test-app-permission/{name}": {"post"},
+        "/_oxa_auth/login": {"get"},
+        "/_oxa_auth/mock-authorize": {"get"},
+        "/_oxa_auth/callback": {"get"},
+        "/_oxa_auth/token-exchange": {"post"},
+        "/_oxa_auth/refresh": {"post"},
+        "/_oxa_auth/logout": {"post"},
         "/health": {"get"},
     }
