@@ -13,6 +13,7 @@ from oxaigen_auth_mock.clock import Changes, Clock
 from oxaigen_auth_mock.control import MockControl
 from oxaigen_auth_mock.front import Marked, Recorded
 from oxaigen_auth_mock.journal import Journal
+from oxaigen_auth_mock.page import page_router
 from oxaigen_auth_mock.personas import Persona
 from oxaigen_auth_mock.provider import StaticProvider
 from oxaigen_auth_mock.proxy import MockProxy
@@ -40,6 +41,7 @@ class MockApp(FastAPI):
         self.include_router(checks_router())
         self.include_router(api.health_router)
         self.include_router(api.router)
+        self.include_router(page_router())
 
     @property
     def proxy(self) -> MockProxy:
