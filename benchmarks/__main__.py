@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import burst, herd, limits, memory, route
+from benchmarks import burst, herd, limits, memory, mock, route
 from benchmarks.harness import table
 
 FIGURES = {
@@ -12,6 +12,7 @@ FIGURES = {
     "herd": herd.measure,
     "burst": burst.measure,
     "memory": memory.measure,
+    "mock": mock.measure,
 }
 ON_REQUEST = {"limits": limits.measure}
 

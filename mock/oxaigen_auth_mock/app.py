@@ -8,7 +8,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from oxaigen_auth_mock import api
-from oxaigen_auth_mock.checks import checks_router
+from oxaigen_auth_mock.checks import add_checks
 from oxaigen_auth_mock.clock import Changes, Clock
 from oxaigen_auth_mock.control import MockControl
 from oxaigen_auth_mock.front import Marked, Recorded
@@ -38,7 +38,7 @@ class MockApp(FastAPI):
         self.state.proxy = proxy
         self.state.control = MockControl(proxy)
         self._front = _front(super().__call__, proxy)
-        self.include_router(checks_router())
+        add_checks(self)
         self.include_router(api.health_router)
         self.include_router(api.router)
         self.include_router(page_router())

@@ -4,8 +4,6 @@ Keeps fingerprints, never tokens, and no more than `REMEMBERED_TOKENS` of them.
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Generator
-from contextlib import contextmanager
 from hashlib import sha256
 from itertools import islice
 from typing import Any, Final
@@ -70,20 +68,15 @@ class CallCounts:
     _all: Tally = field(factory=Tally)
     _by_token: OrderedDict[str, TokenTally] = field(factory=OrderedDict[str, TokenTally])
 
-    @contextmanager
-    def counted(self, endpoint: str, *, token: str, persona: str | None) -> Generator[None]:
-        """Count a call with the token of this fingerprint, as running until the block is left.
+    def begin(self, endpoint: str, *, token: str, persona: str | None) -> tuple[Tally, Tally]:
+        """Count a call with the token of this fingerprint, as running.
 
-        A call that was running at a reset ends in the tallies in which it began.
+        Gives the tallies to `end` when it is over: also after a reset, whose tallies are new ones.
         """
         tallies = (self._all, self._tally_of(token, persona))
         for tally in tallies:
             tally.begin(endpoint)
-        try:
-            yield
-        finally:
-            for tally in tallies:
-                tally.end()
+        return tallies
 
     def reset(self) -> None:
         self._all = Tally()

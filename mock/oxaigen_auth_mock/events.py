@@ -7,7 +7,7 @@ from anyio import create_task_group, move_on_after, sleep
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from oxaigen_auth_mock.breaking import until_gone
+from oxaigen_auth_mock.exchange import until_left
 from oxaigen_auth_mock.proxy import MockProxy
 from oxaigen_auth_mock.reports import calls_of, state_of
 
@@ -29,7 +29,7 @@ class Events(StreamingResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         async with create_task_group() as tasks:
             tasks.start_soon(self._tell, send)
-            await until_gone(receive)
+            await until_left(receive)
             tasks.cancel_scope.cancel()
 
     async def _tell(self, send: Send) -> None:

@@ -32,9 +32,9 @@ class Status(Timed):
 
     says: ClassVar = "{status}"
     kind: Literal["status"] = "status"
-    status: int = Field(503, ge=400, le=599)
+    status: int = Field(default=503, ge=400, le=599)
     retry_after: Annotated[int, Field(ge=0, le=86_400)] | None = Field(
-        None, description="Seconds to announce in Retry-After."
+        default=None, description="Seconds to announce in Retry-After."
     )
     detail: Annotated[str, Field(max_length=1000, pattern=LINE)] = "Broken by the mock"
 
@@ -162,7 +162,7 @@ class Oversized(Trigger):
 
     says: ClassVar = "{size} bytes"
     kind: Literal["oversized"] = "oversized"
-    size: int = Field(2 * MIB, ge=1, le=64 * MIB, description="Bytes of the body.")
+    size: int = Field(default=2 * MIB, ge=1, le=64 * MIB, description="Bytes of the body.")
 
 
 class GzipBomb(Timed):
@@ -170,7 +170,7 @@ class GzipBomb(Timed):
 
     says: ClassVar = "gzip of {size} bytes"
     kind: Literal["gzip-bomb"] = "gzip-bomb"
-    size: int = Field(64 * MIB, ge=1, le=1024 * MIB, description="Bytes when decompressed.")
+    size: int = Field(default=64 * MIB, ge=1, le=1024 * MIB, description="Bytes when decompressed.")
 
 
 class SetCookie(Trigger):

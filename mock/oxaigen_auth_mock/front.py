@@ -14,7 +14,9 @@ from starlette.responses import JSONResponse
 from starlette.status import HTTP_403_FORBIDDEN
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from oxaigen_auth_mock.breaking import answer_with, until_gone
+from oxaigen_auth_mock.breaking import answer_with
+from oxaigen_auth_mock.connections import SEND
+from oxaigen_auth_mock.exchange import until_left
 from oxaigen_auth_mock.personas import Persona
 from oxaigen_auth_mock.proxy import MockProxy
 
@@ -24,7 +26,6 @@ ENDPOINTS: Final = CHECKS | {
     "login", "mock-authorize", "callback", "token-exchange", "refresh", "logout"
 }  # fmt: skip
 MARK: Final = (b"x-oxaigen-mock", b"1")
-RAW_SEND: Final = "oxaigen_auth_mock.send"  # where the server's own `send` is in a call's scope
 
 
 @define(eq=False)
@@ -54,7 +55,7 @@ class Marked:
                 {"detail": "This mock answers its own machine; --allow-remote lets others in."},
                 HTTP_403_FORBIDDEN,
             )
-        scope[RAW_SEND] = send
+        scope.setdefault(SEND, send)
         await app(scope, receive, marked)
 
 
@@ -117,7 +118,7 @@ class Recorded:
         if persona is not None and persona.state == "slow":
             await sleep(persona.delay)
         if persona is not None and persona.state == "never-answers":
-            await until_gone(receive)
+            await until_left(receive)
 
 
 def endpoint_of(scope: Scope) -> str | None:

@@ -75,10 +75,12 @@ class Journal:
             began=current_time(),
         )
         self._calls.append(call)
+        tallies = self.counts.begin(endpoint, token=call.token, persona=persona)
         try:
-            with self.counts.counted(endpoint, token=call.token, persona=persona):
-                yield call
+            yield call
         finally:
+            for tally in tallies:
+                tally.end()
             call.seconds = current_time() - call.began
             if call.status is None:
                 call.verdict = "no answer"

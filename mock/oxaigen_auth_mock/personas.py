@@ -3,6 +3,7 @@
 A persona is what files and the control API hold, so pydantic checks it: every mistake has its path.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypeAlias, cast
 from urllib.parse import quote
@@ -119,6 +120,7 @@ class Persona(BaseModel):
         known = sorted(PROFILE_FIELDS & extra.keys())
         if known:
             raise ValueError(f"holds fields of the persona itself: {', '.join(known)}")
+        json.dumps(extra, allow_nan=False, ensure_ascii=False).encode()  # else no answer
         return extra
 
     def may(self, permission: str) -> bool:

@@ -1,5 +1,7 @@
 """What one running mock is and knows; the endpoints ask it and hold nothing themselves."""
 
+from typing import Final
+
 from attrs import define, field
 from fastapi import HTTPException, Request
 from starlette.requests import HTTPConnection
@@ -13,6 +15,8 @@ from oxaigen_auth_mock.personas import Persona
 from oxaigen_auth_mock.provider import Provider
 from oxaigen_auth_mock.roster import Roster
 from oxaigen_auth_mock.settings import MockSettings
+
+TOKEN: Final = "oxaigen_auth_mock.token"  # noqa: S105 - where a call's scope keeps what was read
 
 
 @define(eq=False, kw_only=True)
@@ -38,7 +42,13 @@ class MockProxy:
         self.state_version = self.changes.touch()
 
     def token_of(self, connection: HTTPConnection) -> str | None:
-        """Take the bearer token of the request, else the one in its access cookie, else None."""
+        """Take the bearer token of a call, else the one in its access cookie, else None."""
+        if TOKEN not in connection.scope:
+            connection.scope[TOKEN] = self._read_token(connection)
+        token: str | None = connection.scope[TOKEN]
+        return token
+
+    def _read_token(self, connection: HTTPConnection) -> str | None:
         scheme, _, token = connection.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and token.strip():
             return token.strip()

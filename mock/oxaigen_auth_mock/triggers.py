@@ -22,8 +22,7 @@ LINE: Final = r"^[^\x00-\x1f\x7f]+$"
 
 def _require_kind(schema: dict[str, Any]) -> None:
     """Tell OpenAPI that JSON must name its kind, although Python need not."""
-    if "kind" in schema["properties"]:
-        schema["required"] = ["kind", *schema.get("required", ())]
+    schema["required"] = ["kind", *schema.get("required", ())]
 
 
 class Trigger(BaseModel):
@@ -42,14 +41,16 @@ class Trigger(BaseModel):
     )
     says: ClassVar[str]
 
-    endpoint: Endpoint | None = Field(None, description="Only calls of this endpoint.")
+    endpoint: Endpoint | None = Field(default=None, description="Only calls of this endpoint.")
     persona: Annotated[str, Field(max_length=200, pattern=LINE)] | None = Field(
-        None, description="Only calls by this persona."
+        default=None, description="Only calls by this persona."
     )
-    every: Count = Field(1, description="Only each n-th of these calls.")
-    probability: float = Field(1.0, ge=0, le=1, description="Chance that such a call is struck.")
-    seed: int = Field(0, ge=0, le=2**31 - 1, description="Where the chances begin.")
-    times: Count | None = Field(None, description="How many calls are struck at most.")
+    every: Count = Field(default=1, description="Only each n-th of these calls.")
+    probability: float = Field(
+        default=1.0, ge=0, le=1, description="Chance that such a call is struck."
+    )
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="Where the chances begin.")
+    times: Count | None = Field(default=None, description="How many calls are struck at most.")
 
     def matches(self, endpoint: str, persona: str | None) -> bool:
         return self.endpoint in (None, endpoint) and self.persona in (None, persona)
@@ -86,7 +87,9 @@ def _ordinal(number: int) -> str:
 class Timed(Trigger):
     """A fault that strikes before the call's side effect, which it then prevents, or after it."""
 
-    when: Literal["before", "after"] = Field("before", description="Relative to the side effect.")
+    when: Literal["before", "after"] = Field(
+        default="before", description="Relative to the side effect."
+    )
 
     def describe(self) -> str:
         return super().describe() + (", after the side effect" if self.when == "after" else "")

@@ -152,8 +152,7 @@ async def test_a_call_that_runs_through_a_reset_is_not_in_the_new_counts(mock: M
 def test_a_flood_of_tokens_pushes_out_the_ones_not_seen_for_longest() -> None:
     calls = CallCounts()
     for token in ("early", "busy", *map(str, range(REMEMBERED_TOKENS - 1)), "busy", "late"):
-        with calls.counted("get-me", token=fingerprint(token), persona=None):
-            pass
+        calls.begin("get-me", token=fingerprint(token), persona=None)
     tokens: Any = calls.report()["tokens"]
     assert len(tokens) == REMEMBERED_TOKENS
     assert tokens[fingerprint("busy")]["total"] == 2

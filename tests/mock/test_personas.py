@@ -79,6 +79,8 @@ def test_a_permission_compares_without_case(permission: str) -> None:
         ("id", 2**31),
         ("email", "a\x00b"),
         ("extra", {"email": "a@b"}),
+        ("extra", {"x": float("nan")}),
+        ("extra", {"x": ["\ud800"]}),
         ("surname", "Lovelace"),
     ],
 )
