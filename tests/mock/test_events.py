@@ -1,0 +1,179 @@
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import looptime
+import pytest
+from anyio import (
+    connect_tcp,
+    create_memory_object_stream,
+    create_task_group,
+    current_time,
+    fail_after,
+    sleep_forever,
+)
+from anyio.streams.buffered import BufferedByteReceiveStream
+from anyio.streams.memory import MemoryObjectReceiveStream
+from httpx import ASGITransport, AsyncClient
+from trio.testing import MockClock
+
+from oxaigen_auth_mock import MockApp, MockSettings, create_app, running_mock
+
+pytestmark = pytest.mark.anyio
+
+ME = "/_oxa_auth/get-me"
+DEV = {"Authorization": "Bearer mock-dev-token"}
+Chunks = MemoryObjectReceiveStream[bytes]
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    """Both backends in virtual time, where waiting takes none."""
+    if request.param == "trio":
+        return "trio", {"clock": MockClock(autojump_threshold=0)}
+    return "asyncio", {"loop_factory": looptime.new_event_loop}
+
+
+@pytest.fixture
+def app() -> MockApp:
+    return create_app(MockSettings())
+
+
+@asynccontextmanager
+async def watching(app: MockApp) -> AsyncGenerator[Chunks]:
+    """Be a page that listens to the events: in process, where httpx would wait for the end."""
+    sending, chunks = create_memory_object_stream[bytes](100)
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            await sending.send(message["body"])
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/_mock/api/events",
+        "headers": [],
+        "query_string": b"",
+        "root_path": "",
+    }
+    requests = iter([{"type": "http.request"}])
+
+    async def receive() -> Any:
+        return next(requests, None) or await sleep_forever()
+
+    async with create_task_group() as tasks, sending, chunks:
+        tasks.start_soon(app, scope, receive, send)
+        yield chunks
+        tasks.cancel_scope.cancel()
+
+
+async def next_event(chunks: Chunks) -> tuple[str, Any]:
+    name, data = (await chunks.receive()).decode().rstrip("\n").split("\n")
+    return name.removeprefix("event: "), json.loads(data.removeprefix("data: "))
+
+
+async def call(app: MockApp, times: int = 1) -> None:
+    async with AsyncClient(transport=ASGITransport(app), base_url="http://mock") as client:
+        for _ in range(times):
+            await client.get(ME, headers=DEV)
+
+
+async def test_a_page_that_comes_is_told_all_there_is(app: MockApp) -> None:
+    await call(app)
+    async with watching(app) as chunks:
+        name, state = await next_event(chunks)
+        assert (name, state["default"]) == ("state", "devuser")
+        name, news = await next_event(chunks)
+        assert (name, news["oldest"]) == ("calls", 1)
+        assert [each["endpoint"] for each in news["calls"]] == ["get-me"]
+        assert news["counts"]["total"] == 1
+
+
+async def test_only_what_is_new_is_told_later(app: MockApp) -> None:
+    async with watching(app) as chunks:
+        await next_event(chunks)
+        await next_event(chunks)
+        await call(app)
+        name, news = await next_event(chunks)
+        assert (name, [each["number"] for each in news["calls"]]) == ("calls", [1])
+        app.control.revoke("mock-dev-token")
+        name, state = await next_event(chunks)
+        assert (name, state["revoked"]) == ("state", ["8b6eec6e51ae"])
+
+
+async def test_a_burst_is_told_at_once(app: MockApp) -> None:
+    async with watching(app) as chunks:
+        await next_event(chunks)
+        await next_event(chunks)
+        await call(app, times=50)
+        told: list[int] = []
+        while len(told) < 50:
+            _, news = await next_event(chunks)
+            told += [each["number"] for each in news["calls"]]
+        assert sorted(set(told)) == list(range(1, 51))
+        assert chunks.statistics().current_buffer_used == 0
+
+
+async def test_a_fault_that_strikes_is_counted_before_the_pages_eyes(app: MockApp) -> None:
+    app.control.fault("status", status=500)
+    async with watching(app) as chunks:
+        await next_event(chunks)
+        await next_event(chunks)
+        await call(app)
+        name, state = await next_event(chunks)
+        assert (name, state["faults"][0]["struck"]) == ("state", 1)
+
+
+async def test_silence_is_broken_every_fifteen_seconds(app: MockApp) -> None:
+    async with watching(app) as chunks:
+        await next_event(chunks)
+        await next_event(chunks)
+        start = current_time()
+        assert await chunks.receive() == b":\n\n"
+        assert await chunks.receive() == b":\n\n"
+        assert current_time() - start == pytest.approx(30, abs=1)
+
+
+async def test_clearing_the_calls_is_told(app: MockApp) -> None:
+    await call(app)
+    async with watching(app) as chunks:
+        await next_event(chunks)
+        await next_event(chunks)
+        app.control.clear_calls()
+        assert (await next_event(chunks))[1] == {
+            "oldest": 2,
+            "calls": [],
+            "counts": {"total": 0, "endpoints": {}, "most_at_once": 0, "tokens": {}},
+        }
+
+
+class TestOnASocket:
+    @pytest.fixture(params=["asyncio", "trio"])
+    def anyio_backend(self, request: pytest.FixtureRequest) -> str:
+        backend: str = request.param
+        return backend
+
+    async def test_a_page_is_told_live_and_may_leave(self) -> None:
+        async with running_mock() as mock, AsyncClient(base_url=mock.url) as client:
+            port = int(mock.url.rpartition(":")[2])
+            with fail_after(5):
+                async with await connect_tcp("127.0.0.1", port) as page:
+                    await page.send(b"GET /_mock/api/events HTTP/1.1\r\nHost: mock\r\n\r\n")
+                    stream = BufferedByteReceiveStream(page)
+                    head = await stream.receive_until(b"\r\n\r\n", 10_000)
+                    assert b"content-type: text/event-stream" in head
+                    assert b"cache-control: no-store" in head
+                    await stream.receive_until(b"event: state\n", 10_000)
+                    mock.revoke("mock-guest-token")
+                    await stream.receive_until(b'"revoked": ["', 100_000)
+                assert (await client.get("/health")).status_code == 200
+
+    async def test_a_page_that_stays_does_not_hold_up_the_end(self) -> None:
+        client = AsyncClient()
+        with fail_after(5):
+            async with running_mock() as mock:
+                request = client.build_request("GET", f"{mock.url}/_mock/api/events")
+                response = await client.send(request, stream=True)
+            await response.aclose()
+        await client.aclose()
