@@ -44,7 +44,7 @@ function build(persona, adding) {
   const name = textInput({ value: persona.name });
   name.readOnly = !adding;
   return [
-    field({ name: "name", label: "Name", hint: adding ? "" : "Add another one to change it." }, name),
+    field({ name: "name", label: "Name", hint: adding ? "" : "A persona keeps its name." }, name),
     field(
       { name: "token", label: "Token", hint: "Visible ASCII characters." },
       textInput({ value: persona.token, placeholder: "from the name" }),
