@@ -14,6 +14,7 @@ from oxaigen_auth_mock.control import MockControl
 from oxaigen_auth_mock.front import Marked, Recorded
 from oxaigen_auth_mock.journal import Journal
 from oxaigen_auth_mock.login import login_router
+from oxaigen_auth_mock.page import page_router
 from oxaigen_auth_mock.personas import Persona
 from oxaigen_auth_mock.provider import Provider, StaticProvider
 from oxaigen_auth_mock.proxy import MockProxy
@@ -45,6 +46,7 @@ class MockApp(FastAPI):
         self.include_router(api.router)
         self.include_router(login_router(proxy.settings.authorize_path))
         self.include_router(sessions_router())
+        self.include_router(page_router())
 
     @property
     def proxy(self) -> MockProxy:

@@ -189,7 +189,9 @@ def test_strict_a_reused_refresh_token_ends_the_session(
     context.add_cookies([{"name": REFRESH, "value": stolen, "url": mock.url}])
     page.get_by_role("button", name="Refresh").click()
     expect_status(page, "Refresh failed: invalid_grant")
-    answer = page.request.get("/v1/me", headers={"Authorization": f"Bearer {current}"})
+    answer = page.request.get(
+        f"{mock.url}/_oxa_auth/get-me", headers={"Authorization": f"Bearer {current}"}
+    )
     assert answer.status == 401
 
 

@@ -1,0 +1,130 @@
+// The form of a whole persona, to add one or to change one.
+
+import { Refused, call } from "./api.js";
+import { openForm } from "./dialogs.js";
+import { announce, byId, make, part, setText } from "./dom.js";
+import { field, numberIn, selectOf, showAtFields, textInput } from "./fields.js";
+
+export const STATES = [
+  ["ok", "ok"],
+  ["rejected", "rejected: 401"],
+  ["not-allowed", "not allowed: 403"],
+  ["expired", "expired: 401"],
+  ["slow", "slow"],
+  ["never-answers", "never answers"],
+];
+const PROFILE = [
+  ["user_name", "User name", "from the name"],
+  ["email", "E-mail", "from the name"],
+  ["first_name", "First name", ""],
+  ["last_name", "Last name", ""],
+  ["account_type", "Account type", ""],
+];
+const NEW = { state: "ok", delay: 2, account_type: "internal", enabled: true, roles: [], permissions: [], extra: {} };
+
+const dialog = byId("persona-dialog");
+
+/** Open the form; null for a persona to add. */
+export function editPersona(persona) {
+  const fields = part(dialog, "fields");
+  const adding = persona === null;
+  setText(byId("persona-dialog-title"), adding ? "Add a persona" : `Edit ${persona.name}`);
+  fields.replaceChildren(...build(persona ?? NEW, adding));
+  openForm(dialog, {
+    show: showAtFields,
+    save: async () => {
+      const body = read(fields, adding);
+      await call("PUT", "/personas", body);
+      announce(`${body.name} saved`);
+    },
+  });
+}
+
+function build(persona, adding) {
+  const name = textInput({ value: persona.name });
+  name.readOnly = !adding;
+  return [
+    field({ name: "name", label: "Name", hint: adding ? "" : "A persona keeps its name." }, name),
+    field(
+      { name: "token", label: "Token", hint: "Visible ASCII characters." },
+      textInput({ value: persona.token, placeholder: "from the name" }),
+    ),
+    field(
+      { name: "state", label: "State", hint: "How the proxy treats the token." },
+      selectOf(STATES, persona.state),
+    ),
+    field(
+      { name: "delay", label: "Delay", hint: "Seconds that a slow one waits." },
+      textInput({ value: String(persona.delay), numeric: true }),
+    ),
+    field(
+      { name: "roles", label: "Roles", hint: "One a line." },
+      area(persona.roles.join("\n"), 3),
+    ),
+    field(
+      { name: "permissions", label: "Permissions", hint: "Letters, digits, _ and -; one a line." },
+      area(persona.permissions.join("\n"), 3),
+    ),
+    ...PROFILE.map(([key, label, placeholder]) => nullable(persona, { key, label, placeholder, adding })),
+    nullable(persona, { key: "id", label: "Number", placeholder: "from the name", adding, numeric: true }),
+    field(
+      { name: "enabled", label: "Enabled" },
+      selectOf([["true", "yes"], ["false", "no"], ["null", "null"]], String(persona.enabled)),
+    ),
+    field(
+      { name: "extra", label: "Further fields", hint: "A JSON object; get-me answers them as they are.", wide: true },
+      area(JSON.stringify(persona.extra, null, 2), 4),
+    ),
+  ];
+}
+
+function area(text, rows) {
+  const element = make("textarea", { rows: String(rows), spellcheck: "false" });
+  element.value = text;
+  return element;
+}
+
+/** Build a text field with a tick for null, which is something else than an empty text. */
+function nullable(persona, { key, label, placeholder, adding, numeric = false }) {
+  const input = textInput({ value: persona[key] ?? "", placeholder: adding ? placeholder : null, numeric });
+  const tick = make("input", { type: "checkbox", name: `${key}-null`, "aria-label": `${label} is null` });
+  tick.checked = !adding && persona[key] === null;
+  input.disabled = tick.checked;
+  tick.addEventListener("change", () => {
+    input.disabled = tick.checked;
+  });
+  return field({ name: key, label, more: [make("label", { class: "caption" }, tick, " null")] }, input);
+}
+
+function read(fields, adding) {
+  const control = (name) => fields.querySelector(`[name="${name}"]`);
+  const lines = (name) => control(name).value.split("\n").map((each) => each.trim()).filter(Boolean);
+  const body = {
+    name: control("name").value,
+    state: control("state").value,
+    roles: lines("roles"),
+    permissions: lines("permissions"),
+    enabled: JSON.parse(control("enabled").value),
+    extra: readJson(control("extra").value),
+  };
+  const keep = (name, value) => {
+    if (value !== "" || (!adding && name !== "token")) body[name] = value;
+  };
+  keep("token", control("token").value.trim());
+  keep("delay", readNumber(control("delay").value));
+  for (const key of [...PROFILE.map(([each]) => each), "id"]) {
+    const value = key === "id" ? readNumber(control(key).value) : control(key).value;
+    keep(key, control(`${key}-null`).checked ? null : value);
+  }
+  return body;
+}
+
+const readNumber = (text) => (text.trim() === "" ? "" : numberIn(text));
+
+function readJson(text) {
+  try {
+    return text.trim() === "" ? {} : JSON.parse(text);
+  } catch (error) {
+    throw new Refused([{ path: ["extra"], message: `This is not JSON: ${error.message}` }]);
+  }
+}
