@@ -42,6 +42,14 @@ demo *args:
 mock *args:
     uv run oxaigen-auth-mock "$@"
 
+# Serve the example of a front end, which signs in at a mock that runs (`just mock --pick`)
+front-end *args:
+    cd docs/examples/frontend && OXAIGEN_AUTH_DEV_MODE=1 uv run hypercorn --bind 127.0.0.1:8000 "$@" app:app
+
+# Hold the mock to its OpenAPI document for minutes; the tests do so for seconds
+openapi:
+    SCHEMATHESIS_EXAMPLES=500 uv run pytest -q tests/mock/test_openapi.py
+
 # Measure; each figure is a ratio taken in one run
 bench *args:
     uv run python -m benchmarks "$@"

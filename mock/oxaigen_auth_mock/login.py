@@ -48,7 +48,7 @@ def login_router(authorize_path: str) -> APIRouter:
     """
     router = APIRouter(tags=["sign-in"])
     router.get(f"{BASE}/login", response_model=Authorization)(login)
-    router.get(AUTHORIZE, response_class=HTMLResponse, responses=PICKED)(authorize)
+    router.get(AUTHORIZE, response_class=Response, responses=PICKED)(authorize)
     router.get(f"{BASE}/callback", response_class=HTMLResponse)(callback)
     path = unquote(urlsplit(authorize_path).path)
     if path != AUTHORIZE:

@@ -96,7 +96,7 @@ class Persona(BaseModel):
         """Derive what was left out from the name, if that is one."""
         fields = cast("Mapping[str, Any]", given) if isinstance(given, Mapping) else {}
         name = fields.get("name")
-        if not isinstance(name, str) or not name.isprintable():
+        if not isinstance(name, str) or not name.strip().isprintable():
             return given
         name = name.strip()
         return {

@@ -39,7 +39,7 @@ def test_all_but_the_name_follows_from_it() -> None:
 
 
 def test_blanks_around_a_name_are_not_part_of_it() -> None:
-    assert Persona(name=" ada ") == Persona(name="ada")
+    assert Persona(name=" ada\r\n") == Persona(name="ada")
 
 
 def test_what_is_given_is_not_derived() -> None:
