@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from oxaigen_auth_mock.beginning import beginning
 from oxaigen_auth_mock.checks import checks_router
 from oxaigen_auth_mock.clock import Changes, Clock
 from oxaigen_auth_mock.control import control_router
@@ -15,7 +16,6 @@ from oxaigen_auth_mock.journal import Journal
 from oxaigen_auth_mock.personas import Persona
 from oxaigen_auth_mock.provider import StaticProvider
 from oxaigen_auth_mock.proxy import MockProxy
-from oxaigen_auth_mock.roster import Roster
 from oxaigen_auth_mock.settings import MockSettings
 
 EXPOSED = ("Retry-After", "WWW-Authenticate", "X-Oxaigen-Mock")
@@ -56,16 +56,16 @@ def create_app(
 
     Args:
         settings: None reads the environment.
-        personas: whom it knows besides the built-in ones.
+        personas: whom it knows besides the built-in ones and those of the settings' file.
         clock: gives Unix time in seconds; tests in virtual time hand over `anyio.current_time`.
 
     Raises:
-        MockConfigurationError: the environment holds what it may not.
+        MockConfigurationError: the environment, or a file that the settings name, holds what it
+            may not.
     """
     settings = MockSettings.from_env() if settings is None else settings
-    roster, changes, mock_clock = Roster(settings), Changes(), Clock(clock)
-    for persona in personas:
-        roster.put(persona)
+    roster, faults = beginning(settings, personas)
+    changes, mock_clock = Changes(), Clock(clock)
     proxy = MockProxy(
         settings=settings,
         clock=mock_clock,
@@ -75,6 +75,7 @@ def create_app(
         journal=Journal(mock_clock, changes),
         auto_login=settings.auto_login,
     )
+    proxy.faults.replace(faults)
     return MockApp(proxy)
 
 
