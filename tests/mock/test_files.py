@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oxaigen_auth_mock import MockConfigurationError
@@ -169,8 +169,8 @@ def test_every_mistake_in_a_fault_file_is_named_by_its_path(write: Write) -> Non
         f"faults[3].kind holds a list, but it should be one of {kinds}.",
         (
             "faults[4].endpoint holds 'gt-me', but it should be 'login', 'mock-authorize', "
-            "'callback', 'token-exchange', 'refresh', 'test-app-token', 'get-me', 'test-app-permission' or "
-            "'logout'; did you mean 'get-me'?"
+            "'callback', 'token-exchange', 'refresh', 'test-app-token', 'get-me', "
+            "'test-app-permission' or 'logout'; did you mean 'get-me'?"
         ),
         "faults[4].status holds 'x', but it should be a valid integer.",
         "faults[4].detail holds 'a\\n', but it may only hold one line of text, and not be empty.",
@@ -325,6 +325,7 @@ def test_a_path_can_always_be_shown(path: list[str | int]) -> None:
     path_text(path).encode()
 
 
+@settings(deadline=None)  # it reads and checks two files
 @given(json_values)
 def test_no_data_breaks_the_reader(tmp_path_factory: pytest.TempPathFactory, value: Any) -> None:
     path = tmp_path_factory.getbasetemp() / "any.json"
