@@ -8,6 +8,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from oxaigen_auth_mock import api
+from oxaigen_auth_mock.beginning import beginning
 from oxaigen_auth_mock.checks import add_checks
 from oxaigen_auth_mock.clock import Changes, Clock
 from oxaigen_auth_mock.control import MockControl
@@ -72,16 +73,16 @@ def create_app(
 
     Args:
         settings: None reads the environment.
-        personas: whom it knows besides the built-in ones.
+        personas: whom it knows besides the built-in ones and those of the settings' file.
         clock: gives Unix time in seconds; tests in virtual time hand over `anyio.current_time`.
 
     Raises:
-        MockConfigurationError: the environment holds what it may not.
+        MockConfigurationError: the environment, or a file that the settings name, holds what it
+            may not.
     """
     settings = MockSettings.from_env() if settings is None else settings
-    roster, changes, mock_clock = Roster(settings), Changes(), Clock(clock)
-    for persona in personas:
-        roster.put(persona)
+    roster, faults = beginning(settings, personas)
+    changes, mock_clock = Changes(), Clock(clock)
     proxy = MockProxy(
         settings=settings,
         clock=mock_clock,
@@ -91,6 +92,7 @@ def create_app(
         journal=Journal(mock_clock, changes),
         auto_login=settings.auto_login,
     )
+    proxy.faults.replace(faults)
     return MockApp(proxy)
 
 

@@ -80,6 +80,7 @@ ORIGIN: Final = rf"https?://{HOST}(:[0-9]{{1,5}})?"  # as browsers write it, RFC
 
 TEXT: Final = Kind("any text", _text)
 SWITCH: Final = Kind(f"{', '.join(ON)} or {', '.join(OFF)}", _switch)
+BACKEND: Final = Kind("asyncio or trio", _matching("asyncio|trio"))
 TOKEN: Final = Kind("visible ASCII characters", _matching(r"[\x21-\x7e]+"))
 COOKIE_VALUE: Final = Kind(  # RFC 6265 §4.1.1
     "visible ASCII characters without quotes, commas, semicolons and backslashes",

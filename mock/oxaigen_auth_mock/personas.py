@@ -3,7 +3,6 @@
 A persona is what files and the control API hold, so pydantic checks it: every mistake has its path.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypeAlias, cast
 from urllib.parse import quote
@@ -16,11 +15,14 @@ from pydantic import (
     Field,
     JsonValue,
     StringConstraints,
+    ValidationError,
     field_validator,
     model_validator,
 )
 
-from oxaigen_auth_mock.settings import MockSettings
+from oxaigen_auth_mock.jsonable import pruned
+from oxaigen_auth_mock.mistakes import in_words, path_text
+from oxaigen_auth_mock.settings import MockConfigurationError, MockSettings, variable_name
 
 GUEST_PERMISSIONS: Final = ("workspaceBasicAccess",)
 USER_PERMISSIONS: Final = (*GUEST_PERMISSIONS, "workspaceDataSourceIntegration")
@@ -120,7 +122,10 @@ class Persona(BaseModel):
         known = sorted(PROFILE_FIELDS & extra.keys())
         if known:
             raise ValueError(f"holds fields of the persona itself: {', '.join(known)}")
-        json.dumps(extra, allow_nan=False, ensure_ascii=False).encode()  # else no answer
+        _, unfit = pruned(extra)
+        if unfit:
+            words = (f"{path_text(path)} holds {what}" for path, what in unfit.items())
+            raise ValueError("; ".join(words))
         return extra
 
     def may(self, permission: str) -> bool:
@@ -159,31 +164,48 @@ def built_in(settings: MockSettings) -> list[Persona]:
     """Introduce those that every mock has: the user of the settings, then three levels of access.
 
     The forbidden token makes one more, of that name, who comes first and so keeps the token.
+
+    Raises:
+        MockConfigurationError: naming each variable whose value makes no persona.
     """
     personas = [
-        _user(settings),
+        _of(settings, USER),
         _level("guest", 2, "external", GUEST_PERMISSIONS),
         _level("user", 3, "internal", USER_PERMISSIONS),
         _level("admin", 4, "internal", ADMIN_PERMISSIONS),
     ]
     if settings.forbidden_token is not None:
-        forbidden = Persona(name="forbidden", token=settings.forbidden_token, state="not-allowed")
-        personas.insert(0, forbidden)
+        personas.insert(0, _of(settings, FORBIDDEN, name="forbidden", state="not-allowed"))
     return personas
 
 
-def _user(settings: MockSettings) -> Persona:
-    return Persona(
-        name=settings.user_name,
-        token=settings.access_token_value,
-        roles=settings.role_names,
-        permissions=settings.permissions,
-        id=settings.user_id,
-        email=settings.email,
-        account_type=settings.account_type,
-        first_name=settings.first_name,
-        last_name=settings.last_name,
-    )
+USER: Final = {  # which setting each field of the settings' user comes from
+    "name": "user_name",
+    "token": "access_token_value",
+    "roles": "role_names",
+    "permissions": "permissions",
+    "id": "user_id",
+    "email": "email",
+    "account_type": "account_type",
+    "first_name": "first_name",
+    "last_name": "last_name",
+}
+FORBIDDEN: Final = {"token": "forbidden_token"}
+
+
+def _of(settings: MockSettings, sources: Mapping[str, str], **fields: Any) -> Persona:
+    """Make a persona of settings, whose mistakes go by the names of their variables."""
+    fields |= {each: getattr(settings, setting) for each, setting in sources.items()}
+    try:
+        return Persona(**fields)
+    except ValidationError as error:
+        problems = [
+            in_words(variable_name(sources[str(name)]) + path_text(place), detail)
+            for detail in error.errors()
+            for name, *place in [detail["loc"]]
+            if name in sources  # others were derived from a mistake that is named itself
+        ]
+        raise MockConfigurationError(tuple(problems)) from error
 
 
 def _level(name: str, number: int, account_type: str, permissions: tuple[str, ...]) -> Persona:

@@ -14,14 +14,21 @@ from attrs import define, field
 from hypercorn.config import Config
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from oxaigen_auth_mock.front import is_remote
+
 BACKLOG: Final = 1024
 GRACE: Final = 0.5  # seconds that running calls get to finish when the server stops
 
 
-def listen(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
+class RemoteAddressError(OSError):
+    """Other machines could reach this address, and that was not asked for."""
+
+
+def listen(host: str = "127.0.0.1", port: int = 0, *, allow_remote: bool = False) -> socket.socket:
     """Open a listening TCP socket, which the caller owns; port 0 takes any free one.
 
     Raises:
+        RemoteAddressError: the host is, or its name stands for, no loopback address.
         OSError: the host is not known here, or the port is taken or not allowed.
     """
     try:
@@ -30,6 +37,8 @@ def listen(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
         )[0]
     except UnicodeError as error:
         raise OSError(f"{host!r} is not a host name") from error
+    if not allow_remote and is_remote(str(address[0])):
+        raise RemoteAddressError(f"{address[0]} is no loopback address")
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -86,7 +95,7 @@ async def serving(app: ASGIApp, listener: socket.socket) -> AsyncGenerator[str]:
 
 async def _serve(app: ASGIApp, listener: socket.socket, started: Event, stopping: Event) -> None:
     """Run hypercorn, shielded: it stops in good order even for a caller that was cancelled."""
-    calls = _EndingCalls(app)
+    calls = EndingCalls(app)
     with CancelScope(shield=True) as scope:
 
         async def until_stopping() -> None:
@@ -95,11 +104,11 @@ async def _serve(app: ASGIApp, listener: socket.socket, started: Event, stopping
             calls.end_by(current_time() + GRACE)
             scope.deadline = current_time() + 3 * GRACE
 
-        await _hypercorn()(calls, _configuration(listener), shutdown_trigger=until_stopping)
+        await _hypercorn()(calls, configuration(listener), shutdown_trigger=until_stopping)
 
 
 @define(eq=False)
-class _EndingCalls:
+class EndingCalls:
     """The app, but its calls can be ended: each sits in a scope with the common deadline.
 
     hypercorn would cancel whole connections instead, which asyncio reports as errors.
@@ -133,7 +142,7 @@ def _hypercorn() -> Callable[..., Awaitable[None]]:
     return hypercorn.asyncio.serve  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - untyped dicts
 
 
-def _configuration(listener: socket.socket) -> Config:
+def configuration(listener: socket.socket) -> Config:
     """Hand hypercorn the socket, for good: it closes the descriptor when it stops."""
     config = Config()
     config.bind = f"fd://{listener.detach()}"

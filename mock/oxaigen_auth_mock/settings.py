@@ -48,8 +48,11 @@ class MockSettings:
     allow_remote: bool = _setting(
         default=False, kind=kinds.SWITCH, meaning="answer other machines than this one"
     )
+    backend: str = _setting("asyncio", kinds.BACKEND, "event loop to run on: asyncio, trio")
     reload: bool = _setting(
-        default=False, kind=kinds.SWITCH, meaning="start anew when a source or persona file changes"
+        default=False,
+        kind=kinds.SWITCH,
+        meaning="start anew when a source, persona or fault file changes",
     )
     cors_origins: tuple[str, ...] = _setting(
         ("*",), kinds.ORIGINS, "origins whose pages may call the proxy; * means any"
@@ -135,6 +138,18 @@ class MockSettings:
         if problems:
             raise MockConfigurationError(tuple(problems))
         return cls(**cast("dict[str, Any]", values))
+
+    def to_env(self) -> dict[str, str]:
+        """Write every variable, so that `from_env` reads these settings; None is a blank one."""
+        return {each.name: _written(getattr(self, each.setting)) for each in variables()}
+
+
+def _written(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(cast("tuple[str, ...]", value)) or ","
+    if isinstance(value, bool):
+        return str(int(value))
+    return "" if value is None else str(value)
 
 
 @frozen

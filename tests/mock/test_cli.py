@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout
+from io import BytesIO, TextIOWrapper
+from pathlib import Path
 from typing import IO, Any
 
 import httpx
@@ -16,9 +18,12 @@ import pytest
 
 from oxaigen_auth_mock import cli
 from oxaigen_auth_mock.cli import main
+from oxaigen_auth_mock.flags import read_flags, settings_of
+from oxaigen_auth_mock.greeting import complain
 from oxaigen_auth_mock.serving import listen
 from oxaigen_auth_mock.settings import variables
 
+THREE = ("http://a", "http://b", "http://c")
 DEV = {"Authorization": "Bearer mock-dev-token"}
 
 every_backend = pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -37,13 +42,16 @@ def run_and_visit(
     """Run main here, visit it from a thread, and send the signal when the visit is over.
 
     Signals reach only a main thread, so it is the visitor that has to be in another one.
-    Gives main's status, what the visit gave, and what main wrote below its first line.
+    Gives main's status, what the visit gave, and what main wrote below its first line and the one
+    about the control page.
     """
 
     def visit_and_signal(output: IO[str]) -> Any:
         listening = output.readline()
         try:
-            return visit(listening.removeprefix("Listening on ").rstrip())
+            url = listening.removeprefix("Listening on ").rstrip()
+            assert output.readline() == f"Control page: {url}/_mock/\n"
+            return visit(url)
         finally:
             if listening:
                 os.kill(os.getpid(), signum)
@@ -128,7 +136,7 @@ def test_a_port_that_is_taken_is_one_clear_line(capsys: pytest.CaptureFixture[st
 def test_a_host_that_cannot_be_listened_on_is_one_clear_line(
     capsys: pytest.CaptureFixture[str], host: str
 ) -> None:
-    assert main(["--host", host, "--port", "0"]) == 1
+    assert main(["--host", host, "--port", "0", "--allow-remote"]) == 1
     message = capsys.readouterr().err
     assert re.fullmatch(f"oxaigen-auth-mock: cannot listen on {host}:0: .+\n", message)
 
@@ -136,13 +144,116 @@ def test_a_host_that_cannot_be_listened_on_is_one_clear_line(
 def test_a_port_that_is_not_allowed_is_one_clear_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def not_allowed(_host: str, _port: int) -> socket.socket:
+    def not_allowed(_host: str, _port: int, **_: bool) -> socket.socket:
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(cli, "listen", not_allowed)
     assert main(["--host", "::1", "--port", "80"]) == 1
     message = capsys.readouterr().err
     assert message == "oxaigen-auth-mock: cannot listen on [::1]:80: Permission denied\n"
+
+
+@pytest.mark.parametrize(
+    ("host", "where"),
+    [
+        ("0.0.0.0", "0.0.0.0:0 is not for this machine alone (0.0.0.0 "),  # noqa: S104
+        ("::", "[::]:0 is not for this machine alone (:: "),
+        ("192.0.2.1", "192.0.2.1:0 is not for this machine alone (192.0.2.1 "),
+    ],
+)
+def test_an_address_that_others_can_reach_needs_leave(
+    capsys: pytest.CaptureFixture[str], host: str, where: str
+) -> None:
+    assert main(["--host", host, "--port", "0"]) == 2
+    assert capsys.readouterr().err == (
+        f"oxaigen-auth-mock: {where}is no loopback address); "
+        "--allow-remote or OXAIGEN_AUTH_MOCK_ALLOW_REMOTE=1 lets other machines in\n"
+    )
+
+
+def test_with_leave_it_listens_for_others_and_warns(capsys: pytest.CaptureFixture[str]) -> None:
+    def answer(url: str) -> int:
+        return httpx.get(f"{url.replace('0.0.0.0', '127.0.0.1')}/health").status_code  # noqa: S104
+
+    flags = ["--host", "0.0.0.0", "--port", "0", "--allow-remote", "--backend", "trio"]  # noqa: S104
+    status, answered, _ = run_and_visit(flags, answer)
+    assert (status, answered) == (0, 200)
+    assert capsys.readouterr().err.startswith("oxaigen-auth-mock: warning: --allow-remote lets ")
+
+
+def test_a_flag_can_switch_off_what_a_variable_switches_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("ALLOW_REMOTE", "RELOAD", "STRICT", "PICK"):
+        monkeypatch.setenv(f"OXAIGEN_AUTH_MOCK_{name}", "1")
+    arguments = ["--port", "0", "--no-allow-remote", "--no-reload", "--no-strict", "--no-pick"]
+    status, _, said = run_and_visit(arguments, str)
+    assert (status, capsys.readouterr().err) == (0, "")
+    assert said.startswith("  PERSONA ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "setting", "value"),
+    [
+        (["--origins", "http://a", "https://b:1"], "cors_origins", ("http://a", "https://b:1")),
+        (["--origins", "http://a, http://b", "http://c"], "cors_origins", THREE),
+        (["--origins", "*"], "cors_origins", ("*",)),
+        (["--pick"], "pick", True),
+        (["--strict"], "strict", True),
+        (["--reload"], "reload", True),
+        (["--no-reload"], "reload", False),
+        (["--allow-remote"], "allow_remote", True),
+        (["--personas", "p.toml"], "personas", "p.toml"),
+        (["--faults", "f.json"], "faults", "f.json"),
+        (["--backend", "trio"], "backend", "trio"),
+        (["--latency", "0.5"], "latency", 0.5),
+    ],
+)
+def test_a_flag_becomes_its_setting(arguments: list[str], setting: str, value: object) -> None:
+    assert read_flags(arguments) == {setting: value}
+    assert getattr(settings_of(read_flags(arguments)), setting) == value
+
+
+def test_it_tells_what_is_unusual(tmp_path: Path) -> None:
+    one, two = tmp_path / "one.toml", tmp_path / "two.toml"
+    one.write_text('[[faults]]\nkind = "hang"\npersona = "admin"\n')
+    two.write_text(one.read_text() * 2)
+    _, _, said = run_and_visit(["--port", "0", "--strict", "--faults", str(one)], str)
+    assert said.startswith("Strict: tokens end, and codes work once.\n1 fault in place.\n  PERSONA")
+    _, _, said = run_and_visit(["--port", "0", "--faults", str(two)], str)
+    assert said.startswith("2 faults in place.\n  PERSONA")
+
+
+def test_every_mistake_in_a_file_is_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    people, faults = tmp_path / "people.toml", tmp_path / "none.toml"
+    people.write_text('[[personas]]\nid = 0\n[[personas]]\nname = "x"\nstat = "ok"')
+    assert main(["--personas", str(people), "--faults", str(faults)]) == 2
+    captured = capsys.readouterr()
+    prefix = f"oxaigen-auth-mock: {people}: personas"
+    lines = captured.err.splitlines()
+    assert captured.out == ""
+    assert [line.removeprefix(prefix).partition(" ")[0] for line in lines[:3]] == [
+        "[0].name",
+        "[0].id",
+        "[1].stat",
+    ]
+    assert lines[3:] == [f"oxaigen-auth-mock: {faults}: cannot be read: No such file or directory."]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_a_name_that_the_terminal_cannot_show_is_escaped(
+    monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    written = BytesIO()
+    monkeypatch.setattr(sys, "stderr", TextIOWrapper(written, encoding))
+    complain("no persona is called 'Zoë'")
+    shown = "Zo\\xeb" if encoding == "ascii" else "Zoë"
+    assert (
+        written.getvalue().decode(encoding)
+        == f"oxaigen-auth-mock: no persona is called '{shown}'\n"
+    )
 
 
 def test_bad_variables_are_a_line_each(
@@ -158,13 +269,24 @@ def test_bad_variables_are_a_line_each(
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--port", "65536"], ["--latency", "-1"], ["--host", ""], ["--backend", "curio"], ["--what"]],
+    [
+        ["--port", "65536"],
+        ["--latency", "-1"],
+        ["--host", ""],
+        ["--backend", "curio"],
+        ["--origins", "http://a/b"],
+        ["--origins"],
+        ["--personas", " "],
+        ["--pick=1"],
+        ["--strict", "1"],
+        ["--what"],
+    ],
 )
 def test_a_bad_flag_is_refused(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 2
-    assert arguments[0] in capsys.readouterr().err
+    assert arguments[-1].partition("=")[0] in capsys.readouterr().err
 
 
 def test_help_names_every_variable_and_its_default(capsys: pytest.CaptureFixture[str]) -> None:
@@ -176,6 +298,22 @@ def test_help_names_every_variable_and_its_default(capsys: pytest.CaptureFixture
     assert re.search("OXAIGEN_AUTH_MOCK_PERMISSIONS .*default: audit", shown)
     assert re.search("OXAIGEN_AUTH_MOCK_FORBIDDEN_TOKEN .*default: none", shown)
     assert re.search("OXAIGEN_AUTH_MOCK_ROLE_NAMES .*default: none", shown)
+    assert re.search("OXAIGEN_AUTH_MOCK_PICK .*default: off", shown)
+
+
+def test_help_tells_the_flow_in_two_terminals_and_the_control_page(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    shown = capsys.readouterr().out
+    assert "$ oxaigen-auth-mock --pick\n  $ OXAIGEN_AUTH_DEV_MODE=1 hypercorn" in shown
+    assert "http://127.0.0.1:8765/_mock/" in shown
+    assert re.findall("^(w?h.*):$", shown, re.MULTILINE) == [
+        "where it listens",
+        "how it behaves",
+        "how it runs",
+    ]
 
 
 def test_python_dash_m_is_the_same_program(

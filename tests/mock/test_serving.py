@@ -9,7 +9,7 @@ from httpx import AsyncClient, ConnectError, Limits
 
 from oxaigen_auth_mock import MockSettings, create_app
 from oxaigen_auth_mock.app import MockApp
-from oxaigen_auth_mock.serving import base_url, listen, serving
+from oxaigen_auth_mock.serving import RemoteAddressError, base_url, listen, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -157,6 +157,28 @@ async def test_a_port_that_is_taken_is_an_os_error() -> None:
 async def test_a_host_that_cannot_be_is_an_os_error(host: str) -> None:
     with pytest.raises(OSError):  # noqa: PT011 - what it says is up to the system
         listen(host)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])  # noqa: S104
+async def test_an_address_that_other_machines_reach_is_refused(host: str) -> None:
+    with pytest.raises(RemoteAddressError, match=f"{host} is no loopback address"):
+        listen(host)
+
+
+async def test_a_name_that_stands_for_an_address_of_other_machines_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def resolve(_host: str, port: int, **_: object) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("192.0.2.7", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with pytest.raises(RemoteAddressError, match=r"192\.0\.2\.7 is no loopback address"):
+        listen("my-laptop")
+
+
+async def test_with_leave_any_address_of_this_machine_will_do() -> None:
+    with listen("0.0.0.0", allow_remote=True) as listener:  # noqa: S104
+        assert listener.getsockname()[0] == "0.0.0.0"  # noqa: S104
 
 
 async def test_the_url_of_a_listener_tells_its_real_port() -> None:

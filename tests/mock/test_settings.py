@@ -27,6 +27,7 @@ READ = [
     ("AUTH_CODE", "code", "auth_code", "code"),
     ("LOGIN_AUTHORIZE_URL", "https://idp/x", "login_authorize_url", "https://idp/x"),
     ("ALLOW_REMOTE", "1", "allow_remote", True),
+    ("BACKEND", "trio", "backend", "trio"),
     ("RELOAD", "Yes", "reload", True),
     ("RELOAD", "off", "reload", False),
     ("CORS_ORIGINS", "*", "cors_origins", ("*",)),
@@ -79,6 +80,7 @@ REFUSED = [
     ("AUTHORIZE_PATH", "https://idp/x"),
     ("LOGIN_AUTHORIZE_URL", "javascript:alert(1)"),
     ("ALLOW_REMOTE", "maybe"),
+    ("BACKEND", "curio"),
     ("CORS_ORIGINS", "http://a/b"),
     ("CORS_ORIGINS", "a.b"),
     ("USER_ID", "0"),
@@ -109,6 +111,7 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
         auth_code="mock-auth-code",
         login_authorize_url=None,
         allow_remote=False,
+        backend="asyncio",
         reload=False,
         cors_origins=("*",),
         strict=False,
@@ -137,6 +140,15 @@ def test_a_variable_becomes_its_setting(name: str, text: str, setting: str, valu
 
 def test_every_variable_is_tried_above() -> None:
     assert {PREFIX + name for name, *_ in READ} == {variable.name for variable in variables()}
+
+
+@pytest.mark.parametrize(("name", "text", "setting", "value"), READ)
+def test_settings_survive_the_environment(name: str, text: str, setting: str, value: Any) -> None:
+    settings = MockSettings.from_env({PREFIX + name: text})
+    environ = settings.to_env()
+    assert environ.keys() == {variable.name for variable in variables()}
+    assert MockSettings.from_env(environ) == settings
+    assert getattr(settings, setting) == value
 
 
 @pytest.mark.parametrize("blank", ["", "  "])
