@@ -36,7 +36,7 @@ async def mock(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
     async with serving(mock, listen()) as url:
         monkeypatch.setenv("OXAIGEN_AUTH_DEV_MODE", "1")
         monkeypatch.setenv("OXAIGEN_AUTH_DEV_PROXY_URL", url)
-        yield mock.state.proxy.calls
+        yield mock.state.proxy.journal.counts
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from oxaigen_auth_mock.clock import Changes, Clock
 from oxaigen_auth_mock.control import MockControl
 from oxaigen_auth_mock.front import Marked, Recorded
 from oxaigen_auth_mock.journal import Journal
-from oxaigen_auth_mock.login import login_router
+from oxaigen_auth_mock.login import login_router, route_of
 from oxaigen_auth_mock.page import page_router
 from oxaigen_auth_mock.personas import Persona
 from oxaigen_auth_mock.provider import Provider, StaticProvider
@@ -104,7 +104,7 @@ def _provider(settings: MockSettings, roster: Roster, clock: Clock) -> Provider:
 
 def _front(app: ASGIApp, proxy: MockProxy) -> ASGIApp:
     """Lay CORS around the proxy's endpoints; the control API is for the mock's own pages."""
-    recorded = Recorded(app, proxy)
+    recorded = Recorded(app, proxy, route_of(proxy.settings.authorize_path))
     anywhere = proxy.settings.cors_origins == ("*",)
     shared = CORSMiddleware(
         recorded,

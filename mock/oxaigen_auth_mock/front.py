@@ -80,9 +80,10 @@ class Recorded:
 
     _app: ASGIApp
     _proxy: MockProxy
+    _authorize_path: str
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        endpoint = endpoint_of(scope)
+        endpoint = endpoint_of(scope, self._authorize_path)
         if endpoint is None:
             await self._app(scope, receive, send)
             return
@@ -121,9 +122,18 @@ class Recorded:
             await until_left(receive)
 
 
-def endpoint_of(scope: Scope) -> str | None:
-    """Name the endpoint of the proxy that a call is for, if it is for one."""
-    if scope["type"] != "http" or not scope["path"].startswith(PREFIX):
+def endpoint_of(scope: Scope, authorize_path: str) -> str | None:
+    """Name the endpoint of the proxy that a call is for, if it is for one.
+
+    Args:
+        scope: the call's.
+        authorize_path: where `mock-authorize` is too.
+    """
+    if scope["type"] != "http":
+        return None
+    if scope["path"] == authorize_path:
+        return "mock-authorize"
+    if not scope["path"].startswith(PREFIX):
         return None
     endpoint = scope["path"].removeprefix(PREFIX).partition("/")[0]
     return endpoint if endpoint in ENDPOINTS else None

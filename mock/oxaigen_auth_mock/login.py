@@ -46,14 +46,19 @@ def login_router(authorize_path: str) -> APIRouter:
     Args:
         authorize_path: answers like `mock-authorize`, which is there in any case.
     """
+    path = route_of(authorize_path)
     router = APIRouter(tags=["sign-in"])
     router.get(f"{BASE}/login", response_model=Authorization)(login)
     router.get(AUTHORIZE, response_class=Response, responses=PICKED)(authorize)
     router.get(f"{BASE}/callback", response_class=HTMLResponse)(callback)
-    path = unquote(urlsplit(authorize_path).path)
     if path != AUTHORIZE:
         router.get(path, include_in_schema=False)(authorize)
     return router
+
+
+def route_of(path: str) -> str:
+    """Take from a path with a query, percent-encoded, what calls of it are told apart by."""
+    return unquote(urlsplit(path).path)
 
 
 async def login(
@@ -156,16 +161,12 @@ def _choice(persona: Persona) -> Markup:
     return fill(
         "persona.html",
         name=persona.name,
-        state=_state_tag(persona),
+        state=persona.state,
+        colour="good" if persona.state == "ok" else "warn",
         email=persona.email or "no e-mail address",
         roles=", ".join(persona.roles) or "none",
         permissions=", ".join(persona.permissions) or "none",
     )
-
-
-def _state_tag(persona: Persona) -> Markup:
-    colour = "good" if persona.state == "ok" else "warn"
-    return Markup(f'<span class="tag {colour}">{persona.state}</span>')
 
 
 def _authorization(url: str) -> Response:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Annotated, Literal, Protocol, TypeAlias
 from urllib.parse import quote, unquote
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 from pydantic import BaseModel, ConfigDict, Field
 
 from oxaigen_auth_mock.personas import Persona
@@ -24,8 +24,8 @@ class ProviderError(Exception):
 class Tokens:
     """What a sign-in or a refresh hands out."""
 
-    access: str
-    refresh: str
+    access: str = field(repr=False)
+    refresh: str = field(repr=False)
 
 
 @frozen
@@ -37,7 +37,7 @@ class Access:
 
 
 Kind: TypeAlias = Literal["sign-in", "code", "access", "refresh"]
-_Value: TypeAlias = Annotated[str, Field(min_length=1, max_length=4096)]
+_Value: TypeAlias = Annotated[str, Field(min_length=1, max_length=4096, repr=False)]
 
 
 class Issued(BaseModel):
@@ -145,8 +145,10 @@ class StaticProvider:
         """Find whom a value is for: the plain one is the default user's."""
         if value == plain:
             return self._default()
-        before, mark, name = value.rpartition("~")
-        return self.roster.named(unquote(name)) if mark and before == plain else None
+        marked = f"{plain}~"
+        if not value.startswith(marked):
+            return None
+        return self.roster.named(unquote(value.removeprefix(marked)))
 
     def _default(self) -> Persona | None:
         return self.roster.default if self.roster.personas else None

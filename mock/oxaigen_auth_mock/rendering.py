@@ -35,7 +35,7 @@ def fill(name: str, /, **values: str) -> Markup:
     """Put values in the places of a page file; all but `Markup` are escaped.
 
     >>> "&lt;script&gt;" in fill("persona.html", **dict.fromkeys(
-    ...     ("name", "state", "email", "roles", "permissions"), "<script>"))
+    ...     ("name", "state", "colour", "email", "roles", "permissions"), "<script>"))
     True
     """
     safe = {

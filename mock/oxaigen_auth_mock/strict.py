@@ -33,7 +33,7 @@ class StrictProvider:
     roster: Roster
     clock: Clock
     _issued: OrderedDict[tuple[Kind, str], Issued] = field(
-        init=False, factory=OrderedDict[tuple[Kind, str], Issued]
+        init=False, repr=False, factory=OrderedDict[tuple[Kind, str], Issued]
     )
 
     def begin(self) -> str:

@@ -1,13 +1,13 @@
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from oxaigen_auth_mock import RunningMock
-from oxaigen_auth_mock.fault_kinds import Trigger
 from oxaigen_auth_mock.files import load_faults, load_personas
 from oxaigen_auth_mock.personas import State
+from oxaigen_auth_mock.triggers import Trigger
 
 pytestmark = pytest.mark.anyio
 
@@ -34,7 +34,7 @@ def test_the_example_of_a_plan_is_a_good_one() -> None:
 
 def test_the_guide_names_every_state_and_every_kind_of_fault() -> None:
     kinds = {kind for each in Trigger.__subclasses__() for kind in _kinds(each)}
-    missing = [name for name in {*State.__args__, *kinds} if f"`{name}`" not in GUIDE]
+    missing = [name for name in {*get_args(State), *kinds} if f"`{name}`" not in GUIDE]
     assert missing == []
 
 

@@ -4,8 +4,14 @@
   const signIn = JSON.parse(document.getElementById("sign-in").textContent);
   const target = signIn.origin ?? location.origin;
 
+  const status = document.getElementById("status");
+
+  class Refused extends Error {}
+
   // The code leaves the address before it is used: no reload exchanges it again.
-  history.replaceState(null, "", location.pathname);
+  const address = new URL(location);
+  address.searchParams.delete("code");
+  history.replaceState(null, "", address);
 
   async function exchange() {
     const response = await fetch(signIn.exchange, {
@@ -20,8 +26,6 @@
     throw new Refused(typeof answer?.detail === "string" ? answer.detail : "The code was not taken.");
   }
 
-  class Refused extends Error {}
-
   function tell(message) {
     if (!opener || opener.closed) return false;
     opener.postMessage(message, target);
@@ -30,17 +34,16 @@
   }
 
   function succeed(returnTo) {
-    const here = document.getElementById("status");
-    here.textContent = "Signed in. This window can be closed.";
+    status.textContent = "Signed in. This window can be closed.";
     if (tell({ type: "OXA_AUTH_SUCCESS", return_to: returnTo })) return;
     const goal = new URL(returnTo, target);
-    here.textContent = "Signed in. Going back to the app …";
+    status.textContent = "Signed in. Going back to the app …";
     location.replace(goal.origin === target ? goal : target);
   }
 
   function fail(message) {
     document.title = "The sign-in failed (mock)";
-    document.getElementById("status").hidden = true;
+    status.hidden = true;
     document.getElementById("failed").hidden = false;
     document.getElementById("message").textContent = message;
     tell({ type: "OXA_AUTH_FAILURE", message });
@@ -48,6 +51,7 @@
 
   async function finish() {
     if (signIn.failure !== null) return fail(signIn.failure);
+    status.textContent = "Signing in …";
     let returnTo;
     try {
       returnTo = await exchange();
