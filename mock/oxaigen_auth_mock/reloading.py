@@ -32,7 +32,7 @@ from oxaigen_auth_mock.serving import GRACE, EndingCalls, configuration, host_an
 from oxaigen_auth_mock.settings import MockConfigurationError, MockSettings
 
 POLL: Final = 0.1  # seconds
-TOLD: Final = (0, -signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP)  # statuses of an end on purpose
+TELLING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 MENDING: Final = "every call is answered with 503 until the files are mended"
 
 
@@ -50,11 +50,11 @@ def serve_reloading(settings: MockSettings, listener: socket.socket) -> int:
     config.application_path = f"{__name__}:app"
     config.worker_class = settings.backend
     config.use_reloader = True
-    with _ending_at_signals():
-        status = run(config)
-    if status in TOLD:
-        return 0
-    complain(f"the mock ended by itself, with status {status}; start it again when it is mended")
+    with _ending_at_signals(), _hearing() as signals:
+        run(config)  # whose result is 0 even where the mock could not be started
+        if any(os.read(signals, 100)):
+            return 0
+    complain("the mock ended by itself, for the reason above; mend that and start it again")
     return 1
 
 
@@ -85,16 +85,27 @@ def _ending_at_signals() -> Generator[None]:
     def end(*_: object) -> None:
         raise SystemExit(0)
 
-    before = {
-        each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    }
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, end)
+    before = {each: signal.signal(each, end) for each in TELLING}
     try:
         yield
     finally:
         for each, action in before.items():
             signal.signal(each, action)
+
+
+@contextmanager
+def _hearing() -> Generator[int]:
+    """Note signals, whoever minds them; gives a descriptor that has a byte for each, after a 0."""
+    reading, writing = os.pipe()
+    os.write(writing, b"\0")  # so that reading never waits
+    os.set_blocking(writing, False)
+    before = signal.set_wakeup_fd(writing)
+    try:
+        yield reading
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(reading)
+        os.close(writing)
 
 
 def _is_over() -> bool:
