@@ -49,7 +49,7 @@ def login_router(authorize_path: str) -> APIRouter:
     path = route_of(authorize_path)
     router = APIRouter(tags=["sign-in"])
     router.get(f"{BASE}/login", response_model=Authorization)(login)
-    router.get(AUTHORIZE, response_class=HTMLResponse, responses=PICKED)(authorize)
+    router.get(AUTHORIZE, response_class=Response, responses=PICKED)(authorize)
     router.get(f"{BASE}/callback", response_class=HTMLResponse)(callback)
     if path != AUTHORIZE:
         router.get(path, include_in_schema=False)(authorize)
