@@ -594,3 +594,12 @@ async def test_the_openapi_document_tells_every_status(visit: Visit) -> None:
         "logout": {"200"},
     }
     assert {endpoint: statuses[endpoint] for endpoint in expected} == expected
+
+
+async def test_the_openapi_document_tells_every_content_type(visit: Visit) -> None:
+    paths = (await visit().get("/_mock/api/openapi.json")).json()["paths"]
+    authorize = paths["/_oxa_auth/mock-authorize"]["get"]["responses"]
+    contents = {status: [*each.get("content", {})] for status, each in authorize.items()}
+    json = ["application/json"]
+    assert contents == {"200": ["text/html"], "302": [], "400": json, "422": json}
+    assert [*paths["/_oxa_auth/callback"]["get"]["responses"]["200"]["content"]] == ["text/html"]
