@@ -38,13 +38,17 @@ class Answer:
 
 @define(eq=False)
 class Exchange:
-    """A call that came to an app. `left` tells whether its caller is known to have left."""
+    """A call that came to an app. `left` tells whether its caller is known to have left.
+
+    `streamed` tells whether all parts of a stream were sent.
+    """
 
     _app: ASGIApp
     scope: Scope
     _receive: Receive
     send: Send
     left: bool = field(default=False, init=False)
+    streamed: bool = field(default=False, init=False)
 
     async def receive(self) -> Message:
         """Receive as the app does, and remember that the caller has left: servers say it once."""
@@ -94,6 +98,7 @@ class Exchange:
             for part in parts:
                 await sleep(pause)
                 await self.send_part(part)
+            self.streamed = True
             tasks.cancel_scope.cancel()
         if not self.left:
             await self.send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -101,13 +106,14 @@ class Exchange:
     async def _watch(self, streaming: CancelScope) -> None:
         """End the streaming when the caller leaves; drop the connection if the server stops.
 
-        A stopping hypercorn on trio would wait forever for a caller that reads no more.
+        A stopping hypercorn on trio would wait forever for a caller that reads no more. Which of
+        the two tasks is cancelled first is up to the event loop.
         """
         try:
             await self.wait_until_left()
         except get_cancelled_exc_class():
             connection = connections.connection_of(self.scope)
-            if connection is not None and not streaming.cancel_called:
+            if connection is not None and not self.streamed:
                 connections.drop(connection)
             raise
         streaming.cancel()
