@@ -23,6 +23,11 @@ PARAMETERS: Final = {  # of a latency
     "uniform": ("low", "high"),
     "log-normal": ("median", "sigma"),
 }
+SAYS: Final = {  # of these parameters, in words
+    "fixed": "{seconds:.3g} s",
+    "uniform": "{low:.3g} to {high:.3g} s",
+    "log-normal": "around {median:.3g} s, sigma {sigma:.3g}",
+}
 
 Seconds = Annotated[float, Field(ge=0, le=LONGEST)]
 
@@ -83,8 +88,8 @@ class Latency(Timed):
         return self.seconds or 0
 
     def effect(self) -> str:
-        numbers = (f"{name} {getattr(self, name):.3g}" for name in PARAMETERS[self.distribution])
-        return f"{self.distribution} latency, {', '.join(numbers)}"
+        says = SAYS[self.distribution].format_map(dict(self))
+        return f"{self.distribution} latency, {says}"
 
 
 class Hang(Timed):

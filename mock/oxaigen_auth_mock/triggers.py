@@ -72,7 +72,7 @@ class Trigger(BaseModel):
         if self.probability < 1:
             words.append(f"at {100 * self.probability:g} %")
         if self.times is not None:
-            words.append(f"at most {self.times} times")
+            words.append("at most once" if self.times == 1 else f"at most {self.times} times")
         return f"{' '.join(words)}: {self.effect()}"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from attrs import define
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from oxaigen_auth import aclose_client
 from oxaigen_auth_mock import MockSettings, RunningMock, running_mock
@@ -44,7 +44,11 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
+def context(
+    browser: Browser,
+    start_mock: object,  # noqa: ARG001 - servers wait for pages to leave, so pages go first
+    start_front_end: object,  # noqa: ARG001 - as above
+) -> Iterator[BrowserContext]:
     """Cookies of its own, and a test that fails if a page had an error or broke its own CSP."""
     errors: list[str] = []
     context = browser.new_context()
@@ -72,6 +76,7 @@ class Mock:
 
     _portal: BlockingPortal
     handle: RunningMock
+    stop: Callable[[], None]
 
     @property
     def url(self) -> str:
@@ -95,9 +100,31 @@ def start_mock(portal: BlockingPortal) -> Iterator[Callable[..., Mock]]:
 
         def start(**settings: Any) -> Mock:
             manager = _served(portal, running_mock(MockSettings(**settings)))
-            return Mock(portal, running.enter_context(manager))
+            own = running.enter_context(ExitStack())
+            return Mock(portal, own.enter_context(manager), own.close)
 
         yield start
+
+
+@pytest.fixture
+def show_control(start_mock: Callable[..., Mock], page: Page) -> Iterator[Callable[..., Mock]]:
+    """Start a mock with these settings, and open its control page, which asks nobody else."""
+    asked: list[str] = []
+    own: list[str] = []
+    dialogs: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("dialog", lambda dialog: dialogs.append(dialog.message))
+
+    def show(**settings: Any) -> Mock:
+        mock = start_mock(**settings)
+        own.extend((mock.url, f"blob:{mock.url}"))
+        page.goto(f"{mock.url}/_mock/")
+        expect(page.locator("#live")).to_have_attribute("data-live", "true")
+        return mock
+
+    yield show
+    assert [url for url in asked if not url.startswith(tuple(own))] == []
+    assert dialogs == []
 
 
 @pytest.fixture

@@ -213,10 +213,14 @@ def test_the_report_can_be_placed_again() -> None:
             Status(every=2, when="after"),
             "every 2nd call: 503, after the side effect",
         ),
-        (Latency(seconds=0.25, every=11), "every 11th call: fixed latency, seconds 0.25"),
+        (Latency(seconds=0.25, every=11), "every 11th call: fixed latency, 0.25 s"),
         (
             Latency(distribution="uniform", low=1, high=2, every=103),
-            "every 103rd call: uniform latency, low 1, high 2",
+            "every 103rd call: uniform latency, 1 to 2 s",
+        ),
+        (
+            Latency(distribution="log-normal", median=0.2, sigma=0.5, times=1),
+            "every call at most once: log-normal latency, around 0.2 s, sigma 0.5",
         ),
         (Drip(chunk=10, seconds=0.5, every=21), "every 21st call: 10 bytes every 0.5 s"),
         (Redirect(every=112), "every 112th call: 302 to https://example.invalid/sign-in"),

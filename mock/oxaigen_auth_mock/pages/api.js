@@ -6,9 +6,10 @@ const BASE = "/_mock/api";
 
 /** A refusal in the API's words: each problem has the path of what it is about, and a message. */
 export class Refused extends Error {
-  constructor(problems) {
+  constructor(problems, status = null) {
     super(problems.map((each) => each.message).join("; "));
     this.problems = problems;
+    this.status = status; // null where the API was not asked
   }
 }
 
@@ -23,7 +24,7 @@ export function afterChange(callback) {
 export async function call(method, path, body) {
   const answer = await reach(method, path, body);
   const text = await answer.text();
-  if (!answer.ok) throw new Refused(problemsOf(answer, text));
+  if (!answer.ok) throw new Refused(problemsOf(answer, text), answer.status);
   if (method !== "GET") afterwards();
   return text ? JSON.parse(text) : null;
 }

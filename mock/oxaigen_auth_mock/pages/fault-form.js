@@ -19,12 +19,17 @@ export async function openFaultForm(known, personas, slot) {
   part(dialog, "kind").replaceChildren(field({ name: "kind", label: "Kind" }, select));
   showKind(select.value, known, personas);
   openForm(dialog, {
-    show: showAtFields,
+    show: (slot, problems) => showAtFields(slot, problems.map((each) => withoutKind(each, select.value))),
     save: async () => {
       await call("POST", "/faults", { kind: select.value, ...typed() });
       announce("Fault added");
     },
   });
+}
+
+/** The API tells of a fault's mistakes below its kind, which may be called like a field. */
+function withoutKind({ path, message }, kind) {
+  return { path: path[0] === kind ? path.slice(1) : path, message };
 }
 
 async function loadKinds() {

@@ -3,6 +3,7 @@
 import { attempt, call } from "./api.js";
 import { announce, byId, keyed, part, setAttribute, setOptions, setText, stamp } from "./dom.js";
 import { openFaultForm } from "./fault-form.js";
+import { onJsonFile } from "./files.js";
 import { count } from "./words.js";
 
 export const ENDPOINTS = [
@@ -21,6 +22,8 @@ export function startFaults() {
     button.addEventListener("click", () => place({ ...JSON.parse(button.dataset.fault), ...aim() }));
   }
   byId("more-faults").addEventListener("click", () => openFaultForm(aim(), personas, problem));
+  byId("load-plan").addEventListener("click", () => byId("plan-file").click());
+  onJsonFile(byId("plan-file"), problem, loadPlan);
   byId("clear-faults").addEventListener("click", clear);
 }
 
@@ -49,6 +52,12 @@ function aim() {
 
 async function place(fault) {
   if (await attempt(problem, () => call("POST", "/faults", fault))) announce("Fault added");
+}
+
+/** Have the faults of a plan and no others; a plan is a list, or an object with a list of `faults`. */
+async function loadPlan(plan, name) {
+  await call("PUT", "/faults", plan?.faults ?? plan);
+  announce(`Faults of ${name} loaded`);
 }
 
 async function clear() {

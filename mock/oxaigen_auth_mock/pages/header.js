@@ -3,6 +3,7 @@
 import { attempt, call, showProblems } from "./api.js";
 import { ask } from "./dialogs.js";
 import { announce, byId, make, setAttribute, setText } from "./dom.js";
+import { onJsonFile } from "./files.js";
 import { readSpan, spanWords, timeOf } from "./words.js";
 
 const problem = byId("top-problem");
@@ -13,7 +14,7 @@ export function startHeader() {
   startClock();
   byId("export").addEventListener("click", () => attempt(problem, exportState));
   byId("import").addEventListener("click", () => byId("import-file").click());
-  byId("import-file").addEventListener("change", importState);
+  onJsonFile(byId("import-file"), problem, importState);
   byId("reset").addEventListener("click", reset);
 }
 
@@ -81,19 +82,9 @@ async function exportState() {
   announce("State exported");
 }
 
-async function importState(event) {
-  const [file] = event.target.files;
-  event.target.value = ""; // so that choosing the same file again is a change again
-  if (!file) return;
-  const text = await file.text();
-  try {
-    JSON.parse(text);
-  } catch (error) {
-    showProblems(problem, [{ path: [file.name], message: `is not JSON: ${error.message}` }]);
-    return;
-  }
-  const done = await attempt(problem, () => call("PUT", "/snapshot", JSON.parse(text)));
-  if (done) announce(`State of ${file.name} imported`);
+async function importState(snapshot, name) {
+  await call("PUT", "/snapshot", snapshot);
+  announce(`State of ${name} imported`);
 }
 
 async function reset() {

@@ -64,7 +64,11 @@ function togglePause() {
 }
 
 async function clear() {
-  if (await attempt(byId("journal-problem"), () => call("DELETE", "/calls"))) announce("Journal cleared");
+  if (!(await attempt(byId("journal-problem"), () => call("DELETE", "/calls")))) return;
+  if (frozen) frozen = new Map();
+  missed = 0;
+  draw();
+  announce("Journal cleared");
 }
 
 function draw() {
@@ -112,8 +116,9 @@ function drawRows(found) {
 }
 
 function showEmptiness(shown) {
-  byId("no-calls").hidden = shown > 0 || calls.size > 0;
-  byId("no-matches").hidden = shown > 0 || calls.size === 0;
+  const { size } = frozen ?? calls;
+  byId("no-calls").hidden = shown > 0 || size > 0;
+  byId("no-matches").hidden = shown > 0 || size === 0;
 }
 
 function fill(row, each) {

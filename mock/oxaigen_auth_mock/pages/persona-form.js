@@ -34,10 +34,16 @@ export function editPersona(persona) {
     show: showAtFields,
     save: async () => {
       const body = read(fields, adding);
-      await call("PUT", "/personas", body);
+      await call("PUT", "/personas", body).catch(atToken);
       announce(`${body.name} saved`);
     },
   });
+}
+
+/** A conflict is about the token, which somebody has already. */
+function atToken(error) {
+  if (error.status !== 409) throw error;
+  throw new Refused([{ path: ["token"], message: error.message }]);
 }
 
 function build(persona, adding) {
