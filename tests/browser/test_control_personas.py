@@ -283,7 +283,7 @@ def signs_in(mock: Mock) -> str:
         answer = client.get(client.get("/_oxa_auth/login").json()["authorize_url"])
         query = answer.next_request.url.params if answer.next_request else httpx.QueryParams()
         if "error" in query or not query:
-            return query.get("error", "asks")
+            return str(query.get("error", "asks"))
         client.post("/_oxa_auth/token-exchange", json=dict(query))
         name: str = client.get("/_oxa_auth/get-me").json()["user_name"]
         return name

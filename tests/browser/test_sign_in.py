@@ -29,7 +29,7 @@ def expect_answer(page: Page, text: str) -> None:
 
 
 def cookies(context: BrowserContext) -> dict[str, str]:
-    return {cookie["name"]: cookie["value"] for cookie in context.cookies()}
+    return {cookie.get("name", ""): cookie.get("value", "") for cookie in context.cookies()}
 
 
 def sign_in(page: Page) -> None:

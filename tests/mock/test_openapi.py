@@ -44,7 +44,11 @@ def test_every_answer_is_documented(mock: Any, method: str, path: str) -> None:
     document = schemathesis.openapi.from_url(f"{handle.url}/_mock/api/openapi.json")
 
     @given(document[path][method].as_strategy())
-    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        suppress_health_check=(HealthCheck.too_slow, HealthCheck.filter_too_much),
+    )
     def hold_it_to_that(case: Any) -> None:
         portal.call(handle.reset)  # a fault that the last call placed would answer this one
         case.call_and_validate(excluded_checks=BEYOND_SCHEMAS)
