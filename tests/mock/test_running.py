@@ -2,7 +2,12 @@ import pytest
 from anyio import create_task_group
 from httpx import AsyncClient
 
-from oxaigen_auth import OxaigenAuthUnauthenticatedError, OxaigenAuthUpstreamError, ProxyAuthClient
+from oxaigen_auth import (
+    OxaigenAuthSettings,
+    OxaigenAuthUnauthenticatedError,
+    OxaigenAuthUpstreamError,
+    ProxyAuthClient,
+)
 from oxaigen_auth_mock import MockSettings, Persona, running_mock
 
 pytestmark = pytest.mark.anyio
@@ -48,3 +53,13 @@ async def test_two_of_them_run_side_by_side() -> None:
                 headers = {"Authorization": "Bearer mock-dev-token"}
                 answer = await client.get(f"{mock.url}/_oxa_auth/get-me", headers=headers)
                 assert answer.status_code == status
+
+
+async def test_in_production_the_sdk_believes_no_mock(caplog: pytest.LogCaptureFixture) -> None:
+    settings = OxaigenAuthSettings(environment="production")
+    async with running_mock() as mock, ProxyAuthClient(mock.url, settings=settings) as client:
+        with pytest.raises(OxaigenAuthUpstreamError):
+            await client.get_me("mock-dev-token")
+        assert [call.verdict for call in mock.calls()] == ["accepted"]
+    assert "mock" in caplog.text
+    assert "mock-dev-token" not in caplog.text
