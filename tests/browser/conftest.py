@@ -21,12 +21,12 @@ FLAGS = [
 ]  # fmt: skip
 
 
-def _chromium() -> str:
+def find_chromium() -> str:
     """Find the system's Chromium; without one, skip here and fail in CI."""
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        path = shutil.which(name)
-        if path is not None:
-            return path
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = [path for path in map(shutil.which, names) if path is not None]
+    if found:
+        return found[0]
     reason = "no Chromium on this machine: install the package `chromium`"
     if os.environ.get("CI"):
         pytest.fail(reason)
@@ -36,7 +36,7 @@ def _chromium() -> str:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """One browser per module: it runs an event loop that async tests elsewhere must not meet."""
-    path = _chromium()
+    path = find_chromium()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield browser
@@ -51,18 +51,15 @@ def context(
 ) -> Iterator[BrowserContext]:
     """Cookies of its own, and a test that fails if a page had an error or broke its own CSP."""
     errors: list[str] = []
+    said: list[str] = []
     context = browser.new_context()
     context.set_default_timeout(10_000)
     context.on("weberror", lambda error: errors.append(str(error.error)))
-    context.on("console", lambda message: _note_violation(message.text, errors))
+    context.on("console", lambda message: said.append(message.text))
     yield context
     context.close()
     assert errors == []
-
-
-def _note_violation(text: str, errors: list[str]) -> None:
-    if "Content Security Policy" in text:
-        errors.append(text)
+    assert [text for text in said if "Content Security Policy" in text] == []
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ from typing import Any
 
 import looptime
 import pytest
-from anyio import create_task_group, current_time, move_on_after
+from anyio import create_task_group, current_time, move_on_after, sleep_forever
 from httpx import ASGITransport, AsyncClient
 from trio.testing import MockClock
 
@@ -159,12 +159,10 @@ async def test_the_journal_says_what_an_answer_meant(
 async def test_what_is_no_call_of_http_passes_unmarked() -> None:
     sent: list[MutableMapping[str, Any]] = []
 
-    async def receive() -> dict[str, str]:
-        return {"type": "websocket.connect"}
-
     async def send(message: MutableMapping[str, Any]) -> None:
         sent.append(message)
 
+    never: Any = sleep_forever
     scope = {"type": "websocket", "path": ME, "headers": [], "query_string": b"", "root_path": ""}
-    await create_app(MockSettings())(scope, receive, send)
+    await create_app(MockSettings())(scope, never, send)
     assert [message["type"] for message in sent] == ["websocket.close"]
