@@ -145,8 +145,8 @@ class StaticProvider:
         """Find whom a value is for: the plain one is the default user's."""
         if value == plain:
             return self._default()
-        before, mark, name = value.rpartition("~")
-        return self.roster.named(unquote(name)) if mark and before == plain else None
+        before, mark, name = value.partition(f"{plain}~")  # a name may have a ~ as well
+        return self.roster.named(unquote(name)) if mark and not before else None
 
     def _default(self) -> Persona | None:
         return self.roster.default if self.roster.personas else None
