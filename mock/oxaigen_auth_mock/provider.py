@@ -145,10 +145,8 @@ class StaticProvider:
         """Find whom a value is for: the plain one is the default user's."""
         if value == plain:
             return self._default()
-        marked = f"{plain}~"
-        if not value.startswith(marked):
-            return None
-        return self.roster.named(unquote(value.removeprefix(marked)))
+        before, mark, name = value.partition(f"{plain}~")  # a name may have a ~ as well
+        return self.roster.named(unquote(name)) if mark and not before else None
 
     def _default(self) -> Persona | None:
         return self.roster.default if self.roster.personas else None
