@@ -37,8 +37,10 @@ async function goThrough(popup) {
 function outcome(popup) {
   return new Promise((resolve, reject) => {
     const listening = new AbortController();
+    let gone = false; // what it said last can arrive after it has closed
     const closed = setInterval(() => {
-      if (popup.closed) end(() => reject(new Error("The sign-in window was closed.")));
+      if (gone) end(() => reject(new Error("The sign-in window was closed.")));
+      gone = popup.closed;
     }, 300);
     function end(settle) {
       clearInterval(closed);
