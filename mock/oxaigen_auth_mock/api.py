@@ -1,5 +1,6 @@
 """The control API below `/_mock/api`, and `/health`: what no proxy has. Answers JSON."""
 
+from ipaddress import ip_address
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Body, Depends, HTTPException, Request, Response
@@ -83,14 +84,37 @@ class Placed(BaseModel):
 def own_pages_only(request: Request) -> None:
     """Refuse pages of other origins: any site that a developer visits could reach the mock.
 
+    A site can also have its own name lead to the mock, so that its pages seem to be the mock's.
+
     Raises:
-        HTTPException: 403 if the origin is neither the mock's own nor one that the settings list.
+        HTTPException: 403 if the origin is neither the mock's own nor one that the settings list,
+            or if the mock is called by a name that anybody can register.
     """
+    settings = control_of(request).proxy.settings
+    host = request.url.hostname or ""
+    if not (settings.allow_remote or host == settings.host or is_local_name(host)):
+        detail = f"{host} may not control this mock; call it by its address, or as localhost."
+        raise HTTPException(HTTP_403_FORBIDDEN, detail)
     origin = request.headers.get("origin")
     own = f"{request.url.scheme}://{request.headers.get('host')}"
-    if origin not in (None, own, *control_of(request).proxy.settings.cors_origins):
+    if origin not in (None, own, *settings.cors_origins):
         detail = f"Pages of {origin} may not control this mock; list it with --origins."
         raise HTTPException(HTTP_403_FORBIDDEN, detail)
+
+
+def is_local_name(host: str) -> bool:
+    """Whether a host is an address, or a name that no public name server answers for.
+
+    >>> [is_local_name(host) for host in ("127.0.0.1", "::1", "localhost", "mock", "evil.example")]
+    [True, True, True, True, False]
+    """
+    if "." not in host or host.endswith(".localhost"):
+        return True
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def control_of(request: Request) -> MockControl:

@@ -73,12 +73,14 @@ class MockControl:
         self.proxy.changed()
 
     def remove(self, name: str) -> None:
-        """Forget a persona.
+        """Forget a persona, who no longer signs in without being asked either.
 
         Raises:
             UnknownPersonaError: nobody has this name.
         """
         self.proxy.roster.remove(name)
+        if self.proxy.auto_login == name:
+            self.proxy.auto_login = None
         self.proxy.changed()
 
     def permit(self, name: str, permission: str, *, granted: bool = True) -> Persona:

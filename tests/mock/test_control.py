@@ -337,6 +337,43 @@ async def _default_of(app: MockApp) -> Any:
         return (await client.get(f"{API}/state")).json()["default"]
 
 
+async def test_who_signs_in_unasked_and_is_deleted_does_so_no_longer(
+    client: AsyncClient, app: MockApp
+) -> None:
+    app.control.sign_in_as("guest")
+    await client.delete(f"{API}/personas/user")
+    assert app.proxy.auto_login == "guest"
+    await client.delete(f"{API}/personas/guest")
+    assert (await client.get(f"{API}/snapshot")).json()["auto_login"] is None
+
+
+@pytest.mark.parametrize("path", ["/state", "/snapshot", "/journal"])
+async def test_a_site_whose_name_leads_to_the_mock_does_not_control_it(
+    client: AsyncClient, path: str
+) -> None:
+    site = {"Host": "rebound.example:8765"}
+    response = await client.get(API + path, headers=site)
+    assert response.status_code == 403
+    assert response.json()["detail"].startswith("rebound.example may not control this mock")
+    own = {**site, "Origin": "http://rebound.example:8765"}
+    assert (await client.post(f"{API}/reset", headers=own)).status_code == 403
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8765", "[::1]:8765", "localhost", "mock.localhost"])
+async def test_the_mock_is_controlled_by_its_address_and_by_local_names(
+    client: AsyncClient, host: str
+) -> None:
+    headers = {"Host": host, "Origin": f"http://{host}"}
+    assert (await client.post(f"{API}/reset", headers=headers)).status_code == 204
+
+
+@pytest.mark.parametrize("settings", [{"host": "mock.test"}, {"allow_remote": True}])
+async def test_the_mock_is_controlled_by_the_name_it_was_given(settings: dict[str, Any]) -> None:
+    app = create_app(MockSettings(**settings))
+    async with AsyncClient(transport=ASGITransport(app), base_url="http://mock.test") as visitor:
+        assert (await visitor.get(f"{API}/state")).status_code == 200
+
+
 @pytest.mark.parametrize("path", ["/state", "/snapshot", "/journal", "/events"])
 async def test_pages_of_other_origins_may_not_look(client: AsyncClient, path: str) -> None:
     response = await client.get(API + path, headers={"Origin": "http://evil.example"})
