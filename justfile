@@ -25,14 +25,9 @@ types:
     uv run mypy
     uv run pyright
 
-# Run the tests: `just test -k singleflight`
+# Run all tests and hold every branch of package, mock and tests to have run; or some: `just test -k singleflight`
 test *args:
-    uv run pytest "$@"
-
-# Run the tests and hold every branch of package, mock and tests to have run
-cov:
-    uv run coverage run -m pytest -q
-    uv run coverage report
+    {{ if args == "" { "uv run coverage run -m pytest -q && uv run coverage report" } else { 'uv run pytest "$@"' } }}
 
 # See it work: a mock proxy, a real app, real sockets (`--backend asyncio` or `trio`)
 demo *args:
@@ -59,4 +54,4 @@ wheel:
     uv run bash .ci/test-wheel
 
 # Everything that CI checks
-ci: lint types cov wheel demo
+ci: lint types test wheel demo
