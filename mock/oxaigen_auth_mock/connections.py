@@ -62,6 +62,13 @@ async def reset(scope: Scope) -> None:
     await connection.protocol.handle(Closed())
 
 
+def drop_of(scope: Scope) -> None:
+    """Reset a call's connection at once, if it has one."""
+    connection = connection_of(scope)
+    if connection is not None:
+        drop(connection)
+
+
 def drop(connection: AsyncioConnection | TrioConnection) -> None:
     """Reset it at once: what hypercorn has not handed to the system by now is never sent."""
     if isinstance(connection, TrioConnection):

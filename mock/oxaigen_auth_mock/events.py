@@ -3,10 +3,11 @@
 import json
 from typing import Any, Final
 
-from anyio import create_task_group, move_on_after, sleep
+from anyio import create_task_group, get_cancelled_exc_class, move_on_after, sleep
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from oxaigen_auth_mock import connections
 from oxaigen_auth_mock.exchange import until_left
 from oxaigen_auth_mock.proxy import MockProxy
 from oxaigen_auth_mock.reports import calls_of, state_of
@@ -19,17 +20,23 @@ class Events(StreamingResponse):
     """An answer that goes on until its client leaves: first all there is, then what is new.
 
     It is a task of its own beside the one that waits for the client to leave; the first to end
-    ends the other. Nothing is kept per page but the number of the last change that it was told.
+    ends the other. When the mock stops, the connection is dropped: hypercorn on trio would wait
+    forever for a page that reads no more. Nothing is kept per page but the number of the last
+    change that it was told.
     """
 
     def __init__(self, proxy: MockProxy) -> None:
         super().__init__((), headers={"Cache-Control": "no-store"}, media_type="text/event-stream")
         self._proxy = proxy
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with create_task_group() as tasks:
             tasks.start_soon(self._tell, send)
-            await until_left(receive)
+            try:
+                await until_left(receive)
+            except get_cancelled_exc_class():
+                connections.drop_of(scope)
+                raise
             tasks.cancel_scope.cancel()
 
     async def _tell(self, send: Send) -> None:

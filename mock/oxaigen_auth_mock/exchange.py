@@ -112,8 +112,7 @@ class Exchange:
         try:
             await self.wait_until_left()
         except get_cancelled_exc_class():
-            connection = connections.connection_of(self.scope)
-            if connection is not None and not self.streamed:
-                connections.drop(connection)
+            if not self.streamed:
+                connections.drop_of(self.scope)
             raise
         streaming.cancel()

@@ -18,7 +18,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 from httpx import ASGITransport, AsyncClient
 from trio.testing import MockClock
 
-from oxaigen_auth_mock import MockApp, MockSettings, create_app, running_mock
+from oxaigen_auth_mock import MockApp, MockSettings, Persona, create_app, running_mock
 
 pytestmark = pytest.mark.anyio
 
@@ -180,3 +180,15 @@ class TestOnASocket:
                 response = await client.send(request, stream=True)
             await response.aclose()
         await client.aclose()
+
+    async def test_a_page_that_reads_no_more_does_not_hold_up_the_end(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with fail_after(5):
+            async with running_mock() as mock:
+                mock.put(Persona(name="big", extra={"text": "x" * 16_000_000}))
+                page = await connect_tcp("127.0.0.1", int(mock.url.rpartition(":")[2]))
+                await page.send(b"GET /_mock/api/events HTTP/1.1\r\nHost: mock\r\n\r\n")
+                await page.receive(1)
+        await page.aclose()
+        assert caplog.records == []
