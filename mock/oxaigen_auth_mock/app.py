@@ -103,7 +103,7 @@ def _provider(settings: MockSettings, roster: Roster, clock: Clock) -> Provider:
 
 
 def _front(app: ASGIApp, proxy: MockProxy) -> ASGIApp:
-    """Lay CORS around the proxy's endpoints; the control API is for the mock's own pages."""
+    """Lay CORS around all of it; pages may control the mock only if their origins are listed."""
     recorded = Recorded(app, proxy, route_of(proxy.settings.authorize_path))
     anywhere = proxy.settings.cors_origins == ("*",)
     shared = CORSMiddleware(
@@ -111,13 +111,13 @@ def _front(app: ASGIApp, proxy: MockProxy) -> ASGIApp:
         allow_origins=() if anywhere else proxy.settings.cors_origins,
         allow_origin_regex=".*" if anywhere else None,  # echoed: credentials rule out a plain *
         allow_credentials=True,
-        allow_methods=("GET", "POST"),
+        allow_methods=("GET", "POST", "PUT", "DELETE"),
         allow_headers=("*",),
         expose_headers=EXPOSED,
     )
 
     async def routed(scope: Scope, receive: Receive, send: Send) -> None:
         own = scope["type"] == "http" and scope["path"].startswith("/_mock")
-        await (recorded if own else shared)(scope, receive, send)
+        await (recorded if own and anywhere else shared)(scope, receive, send)
 
     return Marked(routed, proxy.settings.allow_remote)

@@ -398,4 +398,8 @@ async def test_the_mocks_own_page_and_listed_origins_may(client: AsyncClient) ->
     listed = create_app(MockSettings(cors_origins=("http://tests.example",)))
     async with AsyncClient(transport=ASGITransport(listed), base_url="http://mock") as visitor:
         headers = {"Origin": "http://tests.example"}
-        assert (await visitor.post(f"{API}/reset", headers=headers)).status_code == 204
+        reset = await visitor.post(f"{API}/reset", headers=headers)
+        assert reset.status_code == 204
+        assert reset.headers["Access-Control-Allow-Origin"] == "http://tests.example"
+        asked = {**headers, "Access-Control-Request-Method": "PUT"}
+        assert (await visitor.options(f"{API}/faults", headers=asked)).status_code == 200

@@ -5,6 +5,10 @@ const COOKIE = "OxaigenPlatformAuthAccessToken";
 export const proxy = new URL(
   new URLSearchParams(location.search).get("mock") ?? "http://127.0.0.1:8765",
 );
+if (proxy.hostname !== location.hostname || !/^https?:$/.test(proxy.protocol)) {
+  // Whoever chooses the proxy gets the token; and cookies go to this host alone.
+  throw new Error(`The proxy has to be at ${location.hostname}, but it is ${proxy}.`);
+}
 
 let popup = null;
 let signingIn = null;
