@@ -46,11 +46,21 @@ function callsPerPersona(tokens) {
 function showNext(state) {
   setText(byId("ask-words"), state.pick ? "Ask each time" : `The default, ${state.default}`);
   const chosen = state.auto_login ?? "ask";
-  for (const radio of document.querySelectorAll(".next input")) radio.checked = radio.value === chosen;
+  for (const radio of document.querySelectorAll(".next input")) showChosen(radio, radio.value === chosen);
 }
 
-function signIn(persona, slot) {
-  return attempt(slot, () => call("PUT", "/auto-login", { persona }));
+/** What was just chosen is left alone until the mock itself says something new. */
+function showChosen(radio, chosen) {
+  if (radio.dataset.shown === String(chosen)) return;
+  radio.dataset.shown = chosen;
+  radio.checked = chosen;
+}
+
+async function signIn(persona, slot) {
+  if (await attempt(slot, () => call("PUT", "/auto-login", { persona }))) return;
+  for (const radio of document.querySelectorAll("[name=auto-login]")) {
+    radio.checked = radio.dataset.shown === "true";
+  }
 }
 
 function createCard({ name }) {
@@ -92,7 +102,7 @@ function updateCard(card, persona, state, calls) {
   setText(part(card, "roles"), persona.roles.join(", "));
   setText(part(card, "fingerprint"), persona.fingerprint);
   setText(part(card, "calls"), plural(calls, "call"));
-  card.querySelector("[name=auto-login]").checked = state.auto_login === persona.name;
+  showChosen(card.querySelector("[name=auto-login]"), state.auto_login === persona.name);
   showState(part(card, "state"), persona);
   showRevoked(card, persona);
   showPermissions(card, persona);

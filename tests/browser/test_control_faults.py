@@ -1,0 +1,255 @@
+"""Breaking the mock on its control page, in a browser, and feeling it in real calls."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import FilePayload, Locator, Page, expect
+
+from oxaigen_auth_mock import Persona
+from tests.browser.conftest import Mock
+
+ShowControl = Callable[..., Mock]
+
+MARKUP = "<script>alert(1)</script><img src=x onerror=alert(2)>"
+
+on_asyncio = pytest.mark.parametrize("portal", ["asyncio"], indirect=True)
+on_trio = pytest.mark.parametrize("portal", ["trio"], indirect=True)
+
+
+def press(page: Page, name: str) -> None:
+    page.get_by_role("button", name=name, exact=True).click()
+
+
+def placed(page: Page) -> Locator:
+    return page.locator("li[data-fault]")
+
+
+def faults(mock: Mock) -> list[dict[str, Any]]:
+    """Give the faults of the mock, of each field only what is not as it begins."""
+    report = mock.do(lambda handle: handle.proxy.faults.faults)
+    return [{"kind": each.kind, **each.model_dump(exclude_defaults=True)} for each in report]
+
+
+def get_me(mock: Mock, token: str = "mock-dev-token") -> httpx.Response:
+    headers = {"Authorization": f"Bearer {token}"}
+    return httpx.get(f"{mock.url}/_oxa_auth/get-me", headers=headers, timeout=0.4)
+
+
+@pytest.mark.parametrize("portal", ["asyncio", "trio"], indirect=True)
+def test_a_click_breaks_the_mock(show_control: ShowControl, page: Page) -> None:
+    mock = show_control()
+    for name, error in (
+        ("Hang", httpx.ReadTimeout),
+        ("Reset connection", httpx.ReadError),
+        ("Truncated", httpx.RemoteProtocolError),
+    ):
+        press(page, name)
+        expect(placed(page)).to_have_count(1)
+        with pytest.raises(error):
+            get_me(mock)
+        press(page, "Clear all")
+        expect(placed(page)).to_have_count(0)
+    press(page, "503")
+    expect(placed(page)).to_contain_text("every call: 503")
+    assert get_me(mock).status_code == 503
+    expect(placed(page)).to_contain_text("struck 1 of 1")
+    press(page, "Remove every call: 503")
+    expect(page.get_by_text("None: every call gets its real answer.")).to_be_visible()
+    assert get_me(mock).status_code == 200
+    press(page, "Slow 2 s")
+    expect(placed(page)).to_contain_text("every call: fixed latency, 2 s")
+    with pytest.raises(httpx.ReadTimeout):
+        get_me(mock)
+
+
+@on_asyncio
+def test_a_fault_is_aimed(show_control: ShowControl, page: Page) -> None:
+    mock = show_control()
+    page.get_by_label("Endpoint to strike").select_option("get-me")
+    page.get_by_label("Persona to strike").select_option("guest")
+    page.get_by_label("the next call only").check()
+    press(page, "503")
+    expect(placed(page)).to_contain_text("every get-me by guest at most once: 503")
+    assert faults(mock) == [
+        {"kind": "status", "endpoint": "get-me", "persona": "guest", "times": 1}
+    ]
+    assert get_me(mock).status_code == 200
+    assert get_me(mock, "mock-guest-token").status_code == 503
+    expect(placed(page).get_by_text("spent")).to_be_visible()
+    assert get_me(mock, "mock-guest-token").status_code == 200
+
+
+@on_trio
+def test_removing_takes_out_one_and_clearing_all(show_control: ShowControl, page: Page) -> None:
+    mock = show_control()
+    for name in ("503", "Hang", "Truncated"):
+        press(page, name)
+    expect(placed(page)).to_have_count(3)
+    press(page, "Remove every call: never answers")
+    expect(placed(page)).to_have_count(2)
+    expect(page.locator("#faults-title")).to_be_focused()
+    assert [each["kind"] for each in faults(mock)] == ["status", "truncated-json"]
+    press(page, "Clear all")
+    expect(placed(page)).to_have_count(0)
+    expect(page.get_by_role("button", name="Clear all")).to_have_attribute("aria-disabled", "true")
+    assert faults(mock) == []
+    page.get_by_role("button", name="Clear all").dispatch_event("click")  # does nothing then
+    expect(page.get_by_role("status")).to_have_text("All faults cleared")
+
+
+def add(page: Page, kind: str, **fields: str) -> None:
+    """Add a fault with the form; a text is typed or chosen, as the field wants it."""
+    press(page, "More kinds…")
+    page.get_by_label("Kind").select_option(label=kind)
+    for name, text in fields.items():
+        field = page.locator(f"#fault-dialog [name={name}]")
+        if field.evaluate("(element) => element instanceof HTMLSelectElement"):
+            field.select_option(text)
+        else:
+            field.fill(text)
+    press(page, "Add fault")
+
+
+@on_trio
+def test_every_kind_is_in_the_form(show_control: ShowControl, page: Page) -> None:
+    mock = show_control()
+    kinds: list[tuple[str, dict[str, str], dict[str, Any]]] = [
+        ("Status", {"status": "429", "retry_after": "7", "when": "after"}, {"status": 429}),
+        ("Latency", {"seconds": "0.5", "probability": "0.25", "seed": "9"}, {"seconds": 0.5}),
+        ("Latency", {"distribution": "uniform", "low": "0", "high": "1"}, {"high": 1}),
+        ("Latency", {"distribution": "log-normal", "median": "1", "sigma": "2"}, {"sigma": 2}),
+        ("Hang", {"endpoint": "logout"}, {"endpoint": "logout"}),
+        ("Reset", {"persona": "guest"}, {"persona": "guest"}),
+        ("Close", {"every": "3", "times": "2"}, {"every": 3, "times": 2}),
+        ("Drip", {"chunk": "4", "seconds": "0.1"}, {"chunk": 4, "seconds": 0.1}),
+        ("Truncated JSON", {}, {}),
+        ("Wrong shape", {"shape": "null"}, {"shape": "null"}),
+        ("HTML", {}, {}),
+        ("Redirect", {"status": "307", "location": "/away"}, {"status": 307, "location": "/away"}),
+        ("Wrong content type", {}, {}),
+        ("Oversized", {"size": "1000"}, {"size": 1000}),
+        ("Gzip bomb", {"size": "1000"}, {"size": 1000}),
+        ("Set cookie", {"name": "crumb", "value": "dry"}, {"name": "crumb", "value": "dry"}),
+    ]
+    for number, (kind, fields, expected) in enumerate(kinds, 1):
+        add(page, kind, **fields)
+        expect(placed(page)).to_have_count(number)
+        fault = faults(mock)[-1]
+        assert fault.items() >= {"kind": kind.lower().replace(" ", "-"), **expected}.items()
+    offered = page.locator("#fault-dialog [name=kind] option").all_text_contents()
+    assert set(offered) == {kind for kind, _, _ in kinds}
+
+
+@on_asyncio
+def test_a_fault_of_the_form_is_felt(show_control: ShowControl, page: Page) -> None:
+    mock = show_control()
+    felt: list[tuple[str, dict[str, str], Callable[[httpx.Response], bool]]] = [
+        ("Status", {"retry_after": "7"}, lambda got: got.headers["Retry-After"] == "7"),
+        ("Wrong shape", {"shape": "text"}, lambda got: isinstance(got.json(), str)),
+        ("Redirect", {"location": "/away"}, lambda got: got.headers["Location"] == "/away"),
+        ("Oversized", {"size": "5000"}, lambda got: len(got.content) == 5000),
+        ("Set cookie", {"name": "crumb"}, lambda got: got.cookies["crumb"] == "crumbs"),
+    ]
+    for kind, fields, is_felt in felt:
+        add(page, kind, **fields)
+        expect(placed(page)).to_have_count(1)
+        assert is_felt(get_me(mock))
+        press(page, "Clear all")
+        expect(placed(page)).to_have_count(0)
+
+
+@on_trio
+def test_mistakes_are_told_at_their_fields(show_control: ShowControl, page: Page) -> None:
+    mock = show_control()
+    dialog = page.get_by_role("dialog", name="Add a fault")
+
+    def problem(field: str) -> Locator:
+        return dialog.locator(f"[data-field={field}] .problem")
+
+    page.get_by_label("the next call only").check()
+    add(page, "Status", retry_after="soon", every="0")
+    expect(problem("retry_after")).to_contain_text("valid integer")
+    expect(problem("every")).to_contain_text("greater than or equal to 1")
+    expect(problem("status")).to_be_hidden()
+    expect(dialog.get_by_label("Retry after")).to_have_value("soon")
+    expect(dialog.get_by_label("Retry after")).to_be_focused()
+    expect(dialog.get_by_label("Times")).to_have_value("1")
+    dialog.get_by_label("Kind").select_option("latency")
+    expect(dialog.get_by_label("Every")).to_have_value("0")  # what fits the new kind stays
+    dialog.get_by_label("Every").fill("2")
+    dialog.get_by_label("Distribution").select_option("uniform")
+    expect(dialog.get_by_label("Seconds")).to_be_hidden()
+    dialog.get_by_label("Low").fill("2")
+    dialog.get_by_label("High").fill("1")
+    press(page, "Add fault")
+    expect(dialog.get_by_text("low may not be greater than high")).to_be_visible()
+    assert faults(mock) == []
+    dialog.get_by_label("High").fill("3")
+    press(page, "Add fault")
+    expect(placed(page)).to_contain_text("every 2nd call at most once: uniform latency, 2 to 3 s")
+    assert len(faults(mock)) == 1
+
+
+def plan(text: str) -> FilePayload:
+    return {"name": "plan.json", "mimeType": "application/json", "buffer": text.encode()}
+
+
+PLAN = [{"kind": "status", "status": 500}, {"kind": "hang", "endpoint": "login"}]
+
+
+@on_asyncio
+def test_a_plan_is_loaded_in_place_of_what_was_there(show_control: ShowControl, page: Page) -> None:
+    mock = show_control()
+    for text in (json.dumps(PLAN), json.dumps({"faults": PLAN})):
+        press(page, "Truncated")
+        expect(placed(page).get_by_text("half an answer")).to_be_visible()
+        with page.expect_file_chooser() as chooser:
+            press(page, "Load plan")
+        chooser.value.set_files(plan(text))
+        expect(page.get_by_role("status")).to_have_text("Faults of plan.json loaded")
+        expect(placed(page)).to_have_count(2)
+        expect(placed(page).nth(1)).to_contain_text("every login: never answers")
+        assert faults(mock) == PLAN
+        assert get_me(mock).status_code == 500
+
+
+@on_trio
+def test_a_plan_with_mistakes_changes_nothing(show_control: ShowControl, page: Page) -> None:
+    mock = show_control()
+    press(page, "503")
+    expect(placed(page)).to_have_count(1)
+    for text, problem in (
+        ("kind = 'hang'", "plan.json is not JSON"),
+        ("null", "valid list"),
+        (json.dumps([{"kind": "hang"}, {"kind": "status", "status": 200}]), "1.status.status "),
+        (json.dumps({"faults": [{"kind": MARKUP}]}), MARKUP),
+        ("{}", "valid list"),
+    ):
+        page.get_by_label("Fault plan to load").set_input_files(plan(text))
+        expect(page.locator("#faults-problem")).to_contain_text(problem)
+    expect(page.locator("img, body script")).to_have_count(0)
+    assert faults(mock) == [{"kind": "status"}]
+
+
+@on_trio
+def test_nothing_of_a_fault_is_markup(show_control: ShowControl, page: Page) -> None:
+    mock = show_control()
+    mock.do(lambda handle: handle.put(Persona(name=MARKUP, token="t")))
+    expect(page.get_by_role("heading", name=MARKUP)).to_be_visible()
+    address = "/<script>alert(1)</script><img/src=x/onerror=alert(2)>"
+    add(page, "Redirect", location=address, persona=MARKUP)
+    expect(placed(page)).to_contain_text(f"every call by {MARKUP}: 302 to {address}")
+    add(page, "Status", detail=MARKUP, persona=MARKUP)
+    expect(placed(page)).to_have_count(2)
+    add(page, "Set cookie", name=MARKUP, value=MARKUP)
+    expect(page.locator("#fault-dialog [data-field=name] .problem")).to_be_visible()
+    expect(page.locator("#fault-dialog [data-field=value] .problem")).to_be_visible()
+    press(page, "Cancel")
+    press(page, "Drop it")
+    assert get_me(mock, "t").status_code == 302
+    expect(page.locator("#calls tr")).to_contain_text(f"302 to {address}")
+    expect(page.locator("img, body script")).to_have_count(0)
+    assert len(faults(mock)) == 2
