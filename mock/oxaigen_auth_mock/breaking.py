@@ -11,7 +11,7 @@ from starlette.status import HTTP_401_UNAUTHORIZED
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from oxaigen_auth_mock import connections
-from oxaigen_auth_mock.exchange import Answer, Exchange, with_header
+from oxaigen_auth_mock.exchange import NO_STORE, Answer, Exchange, with_header
 from oxaigen_auth_mock.faults import (
     Close,
     Drip,
@@ -45,7 +45,6 @@ BOMB_HEADERS: Final = (
     (b"content-encoding", b"gzip"),
     (b"content-type", b"application/json"),
 )
-NO_STORE: Final = {"Cache-Control": "no-store"}
 
 
 async def answer_with(

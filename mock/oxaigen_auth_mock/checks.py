@@ -8,6 +8,7 @@ from fastapi import FastAPI, HTTPException, Path, Request, Response
 from pydantic import BaseModel
 from starlette.status import HTTP_403_FORBIDDEN, HTTP_404_NOT_FOUND
 
+from oxaigen_auth_mock.exchange import NO_STORE
 from oxaigen_auth_mock.proxy import proxy_of
 
 PERMISSION_NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
@@ -44,7 +45,7 @@ async def get_me(request: Request) -> Response:
     """Answer the profile of the user whose token came along."""
     proxy = proxy_of(request)
     persona = proxy.check(proxy.token_of(request))
-    return _json(proxy.roster.profile(persona), {"Cache-Control": "no-store"})
+    return _json(proxy.roster.profile(persona), NO_STORE)
 
 
 async def test_app_token(request: Request) -> Response:

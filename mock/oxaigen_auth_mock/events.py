@@ -8,7 +8,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from oxaigen_auth_mock import connections
-from oxaigen_auth_mock.exchange import until_left
+from oxaigen_auth_mock.exchange import NO_STORE, until_left
 from oxaigen_auth_mock.proxy import MockProxy
 from oxaigen_auth_mock.reports import calls_of, state_of
 
@@ -26,7 +26,7 @@ class Events(StreamingResponse):
     """
 
     def __init__(self, proxy: MockProxy) -> None:
-        super().__init__((), headers={"Cache-Control": "no-store"}, media_type="text/event-stream")
+        super().__init__((), headers=NO_STORE, media_type="text/event-stream")
         self._proxy = proxy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,6 +1,7 @@
 """One call of HTTP and its answer, for those who meddle with them. Knows nothing of faults."""
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from anyio import CancelScope, create_task_group, get_cancelled_exc_class, sleep
 from attrs import define, evolve, field, frozen
@@ -9,6 +10,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from oxaigen_auth_mock import connections
 
 Header = tuple[bytes, bytes]
+
+NO_STORE: Final = {"Cache-Control": "no-store"}  # on answers that are good for one caller, once
 
 
 def with_header(headers: Iterable[Header], name: bytes, value: bytes) -> list[Header]:

@@ -5,7 +5,7 @@ Layers of plain ASGI, because each costs every call: the mock has to keep up wit
 
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import Final
+from typing import Final, get_args
 
 from anyio import sleep
 from attrs import define
@@ -19,12 +19,11 @@ from oxaigen_auth_mock.connections import SEND
 from oxaigen_auth_mock.exchange import until_left
 from oxaigen_auth_mock.personas import Persona
 from oxaigen_auth_mock.proxy import MockProxy
+from oxaigen_auth_mock.triggers import Endpoint
 
 PREFIX: Final = "/_oxa_auth/"
 CHECKS: Final = frozenset({"get-me", "test-app-token", "test-app-permission"})
-ENDPOINTS: Final = CHECKS | {
-    "login", "mock-authorize", "callback", "token-exchange", "refresh", "logout"
-}  # fmt: skip
+ENDPOINTS: Final = frozenset(get_args(Endpoint))
 MARK: Final = (b"x-oxaigen-mock", b"1")
 
 

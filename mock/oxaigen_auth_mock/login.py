@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from starlette.status import HTTP_302_FOUND, HTTP_400_BAD_REQUEST
 
 from oxaigen_auth_mock.checks import Detail
+from oxaigen_auth_mock.exchange import NO_STORE
 from oxaigen_auth_mock.personas import DENY, Persona
 from oxaigen_auth_mock.provider import ProviderError
 from oxaigen_auth_mock.proxy import MockProxy, proxy_of
@@ -18,7 +19,6 @@ from oxaigen_auth_mock.signing import SignIn, StateError
 
 BASE: Final = "/_oxa_auth"
 AUTHORIZE: Final = f"{BASE}/mock-authorize"
-NO_STORE: Final = {"Cache-Control": "no-store"}
 DENIED: Final = {"error": "access_denied", "error_description": "The user denied the access."}
 NOTHING_TO_FINISH: Final = "There is no sign-in to finish here."
 

@@ -10,9 +10,12 @@ from fastapi import APIRouter, HTTPException, Response
 from fastapi.responses import RedirectResponse
 from starlette.status import HTTP_404_NOT_FOUND
 
+from oxaigen_auth_mock.exchange import NO_STORE
+from oxaigen_auth_mock.rendering import page_file
+
 MEDIA_TYPES: Final = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 HEADERS: Final = {
-    "Cache-Control": "no-store",
+    **NO_STORE,
     "Content-Security-Policy": (
         "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
@@ -29,7 +32,7 @@ def page_router() -> APIRouter:
     @router.get("/")
     @router.get("/_mock")
     async def lead_to_the_page() -> Response:
-        return RedirectResponse("/_mock/", headers={"Cache-Control": "no-store"})
+        return RedirectResponse("/_mock/", headers=NO_STORE)
 
     @router.get("/_mock/")
     async def control_page() -> Response:
@@ -45,12 +48,7 @@ def page_router() -> APIRouter:
     return router
 
 
-def page_file(name: str) -> bytes:
-    """Read a file that lies beside the pages' code in the package."""
-    return (files("oxaigen_auth_mock") / "pages" / name).read_bytes()
-
-
-def _assets() -> dict[str, bytes]:
+def _assets() -> dict[str, str]:
     """Read the files that pages load; their HTML is not among them."""
     pages = files("oxaigen_auth_mock") / "pages"
     names = (file.name for file in pages.iterdir())

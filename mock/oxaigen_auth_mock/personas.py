@@ -66,7 +66,7 @@ class Persona(BaseModel):
 
     name: Annotated[Name, Field(description="How people call them; no two share one.")]
     token: Annotated[
-        Token, Field(description="Bearer token; names that cannot be in one need it.")
+        Token, Field(description="Bearer token; if it is left out, `mock-NAME-token`.")
     ] = ""
     state: Annotated[
         State,

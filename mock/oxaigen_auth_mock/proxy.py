@@ -12,7 +12,7 @@ from oxaigen_auth_mock.clock import Changes, Clock
 from oxaigen_auth_mock.faults import FaultPlan
 from oxaigen_auth_mock.journal import Journal
 from oxaigen_auth_mock.personas import Persona
-from oxaigen_auth_mock.provider import Provider
+from oxaigen_auth_mock.provider import Access, Provider
 from oxaigen_auth_mock.roster import Roster
 from oxaigen_auth_mock.settings import MockSettings
 from oxaigen_auth_mock.signing import Signer
@@ -60,7 +60,9 @@ class MockProxy:
         """Find who has this token, whether or not it is still good."""
         if token is None:
             return None
-        access = self.provider.access(token)
+        return self._holder(token, self.provider.access(token))
+
+    def _holder(self, token: str, access: Access | None) -> Persona | None:
         return self.roster.named(access.persona) if access else self.roster.holder(token)
 
     def check(self, token: str | None) -> Persona:
@@ -72,10 +74,10 @@ class MockProxy:
         """
         if token is None:
             raise _unauthenticated("Not authenticated")
-        persona = self.holder(token)
+        access = self.provider.access(token)
+        persona = self._holder(token, access)
         if persona is None or persona.state == "rejected" or self.is_revoked(token):
             raise _unauthenticated("Invalid token")
-        access = self.provider.access(token)
         if persona.state == "expired" or (access and access.expired):
             raise _unauthenticated("Token expired")
         if persona.state == "not-allowed":

@@ -11,9 +11,11 @@ from typing import Final
 from fastapi.responses import HTMLResponse
 from starlette.status import HTTP_200_OK
 
+from oxaigen_auth_mock.exchange import NO_STORE
+
 POLICY: Final = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; img-src data:"
 HEADERS: Final = {
-    "Cache-Control": "no-store",
+    **NO_STORE,
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }

@@ -8,11 +8,11 @@ from pydantic import BaseModel, StringConstraints
 from starlette.status import HTTP_200_OK, HTTP_400_BAD_REQUEST, HTTP_401_UNAUTHORIZED
 
 from oxaigen_auth_mock.checks import Detail
+from oxaigen_auth_mock.exchange import NO_STORE
 from oxaigen_auth_mock.provider import ProviderError, Tokens
 from oxaigen_auth_mock.proxy import MockProxy, proxy_of
 from oxaigen_auth_mock.signing import StateError
 
-NO_STORE: Final = {"Cache-Control": "no-store"}
 CLEARED: Final = Tokens("", "")
 
 NOT_EXCHANGED: Final[dict[int | str, dict[str, Any]]] = {
