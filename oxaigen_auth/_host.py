@@ -47,8 +47,8 @@ def parse_pattern(text: str, scheme: str) -> Host | None:
     return _parse(_PATTERN, text, scheme)
 
 
-def judge(header: str, scheme: str, patterns: tuple[str, ...]) -> tuple[str, bool]:
-    """Return a host in its one spelling, "" if it is malformed, and whether it is allowed.
+def judge(header: bytes, scheme: str, patterns: tuple[str, ...]) -> tuple[str, bool]:
+    """Return the URL of a host in its one spelling, "" if malformed, and whether it is allowed.
 
     Without patterns every well-formed host is.
     """
@@ -57,12 +57,12 @@ def judge(header: str, scheme: str, patterns: tuple[str, ...]) -> tuple[str, boo
 
 
 @lru_cache(maxsize=1024)
-def _judge(header: str, scheme: str, patterns: tuple[str, ...]) -> tuple[str, bool]:
-    host = parse_host(header, scheme)
+def _judge(header: bytes, scheme: str, patterns: tuple[str, ...]) -> tuple[str, bool]:
+    host = parse_host(header.decode("latin-1"), scheme)
     if host is None:
         return "", False
     allowed = [pattern for text in patterns if (pattern := parse_pattern(text, scheme))]
-    return str(host), not patterns or any(host.matches(pattern) for pattern in allowed)
+    return f"{scheme}://{host}", not patterns or any(host.matches(it) for it in allowed)
 
 
 def _parse(form: re.Pattern[str], text: str, scheme: str) -> Host | None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from oxaigen_auth._core.fingerprint import fingerprint
 from oxaigen_auth.client import default_client
-from oxaigen_auth.connection import proxy_base_url_of, token_of
+from oxaigen_auth.connection import base_url_of_host, by_name, token_of
 from oxaigen_auth.errors import OxaigenAuthUnauthenticatedError, UntrustedHostError
 from oxaigen_auth.verdict import Rejected
 
@@ -32,18 +33,31 @@ class Identity:
     other settings must not send the token there after all.
 
     `_client` None means the default client, which may become another one during the request.
+    `_fingerprint` is that of `_token`.
     """
 
     verdict: Verdict[User] | None
     _client: ProxyAuthClient | None = None
     _token: str = field(default="", repr=False)
+    _fingerprint: bytes = b""
     _base: str = ""
     bad_host: str | None = None
+
+    @property
+    def unasked(self) -> bool:
+        """Whether a token came of which nothing is known yet."""
+        return self.verdict is None and self._base != ""
+
+    async def ask(self) -> None:
+        """Let the proxy say who the caller is."""
+        client = self._client or default_client()
+        self.verdict = await client.identify(self._token, self._base)
 
     async def check_permission(self, name: str) -> Verdict[bool]:
         """Ask for a permission of the caller, who has been accepted."""
         client = self._client or default_client()
-        return await client.check_permission(self._token, name, self._base)
+        known = client.recall_permission(self._fingerprint, name, self._base)
+        return known or await client.check_permission(self._token, name, self._base)
 
 
 async def identify(scope: Scope, client: ProxyAuthClient | None = None) -> Identity:
@@ -54,20 +68,25 @@ async def identify(scope: Scope, client: ProxyAuthClient | None = None) -> Ident
     """
     identity: Identity | None = scope.get(_KEY)
     if identity is None:
-        identity = scope[_KEY] = await _ask(scope, client)
+        identity = _recall(scope, client)
+        if identity.unasked:
+            await identity.ask()
+        scope[_KEY] = identity
     return identity
 
 
-async def _ask(scope: Scope, client: ProxyAuthClient | None) -> Identity:
+def _recall(scope: Scope, client: ProxyAuthClient | None) -> Identity:
+    """Return what can be said of the caller without asking the proxy."""
     asked = client or default_client()
+    headers = by_name(scope)
     try:
-        token = token_of(scope, asked.settings.access_token_cookie_name)
+        token = token_of(headers, asked.settings.access_token_cookie_name)
+        if token is None:
+            return Identity(None)
+        base = asked.base_url or base_url_of_host(headers, asked.settings)
     except OxaigenAuthUnauthenticatedError as error:
         return Identity(Rejected(error.message))
-    if token is None:
-        return Identity(None)
-    try:
-        base = asked.base_url or proxy_base_url_of(scope, asked.settings)
     except UntrustedHostError as error:
         return Identity(None, bad_host=error.message)
-    return Identity(await asked.identify(token, base), client, token, base)
+    mark = fingerprint(token)
+    return Identity(asked.recall(mark, base), client, token, mark, base)

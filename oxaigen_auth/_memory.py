@@ -1,6 +1,7 @@
 """What a client remembers, and how it forgets. Shared by all its event loops.
 
-The key of everything holds the token's epoch, which `forget` advances. So forgetting changes the
+A key holds the token's fingerprint, its epoch, the proxy's base URL and the permission's name.
+The epoch is what `forget` advances. So forgetting changes the
 key: nobody finds what was kept under the old one, nobody boards a lookup that is under way, and
 what such a lookup brings is not kept; on every event loop and for every proxy at once.
 """
@@ -14,11 +15,10 @@ from attrs import define, field
 
 from oxaigen_auth._core.cache import LruCache
 from oxaigen_auth._core.epochs import Epochs
-from oxaigen_auth._core.fingerprint import fingerprint
 from oxaigen_auth.verdict import Accepted, Rejected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
     from oxaigen_auth.models import User
     from oxaigen_auth.settings import OxaigenAuthSettings
@@ -37,7 +37,7 @@ class Memory:
     settings: OxaigenAuthSettings
     clock: Callable[[], float]
     _users: LruCache[Accepted[User]] = field(init=False)
-    _grants: LruCache[bool] = field(init=False)
+    _grants: LruCache[Accepted[bool]] = field(init=False)
     _rejections: LruCache[Rejected] = field(init=False)
     _epochs: Epochs = field(init=False)
     _lock: Lock = field(factory=Lock, init=False)
@@ -49,21 +49,20 @@ class Memory:
         self._rejections = LruCache(size, self.settings.negative_cache_ttl_seconds, self.clock)
         self._epochs = Epochs(size)
 
-    def key(self, base: str, token: str, name: str = "") -> bytes:
-        """Return the key of a user, or with a permission's name the key of that permission."""
-        return fingerprint(str(self._epochs.of(token)), base, token, name)
+    def key(self, token: bytes, base: str, name: str = "") -> Hashable:
+        """Return the key of a user, or with a permission's name the key of that permission.
 
-    def epoch(self, token: str) -> int:
-        """Return a number that `forget` advances."""
-        return self._epochs.of(token)
+        The token is given by its fingerprint, here and below.
+        """
+        return token, self._epochs.of(token), base, name
 
-    def forget(self, token: str) -> None:
+    def forget(self, token: bytes) -> None:
         self._epochs.advance(token)
 
-    def user(self, key: bytes) -> Verdict[User] | None:
+    def user(self, key: Hashable) -> Verdict[User] | None:
         return self._users.get(key) or self._rejections.get(key)
 
-    def keep_user(self, key: bytes, verdict: Verdict[User], asked: float) -> None:
+    def keep_user(self, key: Hashable, verdict: Verdict[User], asked: float) -> None:
         with self._lock:
             if asked < max(self._users.born(key), self._rejections.born(key)):
                 return
@@ -74,11 +73,10 @@ class Memory:
                 self._users.discard(key)
                 self._rejections.put(key, verdict, born=asked)
 
-    def grant(self, key: bytes) -> Verdict[bool] | None:
-        granted = self._grants.get(key)
-        return None if granted is None else Accepted(granted)
+    def grant(self, key: Hashable) -> Verdict[bool] | None:
+        return self._grants.get(key)
 
-    def keep_grant(self, key: bytes, verdict: Verdict[bool], asked: float) -> None:
+    def keep_grant(self, key: Hashable, verdict: Verdict[bool], asked: float) -> None:
         with self._lock:
             if isinstance(verdict, Accepted) and asked >= self._grants.born(key):
-                self._grants.put(key, verdict.value, born=asked)
+                self._grants.put(key, verdict, born=asked)

@@ -1,26 +1,33 @@
 """JSON of the proxy → models. Strict about the type of a field we know, tolerant about the rest.
 
-Only cattrs with hooks of our own is used: its defaults turn null into "None" and "false" into True.
+A profile whose known fields are all there, each of its type, takes the short way: it is read as it
+stands. Any other is left to cattrs with hooks of our own (its defaults turn null into "None" and
+"false" into True), which mends what may be mended and names the place of what may not.
 """
 
 from __future__ import annotations
 
 import json
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NoReturn, get_origin
+from operator import itemgetter
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, get_origin
 
-from attrs import fields
-from cattrs import Converter, transform_error
-from cattrs.cols import list_structure_factory
+from attrs import define, field, fields
+from cattrs import BaseValidationError, Converter, transform_error
+from cattrs.cols import homogenous_tuple_structure_factory
 from cattrs.gen import make_dict_structure_fn, override
 
-from oxaigen_auth.models import User, UserWorkspace, WorkspacePermission, WorkspaceRole
+from oxaigen_auth.models import User, UserWorkspace, WorkspacePermission, WorkspaceRole, names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_DEPTH = 32
 MAX_DIGITS = 1000
+MAX_ENTRIES = 4096  # that are shared between users
+
+E = TypeVar("E", UserWorkspace, WorkspaceRole, WorkspacePermission)
 
 
 class WireError(ValueError):
@@ -33,11 +40,19 @@ def parse_user(body: bytes) -> User:
     Raises:
         WireError: not JSON, not a profile, or not something that could be answered with again.
     """
-    profile = parse_json(body)
+    return structure_user(parse_json(body))
+
+
+def structure_user(profile: object) -> User:
+    """Make a user of decoded JSON.
+
+    Raises:
+        WireError: not a profile.
+    """
     try:
-        return _FAST.structure(profile, User)
-    except Exception:  # noqa: BLE001 (whatever it was: the slow converter knows the place)
-        return _structure_slowly(profile)
+        return _as_it_stands(profile)
+    except (KeyError, TypeError, BaseValidationError):
+        return with_care(profile)
 
 
 def parse_json(body: bytes) -> Any:
@@ -106,12 +121,12 @@ def _configure_types(converter: Converter) -> None:
 
 
 def _is_list(of: Any) -> bool:
-    return get_origin(of) is list
+    return get_origin(of) is tuple
 
 
 def _configure_lists(converter: Converter) -> None:
     def factory(of: Any, _: Converter) -> Callable[[Any, Any], object]:
-        structure: Callable[[Any, Any], object] = list_structure_factory(of, converter)
+        structure: Callable[[Any, Any], object] = homogenous_tuple_structure_factory(of, converter)
 
         def hook(value: Any, cls: Any) -> object:
             if type(value) is not list:
@@ -136,20 +151,13 @@ def _configure_model(converter: Converter, model: type) -> None:
             raise TypeError("expected an object")
         unknown = {k: v for k, v in value.items() if k not in aliases}
         known = {k: v for k, v in value.items() if k in aliases and v is not None}
-        instance = structure({**known, "extra": unknown}, cls)
-        return instance if unknown or model is User else _shared(instance)
+        return structure({**known, "extra": unknown}, cls)
 
     converter.register_structure_hook(model, hook)
 
 
-@lru_cache(maxsize=4096)
-def _shared(entry: object) -> object:
-    """Return the first of equal entries: they are immutable, and many users have the same few."""
-    return entry
-
-
-def _converter(*, detailed: bool) -> Converter:
-    converter = Converter(detailed_validation=detailed)
+def _converter() -> Converter:
+    converter = Converter()
     _configure_types(converter)
     _configure_lists(converter)
     for model in (UserWorkspace, WorkspaceRole, WorkspacePermission, User):
@@ -157,13 +165,118 @@ def _converter(*, detailed: bool) -> Converter:
     return converter
 
 
-_FAST = _converter(detailed=False)
-_DETAILED = _converter(detailed=True)
+_CONVERTER = _converter()
 
 
-def _structure_slowly(profile: object) -> User:
+def with_care(profile: object) -> User:
+    """Make a user of a profile in which fields may be missing or null, or numbers be strings.
+
+    Raises:
+        WireError: not a profile.
+    """
     try:
-        return _DETAILED.structure(profile, User)
+        return _CONVERTER.structure(profile, User)
     except Exception as error:  # noqa: BLE001 (cattrs hands on whatever a hook raised)
         faults = transform_error(error, "profile", lambda fault, _: str(fault))
-    raise WireError(faults[0])
+    raise WireError(faults[0].replace("._", "."))  # its name on the wire
+
+
+@define(eq=False)
+class Shared(Generic[E]):
+    """The entries of one model that profiles had so far: immutable, and many users have the same.
+
+    Only those without unknown fields are kept, since those are what users have in common.
+    """
+
+    model: type[E]
+    _values: Callable[[Any], tuple[Any, ...]] = field(init=False)
+    _width: int = field(init=False)
+    _entries: dict[tuple[Any, ...], E] = field(factory=dict, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        known = _known_names(self.model)
+        self._values, self._width = itemgetter(*known), len(known)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, entry: Any) -> E:
+        """Return the entry that stands in a profile.
+
+        Raises:
+            KeyError: a field is missing.
+            TypeError: it is no object, or a field has not its type.
+        """
+        values = self._values(entry)
+        shared = self._entries.get(values)
+        # Only an id can be equal and yet of another type: True and 1.0 are equal to 1.
+        if shared is None or len(entry) != self._width or type(shared.id) is not type(values[0]):
+            return self._add(entry, values)
+        return shared
+
+    def _add(self, entry: Any, values: tuple[Any, ...]) -> E:
+        new = _CONVERTER.structure(entry, self.model)
+        if len(entry) == self._width:
+            if len(self._entries) >= MAX_ENTRIES:
+                self._entries.clear()
+            self._entries[values] = new
+        return new
+
+
+def _known_names(model: type) -> list[str]:
+    return [name for name in names(model) if name != "extra"]
+
+
+_workspace = Shared(UserWorkspace).get
+_role = Shared(WorkspaceRole).get
+_permission = Shared(WorkspacePermission).get
+
+_TYPES = {
+    "is_authenticated": (bool,),
+    "id": (int, NoneType),
+    "user_name": (str, NoneType),
+    "email": (str, NoneType),
+    "account_type": (str, NoneType),
+    "enabled": (bool, NoneType),
+    "first_name": (str, NoneType),
+    "last_name": (str, NoneType),
+}
+_scalars = itemgetter(*_TYPES)
+_USER = frozenset(_known_names(User))
+
+
+@lru_cache(maxsize=1024)
+def _fit(types: tuple[type, ...]) -> bool:
+    """Tell whether the values of `_TYPES` may have these types."""
+    return all(one in allowed for one, allowed in zip(types, _TYPES.values(), strict=True))
+
+
+def _as_it_stands(profile: Any) -> User:
+    """Make a user of a profile whose known fields are all there.
+
+    Raises:
+        KeyError: a field is missing.
+        TypeError: a field has not its type.
+        BaseValidationError: so says cattrs.
+    """
+    if not _fit(tuple(map(type, _scalars(profile)))):
+        raise TypeError
+    extra = None
+    if len(profile) != len(_USER):
+        extra = {name: value for name, value in profile.items() if name not in _USER}
+        profile = {name: profile[name] for name in _USER}
+    workspace = profile["user_workspace"]
+    nested = {
+        "user_workspace": None if workspace is None else _workspace(workspace),
+        "workspace_roles": _each(_role, profile["workspace_roles"]),
+        "workspace_permissions": _each(_permission, profile["workspace_permissions"]),
+    }
+    return User(**{**profile, **nested}, extra=extra)
+
+
+def _each(get: Callable[[Any], E], entries: Any) -> tuple[E, ...]:
+    if entries is None:
+        return ()
+    if type(entries) is not list:
+        raise TypeError
+    return tuple(map(get, entries))

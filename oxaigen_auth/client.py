@@ -12,6 +12,7 @@ from anyio import AsyncContextManagerMixin
 from anyio.lowlevel import RunVar
 from attrs import evolve
 
+from oxaigen_auth._core.fingerprint import fingerprint
 from oxaigen_auth._core.singleflight import FlightLostError, SingleFlight
 from oxaigen_auth._loop import LoopState
 from oxaigen_auth._memory import Memory
@@ -23,7 +24,7 @@ from oxaigen_auth.settings import OxaigenAuthSettings, base_url, default_setting
 from oxaigen_auth.verdict import Accepted, Rejected, Unavailable, unwrap
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
     from ssl import SSLContext
 
     from oxaigen_auth._core.singleflight import Flight
@@ -157,52 +158,68 @@ class ProxyAuthClient(AsyncContextManagerMixin):
         May be called from any thread.
         """
         self._stats.forgotten += 1
-        self._memory.forget(bearer_token)
+        self._memory.forget(fingerprint(bearer_token))
 
     def stats(self) -> ClientStats:
         """Return a copy of the counts."""
         return evolve(self._stats)
 
+    def recall(self, token: bytes, base: str) -> Verdict[User] | None:
+        """Return what is known of a token, given by its fingerprint; None: ask with `identify`."""
+        self._check_open()
+        verdict = self._memory.user(self._memory.key(token, base))
+        if verdict is not None:
+            self._stats.hits += 1
+        return verdict
+
     async def identify(self, token: str, base: str, *, fresh: bool = False) -> Verdict[User]:
         """Do what `get_me` does, with the outcome as a value; `base` ends without a slash."""
+        mark = fingerprint(token)
+        known = None if fresh else self.recall(mark, base)
+        return known or await self._identify(token, mark, base, fresh=fresh)
+
+    async def _identify(self, token: str, mark: bytes, base: str, *, fresh: bool) -> Verdict[User]:
         self._check_open()
-        key = self._memory.key(base, token)
-        verdict = None if fresh else self._memory.user(key)
-        if verdict is None:
-            if not is_token(token):
-                return _NO_TOKEN
-            epoch = self._memory.epoch(token)
-            verdict = await self._fly(
-                key, self._memory.user, self._ask_user, base, token, fresh=fresh
-            )
-            if isinstance(verdict, Accepted) and self._memory.epoch(token) != epoch:
-                return await self.identify(token, base, fresh=fresh)  # forgotten meanwhile
-        else:
+        if not is_token(token):
+            return _NO_TOKEN
+        key = self._memory.key(mark, base)
+        verdict = await self._fly(key, self._memory.user, self._ask_user, base, token, fresh=fresh)
+        if isinstance(verdict, Accepted) and self._memory.key(mark, base) != key:
+            return await self.identify(token, base, fresh=fresh)  # forgotten meanwhile
+        return verdict
+
+    def recall_permission(self, token: bytes, name: str, base: str) -> Verdict[bool] | None:
+        """Return what is known of a permission of a user who has just been identified."""
+        self._check_open()
+        verdict = self._memory.grant(self._memory.key(token, base, name))
+        if verdict is not None:
             self._stats.hits += 1
-        return Accepted(verdict.value.copy()) if isinstance(verdict, Accepted) else verdict
+        return verdict
 
     async def check_permission(
         self, token: str, name: str, base: str, *, fresh: bool = False
     ) -> Verdict[bool]:
         """Do what `test_permission` does, for a user who has just been identified."""
+        mark = fingerprint(token)
+        known = None if fresh else self.recall_permission(mark, name, base)
+        return known or await self._check_permission(token, mark, name, base, fresh=fresh)
+
+    async def _check_permission(
+        self, token: str, mark: bytes, name: str, base: str, *, fresh: bool
+    ) -> Verdict[bool]:
         self._check_open()
-        key = self._memory.key(base, token, name)
-        verdict = None if fresh else self._memory.grant(key)
-        if verdict is None:
-            epoch = self._memory.epoch(token)
-            verdict = await self._fly(
-                key, self._memory.grant, self._ask_permission, base, token, name, fresh=fresh
-            )
-            if isinstance(verdict, Accepted) and self._memory.epoch(token) != epoch:
-                return await self.check_permission(token, name, base, fresh=fresh)
-        else:
-            self._stats.hits += 1
+        key = self._memory.key(mark, base, name)
+        verdict = await self._fly(
+            key, self._memory.grant, self._ask_permission, base, token, name, fresh=fresh
+        )
+        if isinstance(verdict, Accepted) and self._memory.key(mark, base, name) != key:
+            return await self.check_permission(token, name, base, fresh=fresh)
         return verdict
 
     async def _fly(
         self,
-        key: bytes,
-        recall: Callable[[bytes], Verdict[T] | None],
+        key: Hashable,
+        recall: Callable[[Hashable], Verdict[T] | None],
         ask: Callable[..., Awaitable[Verdict[T]]],
         *question: str,
         fresh: bool,
@@ -229,7 +246,7 @@ class ProxyAuthClient(AsyncContextManagerMixin):
             warn_of_dev_mode()  # no permission is looked up before its user
         asked = self._clock()
         verdict = self._note(await proxy.get_me(base, token), "get-me", base)
-        key = self._memory.key(base, token)
+        key = self._memory.key(fingerprint(token), base)
         if flight.current and flight.key == key:
             self._memory.keep_user(key, verdict, asked)
         return verdict
@@ -240,12 +257,13 @@ class ProxyAuthClient(AsyncContextManagerMixin):
         asked = self._clock()
         answer = await proxy.test_permission(base, token, name)
         verdict = self._note(answer, "test-app-permission", base)
-        key = self._memory.key(base, token, name)
+        mark = fingerprint(token)
+        key = self._memory.key(mark, base, name)
         if flight.current and flight.key == key:
             self._memory.keep_grant(key, verdict, asked)
             if isinstance(verdict, Rejected):
-                self._memory.forget(token)
-                self._memory.keep_user(self._memory.key(base, token), verdict, asked)
+                self._memory.forget(mark)
+                self._memory.keep_user(self._memory.key(mark, base), verdict, asked)
         return verdict
 
     def _note(self, verdict: Verdict[T], endpoint: str, base: str) -> Verdict[T]:
@@ -303,8 +321,8 @@ class ProxyAuthClient(AsyncContextManagerMixin):
 
 
 async def _look_up(
-    key: bytes,
-    recall: Callable[[bytes], Verdict[T] | None],
+    key: Hashable,
+    recall: Callable[[Hashable], Verdict[T] | None],
     ask: Callable[[Flight[Verdict[T]]], Awaitable[Verdict[T]]],
     flight: Flight[Verdict[T]],
 ) -> Verdict[T]:

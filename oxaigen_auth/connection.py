@@ -34,7 +34,8 @@ def extract_bearer_token(
         OxaigenAuthUnauthenticatedError: several tokens, or one that cannot be a token: over 8 KiB,
             or with characters outside visible ASCII.
     """
-    token = token_of(connection.scope, cookie_name or default_settings().access_token_cookie_name)
+    name = cookie_name or default_settings().access_token_cookie_name
+    token = token_of(by_name(connection.scope), name)
     if token is not None and not is_token(token):
         raise OxaigenAuthUnauthenticatedError("Invalid token")
     return token
@@ -48,51 +49,64 @@ def derive_proxy_base_url(connection: HTTPConnection) -> str:
     Raises:
         UntrustedHostError: the request's host is malformed, or not an allowed one.
     """
-    return proxy_base_url_of(connection.scope, default_settings())
+    settings = default_settings()
+    return settings.fixed_proxy_url or base_url_of_host(by_name(connection.scope), settings)
 
 
-def token_of(scope: Scope, cookie_name: str) -> str | None:
+def by_name(scope: Scope) -> dict[bytes, bytes]:
+    """Return the values of the headers; of one that came several times, each on a line of its own.
+
+    No value may hold a line break itself (RFC 9110 §5.5).
+    """
+    headers = scope["headers"]
+    found = dict(headers)
+    if len(found) != len(headers):
+        values: dict[bytes, list[bytes]] = {}
+        for name, value in headers:
+            values.setdefault(name, []).append(value)
+        return {name: b"\n".join(several) for name, several in values.items()}
+    return found
+
+
+def token_of(headers: dict[bytes, bytes], cookie_name: str) -> str | None:
     """Do what `extract_bearer_token` does, but let the client refuse what cannot be a token."""
-    headers = _values(scope, b"authorization")
-    if len(headers) > 1:
+    header = headers.get(b"authorization", b"")
+    if b"\n" in header:
         raise OxaigenAuthUnauthenticatedError("More than one Authorization header")
-    return (_bearer(headers[0]) if headers else "") or _cookie(scope, cookie_name) or None
+    return _bearer(header.decode("latin-1")) or _cookie(headers, cookie_name) or None
 
 
-def proxy_base_url_of(scope: Scope, settings: OxaigenAuthSettings) -> str:
-    """Do what `derive_proxy_base_url` does."""
-    return settings.fixed_proxy_url or f"{settings.proxy_scheme}://{_host(scope, settings)}"
-
-
-def _values(scope: Scope, name: bytes) -> list[str]:
-    return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
+def base_url_of_host(headers: dict[bytes, bytes], settings: OxaigenAuthSettings) -> str:
+    """Do what `derive_proxy_base_url` does where the settings name no proxy."""
+    header = headers.get(b"x-forwarded-host")
+    if header is None:
+        header = headers.get(b"host", b"")
+    url, allowed = judge(header, settings.proxy_scheme, settings.allowed_hosts)
+    if not allowed:
+        if url:
+            _log.warning("Refused a request for %s, not in OXAIGEN_AUTH_ALLOWED_HOSTS", url)
+        raise UntrustedHostError("Invalid host header")
+    if not settings.allowed_hosts:
+        warn_of_unchecked_hosts()
+    return url
 
 
 def _bearer(header: str) -> str:
-    scheme, _, token = header.strip(" \t").partition(" ")
-    return token.strip(" \t") if scheme.lower() == "bearer" else ""
+    scheme, _, token = header.partition(" ")
+    if scheme != "Bearer":  # the usual spelling
+        scheme, _, token = header.strip(" \t").partition(" ")
+        if scheme.lower() != "bearer":
+            return ""
+    return token.strip(" \t")
 
 
-def _cookie(scope: Scope, name: str) -> str:
+def _cookie(headers: dict[bytes, bytes], name: str) -> str:
     """Return the cookie's one value; HTTP/2 may spread cookies over several headers."""
-    pairs = "; ".join(_values(scope, b"cookie")).split(";")
+    pairs = headers.get(b"cookie", b"").decode("latin-1").replace("\n", ";").split(";")
     found = {cookie_parser(pair).get(name, "") for pair in pairs} - {""}
     if len(found) > 1:
         raise OxaigenAuthUnauthenticatedError("More than one access cookie")
     return found.pop() if found else ""
-
-
-def _host(scope: Scope, settings: OxaigenAuthSettings) -> str:
-    headers = _values(scope, b"x-forwarded-host") or _values(scope, b"host")
-    header = headers[0] if len(headers) == 1 else ""
-    host, allowed = judge(header, settings.proxy_scheme, settings.allowed_hosts)
-    if not allowed:
-        if host:
-            _log.warning("Refused a request for %s, not in OXAIGEN_AUTH_ALLOWED_HOSTS", host)
-        raise UntrustedHostError("Invalid host header")
-    if not settings.allowed_hosts:
-        warn_of_unchecked_hosts()
-    return host
 
 
 @cache

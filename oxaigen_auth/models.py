@@ -10,14 +10,20 @@ from copy import deepcopy
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast, get_type_hints
 
-from attrs import Factory, field, fields, frozen
+from attrs import field, fields, frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
+    from collections.abc import Hashable, Iterable, Iterator
 
     from attrs import AttrsInstance
     from pydantic import GetCoreSchemaHandler
     from pydantic_core import CoreSchema
+
+
+def names(model: type[Any]) -> list[str]:
+    """Return what a model's attributes are called, in order."""
+    attributes = fields(cast("type[AttrsInstance]", model))
+    return [known.alias or known.name for known in attributes]
 
 
 class _Serializer:
@@ -56,8 +62,7 @@ class _Serializable:
         shape = core_schema.typed_dict_schema(
             {
                 name: core_schema.typed_dict_field(handler.generate_schema(hint), required=False)
-                for name, hint in get_type_hints(cls).items()
-                if not name.startswith("_")
+                for name, hint in cls._documented().items()
             },
             cls_name=cls.__name__,
         )
@@ -68,11 +73,10 @@ class _Serializable:
             ref=f"{cls.__module__}.{cls.__qualname__}:{id(cls)}",
         )
 
-
-class _Entry(_Serializable):
-    """An object inside a profile. Immutable through and through: one may serve many users."""
-
-    __slots__ = ()
+    @classmethod
+    def _documented(cls) -> dict[str, Any]:
+        """Return the type of each field that the proxy documents, in its order."""
+        return {name: hint for name, hint in get_type_hints(cls).items() if name[0] != "_"}
 
     # Not a field here: type checkers would put a base's fields before those of the models.
     _extra: dict[str, Any] | None
@@ -82,10 +86,20 @@ class _Entry(_Serializable):
         """The fields this version does not know, as a new dict at every read."""
         return deepcopy(self._extra) if self._extra else {}
 
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in names(type(self)))
+        return f"{type(self).__name__}({shown})"
+
+
+class _Entry(_Serializable):
+    """An object inside a profile. One may serve many users."""
+
+    __slots__ = ()
+
     def __iter__(self) -> Iterator[tuple[str, Any]]:
-        for known in fields(cast("type[AttrsInstance]", type(self))):
-            if known.name != "_extra":
-                yield known.name, getattr(self, known.name)
+        for name in names(type(self)):
+            if name != "extra":
+                yield name, getattr(self, name)
         yield from self.extra.items()
 
 
@@ -93,7 +107,7 @@ def _none_if_empty(extra: dict[str, Any] | None) -> dict[str, Any] | None:
     return extra or None
 
 
-@frozen
+@frozen(repr=False)
 class UserWorkspace(_Entry):
     """The workspace that the user's session is scoped to."""
 
@@ -102,7 +116,7 @@ class UserWorkspace(_Entry):
     _extra: dict[str, Any] | None = field(default=None, alias="extra", converter=_none_if_empty)
 
 
-@frozen
+@frozen(repr=False)
 class WorkspaceRole(_Entry):
     """A role that the user holds in the workspace."""
 
@@ -112,7 +126,7 @@ class WorkspaceRole(_Entry):
     _extra: dict[str, Any] | None = field(default=None, alias="extra", converter=_none_if_empty)
 
 
-@frozen
+@frozen(repr=False)
 class WorkspacePermission(_Entry):
     """A permission that the user holds in the workspace."""
 
@@ -122,12 +136,20 @@ class WorkspacePermission(_Entry):
     _extra: dict[str, Any] | None = field(default=None, alias="extra", converter=_none_if_empty)
 
 
-@frozen(kw_only=True)
+def _roles(roles: Iterable[WorkspaceRole]) -> tuple[WorkspaceRole, ...]:
+    return tuple(roles)
+
+
+def _permissions(permissions: Iterable[WorkspacePermission]) -> tuple[WorkspacePermission, ...]:
+    return tuple(permissions)
+
+
+@frozen(kw_only=True, repr=False)
 class User(_Serializable):
     """Who the proxy says the bearer of a token is.
 
-    Identity fields are None when the proxy did not send them. The attributes cannot be set; the
-    lists and the dict belong to whoever received this instance.
+    Identity fields are None when the proxy did not send them. A user is immutable through and
+    through, so that one may serve many requests: a list or dict read from it is the reader's own.
 
     >>> user = User(user_name="ada", workspace_permissions=[WorkspacePermission(name="audit")])
     >>> user.has_permission("audit"), user.has_role("owner"), user.is_anonymous
@@ -143,18 +165,32 @@ class User(_Serializable):
     first_name: str | None = None
     last_name: str | None = None
     user_workspace: UserWorkspace | None = None
-    workspace_roles: list[WorkspaceRole] = Factory(list)
-    workspace_permissions: list[WorkspacePermission] = Factory(list)
-    extra: dict[str, Any] = Factory(dict)
+    _workspace_roles: tuple[WorkspaceRole, ...] = field(
+        default=(), alias="workspace_roles", converter=_roles
+    )
+    _workspace_permissions: tuple[WorkspacePermission, ...] = field(
+        default=(), alias="workspace_permissions", converter=_permissions
+    )
+    _extra: dict[str, Any] | None = field(default=None, alias="extra", converter=_none_if_empty)
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
-        for known in fields(User):
-            value = getattr(self, known.name)
+        for name in names(User):
+            value = getattr(self, name)
             if isinstance(value, _Entry):
                 value = dict(value)
             elif isinstance(value, list):
                 value = [dict(entry) for entry in value]
-            yield known.name, value
+            yield name, value
+
+    @property
+    def workspace_roles(self) -> list[WorkspaceRole]:
+        """The roles that the user holds, as a new list at every read."""
+        return list(self._workspace_roles)
+
+    @property
+    def workspace_permissions(self) -> list[WorkspacePermission]:
+        """The permissions that the user holds, as a new list at every read."""
+        return list(self._workspace_permissions)
 
     @property
     def is_anonymous(self) -> bool:
@@ -163,7 +199,7 @@ class User(_Serializable):
 
     def has_role(self, name: str) -> bool:
         """Tell whether the profile lists a role of exactly this name."""
-        return any(role.name == name for role in self.workspace_roles)
+        return any(role.name == name for role in self._workspace_roles)
 
     def has_permission(self, name: str) -> bool:
         """Tell whether the profile lists this permission; names compare without case.
@@ -173,22 +209,14 @@ class User(_Serializable):
         wanted = name.casefold()
         return any(
             permission.name is not None and permission.name.casefold() == wanted
-            for permission in self.workspace_permissions
+            for permission in self._workspace_permissions
         )
 
-    def copy(self) -> User:
-        """Return an equal user whose lists and dict are its own."""
-        return User(
-            is_authenticated=self.is_authenticated,
-            id=self.id,
-            user_name=self.user_name,
-            email=self.email,
-            account_type=self.account_type,
-            enabled=self.enabled,
-            first_name=self.first_name,
-            last_name=self.last_name,
-            user_workspace=self.user_workspace,
-            workspace_roles=self.workspace_roles.copy(),
-            workspace_permissions=self.workspace_permissions.copy(),
-            extra=deepcopy(self.extra) if self.extra else {},
-        )
+    @classmethod
+    def _documented(cls) -> dict[str, Any]:
+        parts = {
+            "workspace_roles": list[WorkspaceRole],
+            "workspace_permissions": list[WorkspacePermission],
+            "extra": dict[str, Any],
+        }
+        return super()._documented() | parts

@@ -61,9 +61,9 @@ def unwrap(verdict: Verdict[T]) -> T:
         OxaigenAuthPermissionDeniedError: rejected, but only for this app.
         OxaigenAuthUpstreamError: unavailable.
     """
+    if isinstance(verdict, Accepted):  # far quicker than the patterns below, and the usual case
+        return verdict.value
     match verdict:
-        case Accepted(value):
-            return value
         case Rejected(detail, forbidden=True):
             raise OxaigenAuthPermissionDeniedError(detail)
         case Rejected(detail):

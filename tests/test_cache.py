@@ -112,3 +112,31 @@ class CacheMachine(RuleBasedStateMachine):
 
 CacheMachine.TestCase.settings = settings(max_examples=100, deadline=None)
 TestCacheMachine = CacheMachine.TestCase
+
+
+def test_what_another_thread_discards_during_a_look_is_still_returned() -> None:
+    """The clock is read between the two steps of a look; here the other thread is the clock."""
+    cache: LruCache[str] = LruCache(2, 10, lambda: 0)
+    cache.put(b"a", "one", born=0)
+
+    def discard() -> float:
+        cache.discard(b"a")
+        return 1
+
+    cache.clock = discard
+    assert cache.get(b"a") == "one"
+    assert len(cache) == 0
+
+
+def test_what_another_thread_renews_during_a_look_is_not_discarded_with_the_old() -> None:
+    cache: LruCache[str] = LruCache(2, 10, lambda: 0)
+    cache.put(b"a", "old", born=0)
+
+    def renew() -> float:
+        cache.clock = lambda: 20
+        cache.put(b"a", "new", born=20)
+        return 20
+
+    cache.clock = renew
+    assert cache.get(b"a") is None
+    assert cache.get(b"a") == "new"

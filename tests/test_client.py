@@ -12,6 +12,7 @@ import pytest
 from attrs import define, evolve, field
 
 from oxaigen_auth import client as client_module
+from oxaigen_auth._core.fingerprint import fingerprint
 from oxaigen_auth._memory import Memory
 from oxaigen_auth.client import ProxyAuthClient, aclose_client, default_client
 from oxaigen_auth.errors import (
@@ -20,7 +21,7 @@ from oxaigen_auth.errors import (
     OxaigenAuthUnauthenticatedError,
     OxaigenAuthUpstreamError,
 )
-from oxaigen_auth.models import User, WorkspaceRole
+from oxaigen_auth.models import User, WorkspacePermission, WorkspaceRole
 from oxaigen_auth.settings import OxaigenAuthSettings
 from oxaigen_auth.verdict import Accepted, Rejected, Unavailable
 from tests.virtual_time import anyio_backend as anyio_backend  # noqa: PLC0414
@@ -336,7 +337,7 @@ async def test_pitfall_27_nothing_done_to_a_user_reaches_the_next_request(
         )
         user.workspace_roles[0].extra["tags"].append("b")
         user.workspace_roles.clear()
-        user.workspace_permissions.append("nonsense")  # type: ignore[arg-type]
+        user.workspace_permissions.append(WorkspacePermission(name="all"))
         user.extra["deep"]["list"].append(2)
     assert await client.get_me("token") == User(
         workspace_roles=[WorkspaceRole(name="owner", extra={"tags": ["a"]})],
@@ -456,7 +457,9 @@ async def test_of_two_event_loops_the_later_question_counts(
         await anyio.sleep(0.5)
         clock.now += 1
         memory = client._memory  # noqa: SLF001
-        memory.keep_user(memory.key(BASE, "token"), Rejected("Token revoked"), clock.now)
+        memory.keep_user(
+            memory.key(fingerprint("token"), BASE), Rejected("Token revoked"), clock.now
+        )
     with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token revoked"):
         await client.get_me("token")
     assert len(proxy.calls) == 1
@@ -471,7 +474,8 @@ async def test_an_older_grant_does_not_replace_a_newer_denial(
         await anyio.sleep(0.5)
         clock.now += 1
         memory = client._memory  # noqa: SLF001
-        memory.keep_grant(memory.key(BASE, "token", "audit"), Accepted(value=False), clock.now)
+        key = memory.key(fingerprint("token"), BASE, "audit")
+        memory.keep_grant(key, Accepted(value=False), clock.now)
     assert not await client.test_permission("token", "audit")
 
 

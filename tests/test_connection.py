@@ -16,8 +16,9 @@ from oxaigen_auth import (
     extract_bearer_token,
 )
 from oxaigen_auth._syntax import MAX_TOKEN
-from oxaigen_auth.connection import proxy_base_url_of
+from oxaigen_auth.connection import base_url_of_host, by_name
 from oxaigen_auth.errors import UntrustedHostError
+from oxaigen_auth.settings import default_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -215,7 +216,8 @@ def test_requests_and_websockets_both_do(kind: str) -> None:
 
 
 def base(headers: Mapping[str, str], **settings: Any) -> str:
-    return proxy_base_url_of(connection(*headers.items()).scope, OxaigenAuthSettings(**settings))
+    found = by_name(connection(*headers.items()).scope)
+    return base_url_of_host(found, OxaigenAuthSettings(**settings))
 
 
 def test_the_proxy_is_where_the_request_was_sent() -> None:
@@ -229,10 +231,15 @@ def test_the_forwarded_host_comes_before_the_host() -> None:
     assert base(headers) == "https://app.example.com"
 
 
-def test_the_settings_come_before_the_request(caplog: pytest.LogCaptureFixture) -> None:
-    headers = {"host": "not a host"}
-    assert base(headers, dev_mode=True) == "http://127.0.0.1:8765"
-    assert base(headers, dev_mode=True, proxy_url_override="https://p/") == "https://p"
+def test_the_settings_come_before_the_request(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = connection(("host", "not a host"))
+    monkeypatch.setenv("OXAIGEN_AUTH_DEV_MODE", "1")
+    assert derive_proxy_base_url(broken) == "http://127.0.0.1:8765"
+    monkeypatch.setenv("OXAIGEN_AUTH_PROXY_URL_OVERRIDE", "https://p/")
+    default_settings.cache_clear()
+    assert derive_proxy_base_url(broken) == "https://p"
     assert not caplog.records
 
 
@@ -268,7 +275,7 @@ def test_a_host_that_is_not_allowed_is_refused_and_logged(caplog: pytest.LogCapt
         with pytest.raises(UntrustedHostError, match=r"^Invalid host header$"):
             base(headers, allowed_hosts=allowed)
     assert {record.getMessage() for record in caplog.records} == {
-        "Refused a request for evil.example.org, not in OXAIGEN_AUTH_ALLOWED_HOSTS"
+        "Refused a request for https://evil.example.org, not in OXAIGEN_AUTH_ALLOWED_HOSTS"
     }
 
 

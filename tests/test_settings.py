@@ -326,4 +326,4 @@ def test_a_bad_base_url_is_refused_without_being_shown(url: str) -> None:
 def test_a_host_is_allowed_if_a_pattern_says_so(host: str, *, allowed: bool) -> None:
     patterns = ("app.example.com", "*.example.org", "localhost:8000", "[::1]:*")
     settings = OxaigenAuthSettings(allowed_hosts=patterns)
-    assert judge(host, settings.proxy_scheme, settings.allowed_hosts)[1] is allowed
+    assert judge(host.encode(), settings.proxy_scheme, settings.allowed_hosts)[1] is allowed

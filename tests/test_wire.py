@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.responses import JSONResponse
 
-from oxaigen_auth import User, UserWorkspace, WorkspacePermission, WorkspaceRole
-from oxaigen_auth._wire import MAX_DEPTH, WireError, parse_json, parse_user
+from oxaigen_auth import User, UserWorkspace, WorkspacePermission, WorkspaceRole, _wire
+from oxaigen_auth._wire import MAX_DEPTH, WireError, parse_json, parse_user, structure_user
 from tests.test_models import FIELDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def parse(profile: object) -> User:
@@ -214,6 +217,10 @@ _ID = st.integers() | st.from_regex(r"\A[0-9]{1,6}\Z") | anything
 entry = st.fixed_dictionaries(
     {}, optional={"id": _ID, "name": anything, "description": anything, "more": anything}
 )
+complete_entry = st.fixed_dictionaries(
+    {"id": st.integers(0, 2) | _ID, "name": st.text(), "description": st.none() | st.text()},
+    optional={"more": anything},
+)
 profiles = st.fixed_dictionaries(
     {},
     optional={
@@ -240,7 +247,6 @@ def check(body: bytes) -> None:
         return
     written = json.loads(bytes(JSONResponse(dict(user)).body))
     assert list(written) == FIELDS
-    assert user.copy() == user
 
 
 @given(profiles)
@@ -264,6 +270,76 @@ storable = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
     max_leaves=8,
 )
+
+
+_COMPLETE = st.fixed_dictionaries(
+    {
+        "is_authenticated": st.booleans() | anything,
+        "id": _ID,
+        **dict.fromkeys(["user_name", "email", "account_type"], st.none() | st.text()),
+        "enabled": st.booleans() | st.none() | anything,
+        **dict.fromkeys(["first_name", "last_name"], st.none() | st.text() | anything),
+        "user_workspace": st.fixed_dictionaries({"id": st.text(), "name": st.text() | anything}),
+        "workspace_roles": st.lists(complete_entry | entry, max_size=2) | st.none(),
+        "workspace_permissions": st.lists(complete_entry, max_size=2) | anything,
+    },
+    optional={"more": anything, "extra": anything},
+)
+
+
+def outcome(structure: Callable[[object], User], profile: object) -> User | str:
+    try:
+        return structure(profile)
+    except WireError as error:
+        return str(error)
+
+
+@given(_COMPLETE)
+def test_a_profile_that_is_read_as_it_stands_is_read_as_with_care(profile: Any) -> None:
+    for _ in range(2):  # the second time, its entries are known
+        assert outcome(structure_user, profile) == outcome(_wire.with_care, profile)
+
+
+def test_an_entry_is_shared_by_the_users_who_have_it() -> None:
+    first, second = parse(DOCUMENTED), parse(DOCUMENTED | {"id": 2})
+    assert first.workspace_roles[0] is second.workspace_roles[0]
+    assert first.user_workspace is second.user_workspace
+
+
+@pytest.mark.parametrize("number", [True, 1.0])
+def test_what_is_equal_to_a_number_does_not_pass_for_one_that_is_known(number: object) -> None:
+    parse(DOCUMENTED)
+    role = {"id": number, "name": "owner", "description": None}
+    assert fault(DOCUMENTED | {"workspace_roles": [role]}) == (
+        "expected an integer @ profile.workspace_roles[0].id"
+    )
+
+
+def test_entries_with_unknown_fields_are_not_confused_with_those_without() -> None:
+    role = {"id": 1, "name": "owner", "description": None}
+    for since in ({}, {"since": 2024}, {"since": 2025}, {}):
+        user = parse(DOCUMENTED | {"workspace_roles": [role | since]})
+        assert user.workspace_roles == [WorkspaceRole(1, "owner", extra=since)]
+
+
+@pytest.mark.parametrize("value", ["owner", {}, 0, False])
+def test_a_complete_profile_may_have_no_list_of_another_type(value: object) -> None:
+    assert fault(DOCUMENTED | {"workspace_roles": value}) == (
+        "expected a list @ profile.workspace_roles"
+    )
+    nothing = dict.fromkeys(["user_workspace", "workspace_roles"])
+    user = parse(DOCUMENTED | nothing | {"more": value})
+    assert (user.user_workspace, user.workspace_roles) == (None, [])
+    assert user.extra == {"more": value}
+
+
+def test_only_so_many_entries_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_wire, "MAX_ENTRIES", 2)
+    roles: _wire.Shared[WorkspaceRole] = _wire.Shared(WorkspaceRole)
+    for number in range(5):
+        entry = {"id": number, "name": "owner", "description": None}
+        assert roles.get(entry) is roles.get(entry)
+        assert len(roles) <= 2
 
 
 @given(st.dictionaries(st.text().filter(lambda name: name not in DOCUMENTED), storable))

@@ -1,4 +1,4 @@
-"""Numbers that outdate everything known of a token. Knows no token, only hashes."""
+"""Numbers that outdate everything known of a token. Knows no token, only fingerprints."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ class Epochs:
     """The epoch of each token: part of every key, advanced when the token is forgotten.
 
     No token is ever in the same epoch again after `advance`. Remembers `max_tokens` of them; one
-    more starts a new epoch for all, which forgets too much, never too little. So does a collision
-    of Python's string hash, which is random per process and keeps no token alive here.
+    more starts a new epoch for all, which forgets too much, never too little.
     """
 
     max_tokens: int
-    _epochs: dict[int, int] = field(factory=dict, init=False)
+    _epochs: dict[bytes, int] = field(factory=dict, init=False)
     _everyone: int = field(default=0, init=False)
     _lock: Lock = field(factory=Lock, init=False)
     _next: Iterator[int] = field(factory=lambda: count(1), init=False)
@@ -30,13 +29,12 @@ class Epochs:
     def __len__(self) -> int:
         return len(self._epochs)
 
-    def of(self, token: str) -> int:
-        # Hashing a long token costs, and most processes never forget one.
-        return self._epochs.get(hash(token), self._everyone) if self._epochs else self._everyone
+    def of(self, fingerprint: bytes) -> int:
+        return self._epochs.get(fingerprint, self._everyone)
 
-    def advance(self, token: str) -> None:
+    def advance(self, fingerprint: bytes) -> None:
         with self._lock:
             if len(self._epochs) >= self.max_tokens:
                 self._everyone = next(self._next)
                 self._epochs = {}
-            self._epochs[hash(token)] = next(self._next)
+            self._epochs[fingerprint] = next(self._next)

@@ -1,4 +1,4 @@
-"""Keys that stand for a secret without holding it."""
+"""A keyed hash, which stands for a secret without holding it (RFC 7693 §2.9)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,8 @@ from secrets import token_bytes
 _KEYED = blake2b(key=token_bytes(32), digest_size=16)
 
 
-def fingerprint(*parts: str) -> bytes:
-    """Return 16 bytes that are the same, in this process, only for the same parts in this order.
-
-    Each part is preceded by its length, so that ("ab", "c") and ("a", "bc") differ.
-    """
+def fingerprint(secret: str) -> bytes:
+    """Return 16 bytes that are the same, in this process, only for the same secret."""
     digest = _KEYED.copy()
-    digest.update("".join([f"{len(part)}:{part}" for part in parts]).encode(errors="surrogatepass"))
+    digest.update(secret.encode("utf-8", "surrogatepass"))
     return digest.digest()
