@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 from operator import itemgetter
+from sys import intern
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, get_origin
 
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
 
 MAX_DEPTH = 32
 MAX_DIGITS = 1000
-MAX_ENTRIES = 4096  # that are shared between users
+MAX_ENTRIES = 4096  # and as many lists of them are shared between users
 
+V = TypeVar("V")
 E = TypeVar("E", UserWorkspace, WorkspaceRole, WorkspacePermission)
 
 
@@ -192,6 +194,7 @@ class Shared(Generic[E]):
     _values: Callable[[Any], tuple[Any, ...]] = field(init=False)
     _width: int = field(init=False)
     _entries: dict[tuple[Any, ...], E] = field(factory=dict, init=False)
+    _lists: dict[tuple[E, ...], tuple[E, ...]] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         known = _known_names(self.model)
@@ -214,13 +217,32 @@ class Shared(Generic[E]):
             return self._add(entry, values)
         return shared
 
+    def get_all(self, entries: Any) -> tuple[E, ...]:
+        """Return the entries of a list, the same tuple for the same ones.
+
+        Raises:
+            KeyError, TypeError: it is no list, or as `get`.
+        """
+        if entries is None:
+            return ()
+        if type(entries) is not list:
+            raise TypeError
+        found = tuple(map(self.get, entries))
+        try:
+            return self._lists.get(found) or _kept(self._lists, found, found)
+        except TypeError:  # unknown fields have no hash
+            return found
+
     def _add(self, entry: Any, values: tuple[Any, ...]) -> E:
         new = _CONVERTER.structure(entry, self.model)
-        if len(entry) == self._width:
-            if len(self._entries) >= MAX_ENTRIES:
-                self._entries.clear()
-            self._entries[values] = new
-        return new
+        return _kept(self._entries, values, new) if len(entry) == self._width else new
+
+
+def _kept(table: dict[tuple[Any, ...], V], key: tuple[Any, ...], value: V) -> V:
+    if len(table) >= MAX_ENTRIES:
+        table.clear()
+    table[key] = value
+    return value
 
 
 def _known_names(model: type) -> list[str]:
@@ -228,8 +250,8 @@ def _known_names(model: type) -> list[str]:
 
 
 _workspace = Shared(UserWorkspace).get
-_role = Shared(WorkspaceRole).get
-_permission = Shared(WorkspacePermission).get
+_roles = Shared(WorkspaceRole).get_all
+_permissions = Shared(WorkspacePermission).get_all
 
 _TYPES = {
     "is_authenticated": (bool,),
@@ -265,18 +287,11 @@ def _as_it_stands(profile: Any) -> User:
     if len(profile) != len(_USER):
         extra = {name: value for name, value in profile.items() if name not in _USER}
         profile = {name: profile[name] for name in _USER}
-    workspace = profile["user_workspace"]
-    nested = {
+    kind, workspace = profile["account_type"], profile["user_workspace"]
+    shared = {
+        "account_type": kind and intern(kind),  # one of very few
         "user_workspace": None if workspace is None else _workspace(workspace),
-        "workspace_roles": _each(_role, profile["workspace_roles"]),
-        "workspace_permissions": _each(_permission, profile["workspace_permissions"]),
+        "workspace_roles": _roles(profile["workspace_roles"]),
+        "workspace_permissions": _permissions(profile["workspace_permissions"]),
     }
-    return User(**{**profile, **nested}, extra=extra)
-
-
-def _each(get: Callable[[Any], E], entries: Any) -> tuple[E, ...]:
-    if entries is None:
-        return ()
-    if type(entries) is not list:
-        raise TypeError
-    return tuple(map(get, entries))
+    return User(**{**profile, **shared}, extra=extra)

@@ -304,6 +304,8 @@ def test_an_entry_is_shared_by_the_users_who_have_it() -> None:
     first, second = parse(DOCUMENTED), parse(DOCUMENTED | {"id": 2})
     assert first.workspace_roles[0] is second.workspace_roles[0]
     assert first.user_workspace is second.user_workspace
+    assert first._workspace_permissions is second._workspace_permissions  # noqa: SLF001
+    assert first.account_type is second.account_type
 
 
 @pytest.mark.parametrize("number", [True, 1.0])
@@ -339,6 +341,7 @@ def test_only_so_many_entries_are_shared(monkeypatch: pytest.MonkeyPatch) -> Non
     for number in range(5):
         entry = {"id": number, "name": "owner", "description": None}
         assert roles.get(entry) is roles.get(entry)
+        assert roles.get_all([entry]) is roles.get_all([entry])
         assert len(roles) <= 2
 
 
