@@ -34,14 +34,6 @@ class Figure:
     digits: int = 2
     reason: str = ""
 
-    def of(self, values: Iterable[float]) -> Figure:
-        """Return this figure, measured."""
-        return evolve(self, values=tuple(values))
-
-    def missing(self, reason: object) -> Figure:
-        """Return this figure, not measured."""
-        return evolve(self, reason=str(reason))
-
     @property
     def median(self) -> float:
         return median(self.values)
@@ -61,6 +53,16 @@ class Figure:
         low = self.at_least is not None and self.median < self.at_least
         high = self.at_most is not None and self.median > self.at_most
         return "MISSED" if low or high else "met"
+
+
+def measured(
+    figures: Iterable[Figure], measure: Callable[[], Iterable[tuple[float, ...]]]
+) -> list[Figure]:
+    """Return the figures with the values that `measure` gives for each, or its reason why not."""
+    try:
+        return [evolve(f, values=v) for f, v in zip(figures, measure(), strict=True)]
+    except NotMeasuredError as error:
+        return [evolve(f, reason=str(error)) for f in figures]
 
 
 async def alternate(rounds: int, *runs: Callable[[], Awaitable[float]]) -> list[list[float]]:

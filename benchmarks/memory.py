@@ -8,7 +8,7 @@ import tracemalloc
 import anyio
 
 from benchmarks.bare import TIMEOUT
-from benchmarks.harness import Figure, NotMeasuredError, ratios
+from benchmarks.harness import Figure, measured
 from benchmarks.insides import fill, parser
 from benchmarks.proxy_process import local_proxy, profile
 from benchmarks.sides import both_sides
@@ -18,27 +18,24 @@ USERS = 20_000
 MANY_USERS = 100_000
 CALLERS = 20
 WARM_UP = 500  # users before the first reading: connections, buffers, code that loads late
-BESIDE = Figure("memory: 100,000 users ÷ published", at_most=0.2, digits=3)
+BESIDE = (
+    Figure("memory: 100,000 users ÷ published", at_most=0.2, digits=3),
+    Figure("memory: bytes per user at 100,000", digits=0),
+    Figure("memory: bytes per user at 100,000, published", digits=0),
+)
 
 
 def measure() -> list[Figure]:
     with local_proxy() as proxy:
         weight = anyio.run(_measure, proxy.url)
     looked_up = Figure("memory: bytes per cached user", (weight,), at_most=1400, digits=0)
-    return [looked_up, *_beside_published()]
+    return [looked_up, *measured(BESIDE, _beside_published)]
 
 
-def _beside_published() -> list[Figure]:
-    try:
-        with both_sides() as (ours, published):
-            our, their = ours.call(weigh, MANY_USERS), published.call(weigh, MANY_USERS)
-    except NotMeasuredError as error:
-        return [BESIDE.missing(error)]
-    return [
-        BESIDE.of(ratios([our], [their])),
-        Figure("memory: bytes per user at 100,000", (our,), digits=0),
-        Figure("memory: the same, published", (their,), digits=0),
-    ]
+def _beside_published() -> list[tuple[float]]:
+    with both_sides() as (ours, published):
+        our, their = ours.call(weigh, MANY_USERS), published.call(weigh, MANY_USERS)
+    return [(our / their,), (our,), (their,)]
 
 
 def weigh(users: int) -> float:

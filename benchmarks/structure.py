@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from time import process_time
 from typing import TYPE_CHECKING
 
 import anyio
 
-from benchmarks.harness import Figure, NotMeasuredError, alternate, ratios
+from benchmarks.harness import Figure, alternate, measured, ratios
 from benchmarks.insides import parser
 from benchmarks.proxy_process import profile
 from benchmarks.sides import both_sides
@@ -20,32 +21,31 @@ if TYPE_CHECKING:
 
 ROUNDS = 30
 TIMES = 1000
-STRUCTURE = Figure("structure: profile ÷ published, less json.loads", at_most=0.5)
-WHOLE = Figure("structure: body ÷ published")
+FIGURES = (
+    Figure("structure: profile ÷ published, less json.loads", at_most=0.5),
+    Figure("structure: body ÷ published"),
+)
 
 
 def measure() -> list[Figure]:
-    try:
-        with both_sides() as (ours, published):
-            return anyio.run(_measure, ours, published)
-    except NotMeasuredError as error:
-        return [STRUCTURE.missing(error), WHOLE.missing(error)]
+    return measured(FIGURES, _measure)
 
 
-async def _measure(ours: Side, published: Side) -> list[Figure]:
-    async def our_parse() -> float:
-        return float(ours.call(parse))
+def _measure() -> list[tuple[float, ...]]:
+    with both_sides() as (ours, published):
+        rounds = [
+            partial(_round, *of) for of in ((ours, parse), (ours, decode), (published, parse))
+        ]
+        our, json_part, their = anyio.run(alternate, ROUNDS, *rounds)
+    return [ratios(_less(our, json_part), _less(their, json_part)), ratios(our, their)]
 
-    async def our_json() -> float:
-        return float(ours.call(decode))
 
-    async def their_parse() -> float:
-        return float(published.call(parse))
+async def _round(side: Side, function: Callable[[], float]) -> float:
+    return float(side.call(function))
 
-    our, our_part, their = await alternate(ROUNDS, our_parse, our_json, their_parse)
-    our_rest = [whole - part for whole, part in zip(our, our_part, strict=True)]
-    their_rest = [whole - part for whole, part in zip(their, our_part, strict=True)]
-    return [STRUCTURE.of(ratios(our_rest, their_rest)), WHOLE.of(ratios(our, their))]
+
+def _less(whole: list[float], part: list[float]) -> list[float]:
+    return [a - b for a, b in zip(whole, part, strict=True)]
 
 
 def parse() -> float:
