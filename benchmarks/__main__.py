@@ -4,11 +4,27 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import burst, herd, limits, memory, mock, route
-from benchmarks.harness import table
+from benchmarks import (
+    burst,
+    growth,
+    herd,
+    imports,
+    instructions,
+    limits,
+    memory,
+    mock,
+    route,
+    structure,
+)
+from benchmarks.table import table
 
 FIGURES = {
     "route": route.measure,
+    "hit": instructions.measure_hit,
+    "instructions": instructions.measure,
+    "import": imports.measure,
+    "structure": structure.measure,
+    "growth": growth.measure,
     "herd": herd.measure,
     "burst": burst.measure,
     "memory": memory.measure,

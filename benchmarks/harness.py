@@ -1,4 +1,4 @@
-"""Rounds, ratios and the table. Knows nothing of what is measured.
+"""Figures, rounds and ratios. Knows nothing of what is measured, nor how it is printed.
 
 Whatever else the machine does slows both sides of a ratio down, because their rounds alternate;
 the median leaves out the rounds that were hit on one side only.
@@ -10,21 +10,29 @@ import gc
 from statistics import median
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
 
+class NotMeasuredError(Exception):
+    """Something that a figure needs is not here. The message says what."""
+
+
 @frozen
 class Figure:
-    """One value per round, and what their median is to be; without a target: information only."""
+    """One value per round, and what their median is to be; without a target: information only.
+
+    Without values it was not measured, for this `reason`.
+    """
 
     name: str
-    values: tuple[float, ...]
+    values: tuple[float, ...] = ()
     at_most: float | None = None
     at_least: float | None = None
     digits: int = 2
+    reason: str = ""
 
     @property
     def median(self) -> float:
@@ -38,11 +46,23 @@ class Figure:
 
     @property
     def verdict(self) -> str:
+        if not self.values:
+            return f"not measured: {self.reason}"
         if not self.target:
             return ""
         low = self.at_least is not None and self.median < self.at_least
         high = self.at_most is not None and self.median > self.at_most
         return "MISSED" if low or high else "met"
+
+
+def measured(
+    figures: Iterable[Figure], measure: Callable[[], Iterable[tuple[float, ...]]]
+) -> list[Figure]:
+    """Return the figures with the values that `measure` gives for each, or its reason why not."""
+    try:
+        return [evolve(f, values=v) for f, v in zip(figures, measure(), strict=True)]
+    except NotMeasuredError as error:
+        return [evolve(f, reason=str(error)) for f in figures]
 
 
 async def alternate(rounds: int, *runs: Callable[[], Awaitable[float]]) -> list[list[float]]:
@@ -62,22 +82,3 @@ async def alternate(rounds: int, *runs: Callable[[], Awaitable[float]]) -> list[
 
 def ratios(above: Iterable[float], below: Iterable[float]) -> tuple[float, ...]:
     return tuple(a / b for a, b in zip(above, below, strict=True))
-
-
-def table(figures: Iterable[Figure]) -> str:
-    rows = [("figure", "median", "min-max", "target", "")]
-    rows += [
-        (
-            figure.name,
-            f"{figure.median:.{figure.digits}f}",
-            f"{min(figure.values):.{figure.digits}f}-{max(figure.values):.{figure.digits}f}",
-            figure.target,
-            figure.verdict,
-        )
-        for figure in figures
-    ]
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )

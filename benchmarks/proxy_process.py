@@ -29,6 +29,11 @@ _PROFILE = (
 )
 
 
+def profile(number: int) -> bytes:
+    """Return what get-me answers for a token that ends in this number."""
+    return (_PROFILE % {"id": number}).encode()
+
+
 class LocalProxy(NamedTuple):
     """Where a proxy listens, and how many requests it has answered so far."""
 
@@ -93,6 +98,6 @@ def _response(request: bytes) -> bytes:
     body = b"true"
     if request.startswith(b"GET"):
         token = request.lower().partition(b"authorization: bearer ")[2].partition(b"\r\n")[0]
-        body = (_PROFILE % {"id": int(token.rpartition(b"-")[2])}).encode()
+        body = profile(int(token.rpartition(b"-")[2]))
     head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
     return head % len(body) + body

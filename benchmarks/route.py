@@ -1,18 +1,21 @@
-"""What a cached user adds to a route, called in process: no server, no HTTP client."""
+"""What a cached user adds to a route, called in process: no server, no HTTP client.
+
+Runs where either package is to be found; both have these names, and take these settings.
+"""
 
 from __future__ import annotations
 
-import os
-from functools import partial
+import sys
+from functools import cache, partial
 from time import process_time
 from typing import TYPE_CHECKING, Any
-from unittest.mock import patch
 
 import anyio
 from fastapi import Depends, FastAPI
 
-from benchmarks.harness import Figure, alternate, ratios
+from benchmarks.harness import Figure, alternate, measured, ratios
 from benchmarks.proxy_process import local_proxy
+from benchmarks.sides import published_python, side
 from oxaigen_auth import (
     OxaigenAuthMiddleware,
     aclose_client,
@@ -25,8 +28,24 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message
 
+    from benchmarks.sides import Side
+
 ROUNDS = 60
 REQUESTS = 100  # per round
+TOKEN = "x" * 800 + "-7"
+# As in production, every request says where the proxy is.
+ENVIRON = {
+    "OXAIGEN_AUTH_PROXY_SCHEME": "http",
+    "OXAIGEN_AUTH_ALLOWED_HOSTS": "app.example.com,127.0.0.1:*",
+    "OXAIGEN_AUTH_CACHE_TTL_SECONDS": "3600",
+    "OXAIGEN_AUTH_PROXY_TIMEOUT_SECONDS": "60",  # valgrind takes its time
+}
+TARGETS = {  # of each case but the first, in the order of `apps`
+    "get_current_user": 1.05,
+    "middleware, get_current_user": 1.15,
+    "require_permission": 1.1,
+    "middleware, require_permission": None,
+}
 
 
 async def anyone() -> None:
@@ -46,49 +65,67 @@ def make_app(dependency: Callable[..., Any], *, middleware: bool = False) -> Fas
     return app
 
 
-def measure() -> list[Figure]:
-    with local_proxy() as proxy:
-        # As in production, every request says where the proxy is.
-        environ = {
-            "OXAIGEN_AUTH_PROXY_SCHEME": "http",
-            "OXAIGEN_AUTH_ALLOWED_HOSTS": "app.example.com,127.0.0.1:*",
-            "OXAIGEN_AUTH_CACHE_TTL_SECONDS": "3600",
-        }
-        with patch.dict(os.environ, environ):
-            return anyio.run(_measure, proxy.url.removeprefix("http://"))
-
-
-async def _measure(host: str) -> list[Figure]:
+@cache
+def apps() -> list[FastAPI]:
+    """Return the app that asks for nobody, and those that are measured against it."""
     permitted = require_permission("audit")
-    apps = [
+    return [
         make_app(anyone),
         make_app(get_current_user),
-        make_app(permitted),
         make_app(get_current_user, middleware=True),
+        make_app(permitted),
         make_app(permitted, middleware=True),
     ]
-    nothing, user, permission, both, both_permission = await alternate(
-        ROUNDS, *(partial(_requests, app, host) for app in apps)
-    )
-    await aclose_client()
+
+
+def figures(label: str, *, targets: bool) -> list[Figure]:
     return [
-        Figure("route: get_current_user", ratios(user, nothing), at_most=1.15),
-        Figure("route: middleware, get_current_user", ratios(both, nothing), at_most=1.3),
-        Figure("route: require_permission", ratios(permission, nothing)),
-        Figure("route: middleware, require_permission", ratios(both_permission, nothing)),
+        Figure(f"{label}: {case}", at_most=target if targets else None, digits=3)
+        for case, target in TARGETS.items()
     ]
+
+
+def measure() -> list[Figure]:
+    with local_proxy() as proxy:
+        host = proxy.url.removeprefix("http://")
+        return [
+            *measured(figures("route", targets=True), lambda: _measure(sys.executable, host)),
+            *measured(
+                figures("route, published", targets=False),
+                lambda: _measure(published_python(), host),
+            ),
+        ]
+
+
+def _measure(python: str, host: str) -> list[tuple[float, ...]]:
+    with side(python, ENVIRON) as one:
+        cases = range(len(TARGETS) + 1)
+        rounds = [partial(_round, one, case, host) for case in cases]
+        trivial, *others = anyio.run(alternate, ROUNDS, *rounds)
+    return [ratios(other, trivial) for other in others]
+
+
+async def _round(side: Side, case: int, host: str) -> float:
+    return float(side.call(requests, case, host))
+
+
+def requests(case: int, host: str) -> float:
+    """Return the processor seconds that some requests take, after one that fills the cache."""
+    return anyio.run(_requests, apps()[case], host)
 
 
 async def _requests(app: ASGIApp, host: str) -> float:
-    """Return the processor seconds that some requests take, after one that fills the cache."""
-    await _request(app, host)
+    await ask(app, host)
     start = process_time()
     for _ in range(REQUESTS):
-        await _request(app, host)
-    return process_time() - start
+        await ask(app, host)
+    seconds = process_time() - start
+    await aclose_client()
+    return seconds
 
 
-async def _request(app: ASGIApp, host: str) -> None:
+async def ask(app: ASGIApp, host: str) -> None:
+    """Send one request of a user, as a browser might."""
     statuses: list[int] = []
 
     async def receive() -> Message:
@@ -121,7 +158,7 @@ def _scope(host: str) -> dict[str, Any]:
             (b"accept", b"application/json"),
             (b"accept-language", b"en,de;q=0.7"),
             (b"accept-encoding", b"gzip, deflate, br"),
-            (b"authorization", b"Bearer " + b"x" * 800 + b"-7"),
+            (b"authorization", f"Bearer {TOKEN}".encode()),
             (b"cookie", b"theme=dark; session=0123456789abcdef"),
             (b"connection", b"keep-alive"),
         ],

@@ -1,0 +1,73 @@
+"""The one place that knows the insides of both packages: past HTTP into the cache, and out again.
+
+Runs where either package is to be found, so it imports neither before it knows which.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import time
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.proxy_process import profile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from oxaigen_auth import ProxyAuthClient
+
+BASE = "http://127.0.0.1:9"
+TTL = 3600.0  # seconds: nothing that is measured ends meanwhile
+
+
+def is_published() -> bool:
+    return find_spec("oxaigen_auth.src") is not None
+
+
+def parser() -> Callable[[bytes], Any]:
+    """Return what turns the body of an answer into a user."""
+    if is_published():
+        user = import_module("oxaigen_auth").User
+        return lambda body: user(**json.loads(body))
+    parse: Callable[[bytes], Any] = import_module("oxaigen_auth._wire").parse_user
+    return parse
+
+
+def fill(users: int) -> object:
+    """Put users into a cache of exactly their number; give what keeps them alive."""
+    return asyncio.run(_fill_published(users)) if is_published() else filled_client(users)
+
+
+def filled_client(users: int) -> ProxyAuthClient:
+    """Return a client of ours that knows the tokens `token_of` these numbers."""
+    from oxaigen_auth import OxaigenAuthSettings, ProxyAuthClient  # noqa: PLC0415
+    from oxaigen_auth._wire import parse_user  # noqa: PLC0415
+    from oxaigen_auth.verdict import Accepted  # noqa: PLC0415
+
+    settings = OxaigenAuthSettings(cache_ttl_seconds=TTL, cache_max_entries=users)
+    client = ProxyAuthClient(BASE, settings=settings)
+    memory, now = client._memory, time.monotonic()  # noqa: SLF001
+    gc.disable()  # it would go through everything again and again
+    for number in range(users):
+        user = parse_user(profile(number))
+        memory.keep_user(memory.key(BASE, token_of(number)), Accepted(user), now)
+    gc.enable()
+    return client
+
+
+def token_of(number: int) -> str:
+    return f"token-{number}"
+
+
+async def _fill_published(users: int) -> object:
+    dependencies = import_module("oxaigen_auth.src.authentication.dependencies")
+    cache, parse = dependencies._user_cache, parser()  # noqa: SLF001
+    cache._max_entries = users  # noqa: SLF001
+    for number in range(users):
+        key = dependencies._hash_token(token_of(number))  # noqa: SLF001
+        await cache.set(key, parse(profile(number)))
+    return cache

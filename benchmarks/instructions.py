@@ -1,0 +1,105 @@
+"""Instructions instead of time: nearly the same at every run, so that small steps show.
+
+Both sides of a ratio run in one event loop of one process and await what is measured; each has
+run before, and the garbage collector is off.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from functools import partial
+from hashlib import blake2b
+from secrets import token_bytes
+from typing import TYPE_CHECKING
+
+import anyio
+
+from benchmarks.callgrind import instructions, mark
+from benchmarks.harness import Figure, measured
+from benchmarks.proxy_process import local_proxy
+from benchmarks.route import ENVIRON, TOKEN, apps, ask, figures
+from benchmarks.sides import command, published_python
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+HITS = 1000
+REQUESTS = 100
+WARM_UP = 20
+HIT = (
+    Figure("hit: instructions of get_me ÷ hash, lookup, coroutine", at_most=4),
+    Figure("hit: instructions of get_me", digits=0),
+)
+
+
+def measure_hit() -> list[Figure]:
+    with local_proxy() as proxy:
+        return measured(HIT, lambda: _hit(proxy.url))
+
+
+def measure() -> list[Figure]:
+    ours = figures("instructions", targets=True)
+    theirs = figures("instructions, published", targets=False)
+    with local_proxy() as proxy:
+        host = proxy.url.removeprefix("http://")
+        return [
+            *measured(ours, lambda: _routes(sys.executable, host)),
+            *measured(theirs, lambda: _routes(published_python(), host)),
+        ]
+
+
+def _hit(url: str) -> list[tuple[float]]:
+    sdk, reference = _counted(sys.executable, hit, url)
+    return [(sdk / reference,), (sdk / HITS,)]
+
+
+def _routes(python: str, host: str) -> list[tuple[float]]:
+    trivial, *others = _counted(python, routes, host)
+    return [(other / trivial,) for other in others]
+
+
+def _counted(python: str, function: Callable[..., None], *args: str) -> list[int]:
+    words = command(python, function.__module__, function.__name__, *args)
+    return instructions(words, ENVIRON)[1::2]  # each case lies between two marks
+
+
+def hit(url: str) -> None:
+    anyio.run(_hit_cases, url)
+
+
+async def _hit_cases(url: str) -> None:
+    from oxaigen_auth import ProxyAuthClient  # noqa: PLC0415 (the published one has another)
+
+    users: dict[bytes, object] = {}
+    key = token_bytes(32)
+
+    async def reference(token: str) -> object:
+        return users[blake2b(token.encode(), key=key, digest_size=16).digest()]
+
+    async with ProxyAuthClient(url) as client:
+        user = await client.get_me(TOKEN)
+        users[blake2b(TOKEN.encode(), key=key, digest_size=16).digest()] = user
+        for get in (client.get_me, reference):
+            await _count(partial(get, TOKEN), HITS)
+
+
+def routes(host: str) -> None:
+    anyio.run(_route_cases, host)
+
+
+async def _route_cases(host: str) -> None:
+    for app in apps():
+        await _count(partial(ask, app, host), REQUESTS)
+
+
+async def _count(call: Callable[[], Awaitable[object]], times: int) -> None:
+    for _ in range(WARM_UP):
+        await call()
+    gc.collect()
+    gc.disable()
+    mark()
+    for _ in range(times):
+        await call()
+    mark()
+    gc.enable()
