@@ -41,12 +41,17 @@ def measure_one(library: str, backend: str, delay: float) -> Figure:
     """Measure where only this library is to be found. The target is for asyncio."""
     with local_proxy(delay) as proxy:
         burst = Burst(proxy.url)
-        values, best = anyio.run(_measure, burst, delay, backend=backend)
-    name = f"burst: {library}, {backend}, {delay * 1000:g} ms (bare: {best} connections)"
-    return Figure(name, values, at_least=0.85 if backend == "asyncio" else None)
+        values, best = anyio.run(rate_beside_bare, burst, delay, backend=backend)
+    return Figure(
+        f"burst: {library}, {backend}, {delay * 1000:g} ms",
+        values,
+        at_least=0.85 if backend == "asyncio" else None,
+        note=f"bare: {best} connections",
+    )
 
 
-async def _measure(burst: Burst, delay: float) -> tuple[tuple[float, ...], int]:
+async def rate_beside_bare(burst: Burst, delay: float) -> tuple[tuple[float, ...], int]:
+    """Return the SDK's rates as ratios to the bare client's best, and what suited that one."""
     best = await _best_level(burst, DELAYS[delay])
     sdk, bare = await alternate(ROUNDS, burst.sdk, partial(burst.bare, best))
     return ratios(bare, sdk), best  # of rates, which are the inverse of times

@@ -24,7 +24,8 @@ class NotMeasuredError(Exception):
 class Figure:
     """One value per round, and what their median is to be; without a target: information only.
 
-    Without values it was not measured, for this `reason`.
+    Without values it was not measured, for this `reason`. A `note` says what differs from run to
+    run, as the name must not.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Figure:
     at_least: float | None = None
     digits: int = 2
     reason: str = ""
+    note: str = ""
 
     @property
     def median(self) -> float:
@@ -45,14 +47,20 @@ class Figure:
         return "" if self.at_least is None else f"≥ {self.at_least:g}"
 
     @property
+    def missed(self) -> bool:
+        if not self.values:
+            return False
+        low = self.at_least is not None and self.median < self.at_least
+        high = self.at_most is not None and self.median > self.at_most
+        return low or high
+
+    @property
     def verdict(self) -> str:
         if not self.values:
             return f"not measured: {self.reason}"
         if not self.target:
             return ""
-        low = self.at_least is not None and self.median < self.at_least
-        high = self.at_most is not None and self.median > self.at_most
-        return "MISSED" if low or high else "met"
+        return "MISSED" if self.missed else "met"
 
 
 def measured(

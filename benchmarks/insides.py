@@ -65,6 +65,7 @@ def filled_client(users: int) -> ProxyAuthClient:
     for number in range(users):
         user = parse_user(profile(number))
         key = memory.key(fingerprint(token_of(number)), BASE)
+        key = memory.key(fingerprint(token_of(number)), BASE)
         memory.keep_user(key, Accepted(user), now)
     gc.enable()
     return client

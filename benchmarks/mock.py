@@ -50,6 +50,7 @@ def _served(backend: str) -> Iterator[tuple[int, int]]:
     ours, theirs = SPAWN.Pipe(duplex=False)
     process = SPAWN.Process(target=_serve, args=(backend, theirs), daemon=True)
     process.start()
+    theirs.close()  # so that its failure ends the wait for it
     try:
         yield ours.recv()
     finally:

@@ -1,0 +1,95 @@
+"""A protected route beside an unprotected one of the same app, served by hypercorn. Needs wrk."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+import anyio
+from fastapi import Depends, FastAPI
+
+from benchmarks.harness import Figure, NotMeasuredError, alternate, measured, ratios
+from benchmarks.proxy_process import SPAWN, local_proxy
+from benchmarks.route import TOKEN, anyone
+from oxaigen_auth import get_current_user
+from oxaigen_auth_mock.serving import listen, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from multiprocessing.connection import Connection
+    from typing import Any
+
+ROUNDS = 7
+SECONDS = 2
+CONNECTIONS = 32
+
+
+def measure() -> list[Figure]:
+    return [
+        figure
+        for backend in ("asyncio", "trio")
+        for figure in measured(
+            [Figure(f"server: protected ÷ unprotected route, {backend}", at_least=0.95)],
+            partial(_measure, backend),
+        )
+    ]
+
+
+def _measure(backend: str) -> list[tuple[float, ...]]:
+    wrk = shutil.which("wrk")
+    if wrk is None:
+        raise NotMeasuredError("needs wrk")
+    with local_proxy() as proxy, _served(backend, proxy.url) as url:
+        rounds = [partial(_rate, wrk, url, path) for path in ("protected", "unprotected")]
+        return [ratios(*anyio.run(alternate, ROUNDS, *rounds))]
+
+
+async def _rate(wrk: str, url: str, path: str) -> float:
+    """Return the answers per second that wrk gets; any that is not a success raises."""
+    words = [wrk, "-t", "1", "-c", f"{CONNECTIONS}", "-d", f"{SECONDS}s"]
+    words += ["-H", f"Authorization: Bearer {TOKEN}", f"{url}/{path}"]
+    said = subprocess.run(words, check=True, capture_output=True, text=True).stdout  # noqa: ASYNC221, S603
+    rate = re.search(r"Requests/sec: +([\d.]+)", said)
+    if rate is None or "Non-2xx" in said or "Socket errors" in said:
+        raise RuntimeError(said)
+    return float(rate[1])
+
+
+@contextmanager
+def _served(backend: str, proxy: str) -> Iterator[str]:
+    """Serve the app by one worker in a process of its own; gives its URL."""
+    ours, theirs = SPAWN.Pipe(duplex=False)
+    process = SPAWN.Process(target=_serve, args=(backend, proxy, theirs), daemon=True)
+    process.start()
+    theirs.close()  # so that its failure ends the wait for it
+    try:
+        yield ours.recv()
+    finally:
+        process.terminate()
+        process.join()
+
+
+def _serve(backend: str, proxy: str, tell: Connection) -> None:
+    os.environ["OXAIGEN_AUTH_PROXY_URL_OVERRIDE"] = proxy
+    os.environ["OXAIGEN_AUTH_CACHE_TTL_SECONDS"] = "3600"
+    anyio.run(_serve_until_terminated, tell, backend=backend)
+
+
+async def _serve_until_terminated(tell: Connection) -> None:
+    app = FastAPI()
+    _add_route(app, "/protected", get_current_user)
+    _add_route(app, "/unprotected", anyone)
+    async with serving(app, listen()) as url:
+        tell.send(url)
+        await anyio.sleep_forever()
+
+
+def _add_route(app: FastAPI, path: str, dependency: Callable[..., Any]) -> None:
+    @app.get(path)
+    async def route(_: Any = Depends(dependency)) -> dict[str, bool]:  # noqa: B008, FAST002
+        return {"ok": True}
