@@ -7,9 +7,11 @@ the median leaves out the rounds that were hit on one side only.
 from __future__ import annotations
 
 import gc
+from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING
 
+import anyio
 from attrs import evolve, frozen
 
 if TYPE_CHECKING:
@@ -86,6 +88,18 @@ async def alternate(rounds: int, *runs: Callable[[], Awaitable[float]]) -> list[
             measured[which].append(await runs[which]())
         order.reverse()
     return measured
+
+
+def alternate_calls(rounds: int, *runs: Callable[[], float]) -> list[list[float]]:
+    """Do the same with runs that need no event loop."""
+
+    async def call(run: Callable[[], float]) -> float:
+        return run()
+
+    async def call_all() -> list[list[float]]:
+        return await alternate(rounds, *(partial(call, run) for run in runs))
+
+    return anyio.run(call_all)
 
 
 def ratios(above: Iterable[float], below: Iterable[float]) -> tuple[float, ...]:

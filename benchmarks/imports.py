@@ -11,10 +11,8 @@ from functools import partial
 from importlib.util import find_spec
 from subprocess import Popen
 
-import anyio
-
 from benchmarks.callgrind import instructions
-from benchmarks.harness import Figure, NotMeasuredError, alternate, measured, ratios
+from benchmarks.harness import Figure, NotMeasuredError, alternate_calls, measured, ratios
 
 ROUNDS = 20
 LIBRARIES = ("httpx2", "httpx")
@@ -49,13 +47,13 @@ def _counted(sdk: list[str], without: list[str]) -> tuple[float]:
 
 def _timed(sdk: list[str], without: list[str]) -> tuple[float, ...]:
     rounds = (partial(_seconds, sdk), partial(_seconds, without))
-    return ratios(*anyio.run(alternate, ROUNDS, *rounds))
+    return ratios(*alternate_calls(ROUNDS, *rounds))
 
 
-async def _seconds(command: list[str]) -> float:
+def _seconds(command: list[str]) -> float:
     """Return the processor seconds of one process."""
-    process = Popen(command)  # noqa: ASYNC220, S603 (nothing else runs meanwhile)
-    _, status, used = os.wait4(process.pid, 0)  # noqa: ASYNC222
+    process = Popen(command)  # noqa: S603
+    _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{command} failed")

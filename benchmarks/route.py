@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from fastapi import Depends, FastAPI
 
-from benchmarks.harness import Figure, alternate, measured, ratios
+from benchmarks.harness import Figure, alternate_calls, measured, ratios
 from benchmarks.proxy_process import local_proxy
 from benchmarks.sides import published_python, side
 from oxaigen_auth import (
@@ -101,11 +101,11 @@ def _measure(python: str, host: str) -> list[tuple[float, ...]]:
     with side(python, ENVIRON) as one:
         cases = range(len(TARGETS) + 1)
         rounds = [partial(_round, one, case, host) for case in cases]
-        trivial, *others = anyio.run(alternate, ROUNDS, *rounds)
+        trivial, *others = alternate_calls(ROUNDS, *rounds)
     return [ratios(other, trivial) for other in others]
 
 
-async def _round(side: Side, case: int, host: str) -> float:
+def _round(side: Side, case: int, host: str) -> float:
     return float(side.call(requests, case, host))
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import anyio
 from fastapi import Depends, FastAPI
 
-from benchmarks.harness import Figure, NotMeasuredError, alternate, measured, ratios
+from benchmarks.harness import Figure, NotMeasuredError, alternate_calls, measured, ratios
 from benchmarks.proxy_process import SPAWN, local_proxy
 from benchmarks.route import TOKEN, anyone
 from oxaigen_auth import get_current_user
@@ -46,14 +46,14 @@ def _measure(backend: str) -> list[tuple[float, ...]]:
         raise NotMeasuredError("needs wrk")
     with local_proxy() as proxy, _served(backend, proxy.url) as url:
         rounds = [partial(_rate, wrk, url, path) for path in ("protected", "unprotected")]
-        return [ratios(*anyio.run(alternate, ROUNDS, *rounds))]
+        return [ratios(*alternate_calls(ROUNDS, *rounds))]
 
 
-async def _rate(wrk: str, url: str, path: str) -> float:
+def _rate(wrk: str, url: str, path: str) -> float:
     """Return the answers per second that wrk gets; any that is not a success raises."""
     words = [wrk, "-t", "1", "-c", f"{CONNECTIONS}", "-d", f"{SECONDS}s"]
     words += ["-H", f"Authorization: Bearer {TOKEN}", f"{url}/{path}"]
-    said = subprocess.run(words, check=True, capture_output=True, text=True).stdout  # noqa: ASYNC221, S603
+    said = subprocess.run(words, check=True, capture_output=True, text=True).stdout  # noqa: S603
     rate = re.search(r"Requests/sec: +([\d.]+)", said)
     if rate is None or "Non-2xx" in said or "Socket errors" in said:
         raise RuntimeError(said)

@@ -6,9 +6,7 @@ import json
 from time import process_time
 from typing import TYPE_CHECKING, Any
 
-import anyio
-
-from benchmarks.harness import Figure, alternate, measured, ratios
+from benchmarks.harness import Figure, alternate_calls, measured, ratios
 from benchmarks.insides import parser, structurer
 from benchmarks.proxy_process import profile
 from benchmarks.sides import both_sides
@@ -32,21 +30,17 @@ def measure() -> list[Figure]:
 
 def _measure() -> list[tuple[float, ...]]:
     with both_sides() as (ours, published):
-
-        async def rounds() -> list[list[float]]:
-            return await alternate(
-                ROUNDS,
-                lambda: _round(ours, structure),
-                lambda: _round(published, structure),
-                lambda: _round(ours, parse),
-                lambda: _round(published, parse),
-            )
-
-        our, their, our_whole, their_whole = anyio.run(rounds)
+        our, their, our_whole, their_whole = alternate_calls(
+            ROUNDS,
+            lambda: _round(ours, structure),
+            lambda: _round(published, structure),
+            lambda: _round(ours, parse),
+            lambda: _round(published, parse),
+        )
     return [ratios(our, their), ratios(our_whole, their_whole)]
 
 
-async def _round(side: Side, function: Callable[[], float]) -> float:
+def _round(side: Side, function: Callable[[], float]) -> float:
     return float(side.call(function))
 
 
