@@ -37,6 +37,15 @@ def parser() -> Callable[[bytes], Any]:
     return parse
 
 
+def structurer() -> Callable[[Any], object]:
+    """Return what makes a user of decoded JSON."""
+    if is_published():
+        user = import_module("oxaigen_auth").User
+        return lambda profile: user(**profile)
+    structure: Callable[[Any], object] = import_module("oxaigen_auth._wire").structure_user
+    return structure
+
+
 def fill(users: int) -> object:
     """Put users into a cache of exactly their number; give what keeps them alive."""
     return asyncio.run(_fill_published(users)) if is_published() else filled_client(users)
@@ -45,6 +54,7 @@ def fill(users: int) -> object:
 def filled_client(users: int) -> ProxyAuthClient:
     """Return a client of ours that knows the tokens `token_of` these numbers."""
     from oxaigen_auth import OxaigenAuthSettings, ProxyAuthClient  # noqa: PLC0415
+    from oxaigen_auth._core.fingerprint import fingerprint  # noqa: PLC0415
     from oxaigen_auth._wire import parse_user  # noqa: PLC0415
     from oxaigen_auth.verdict import Accepted  # noqa: PLC0415
 
@@ -54,7 +64,8 @@ def filled_client(users: int) -> ProxyAuthClient:
     gc.disable()  # it would go through everything again and again
     for number in range(users):
         user = parse_user(profile(number))
-        memory.keep_user(memory.key(BASE, token_of(number)), Accepted(user), now)
+        key = memory.key(fingerprint(token_of(number)), BASE)
+        memory.keep_user(key, Accepted(user), now)
     gc.enable()
     return client
 

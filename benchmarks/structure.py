@@ -1,29 +1,28 @@
-"""From the body of an answer to a user, beside the published package's pydantic model."""
+"""From a decoded profile to a user, beside the published package's pydantic model."""
 
 from __future__ import annotations
 
 import json
-from functools import partial
 from time import process_time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from benchmarks.harness import Figure, alternate, measured, ratios
-from benchmarks.insides import parser
+from benchmarks.insides import parser, structurer
 from benchmarks.proxy_process import profile
 from benchmarks.sides import both_sides
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from benchmarks.sides import Side
 
 ROUNDS = 30
 TIMES = 1000
 FIGURES = (
-    Figure("structure: profile ÷ published, less json.loads", at_most=0.5),
-    Figure("structure: body ÷ published"),
+    Figure("structure: profile ÷ published", at_most=0.5),
+    Figure("structure: body, as JSON ÷ published"),
 )
 
 
@@ -33,35 +32,37 @@ def measure() -> list[Figure]:
 
 def _measure() -> list[tuple[float, ...]]:
     with both_sides() as (ours, published):
-        rounds = [
-            partial(_round, *of) for of in ((ours, parse), (ours, decode), (published, parse))
-        ]
-        our, json_part, their = anyio.run(alternate, ROUNDS, *rounds)
-    return [ratios(_less(our, json_part), _less(their, json_part)), ratios(our, their)]
+
+        async def rounds() -> list[list[float]]:
+            return await alternate(
+                ROUNDS,
+                lambda: _round(ours, structure),
+                lambda: _round(published, structure),
+                lambda: _round(ours, parse),
+                lambda: _round(published, parse),
+            )
+
+        our, their, our_whole, their_whole = anyio.run(rounds)
+    return [ratios(our, their), ratios(our_whole, their_whole)]
 
 
 async def _round(side: Side, function: Callable[[], float]) -> float:
     return float(side.call(function))
 
 
-def _less(whole: list[float], part: list[float]) -> list[float]:
-    return [a - b for a, b in zip(whole, part, strict=True)]
+def structure() -> float:
+    """Return the processor seconds that some profiles take to become users."""
+    return _time(structurer(), [json.loads(profile(number)) for number in range(TIMES)])
 
 
 def parse() -> float:
-    """Return the processor seconds that some bodies take to become users."""
-    return _time(parser())
+    """Return the processor seconds that the same ones take from their bytes on."""
+    return _time(parser(), [profile(number) for number in range(TIMES)])
 
 
-def decode() -> float:
-    """Return the processor seconds that the same bodies take to be decoded."""
-    return _time(json.loads)
-
-
-def _time(function: Callable[[bytes], object]) -> float:
-    bodies = [profile(number) for number in range(TIMES)]
-    function(bodies[0])
+def _time(function: Callable[[Any], object], values: Sequence[Any]) -> float:
+    function(values[0])
     start = process_time()
-    for body in bodies:
-        function(body)
+    for value in values:
+        function(value)
     return process_time() - start

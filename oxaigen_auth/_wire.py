@@ -9,27 +9,32 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
+from marshal import dumps
 from operator import itemgetter
 from sys import intern
 from types import NoneType
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, get_origin
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, get_origin
 
-from attrs import define, field, fields
+from attrs import fields
 from cattrs import BaseValidationError, Converter, transform_error
 from cattrs.cols import homogenous_tuple_structure_factory
 from cattrs.gen import make_dict_structure_fn, override
 
-from oxaigen_auth.models import User, UserWorkspace, WorkspacePermission, WorkspaceRole, names
+from oxaigen_auth.models import User, UserWorkspace, WorkspacePermission, WorkspaceRole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_DEPTH = 32
 MAX_DIGITS = 1000
-MAX_ENTRIES = 4096  # and as many lists of them are shared between users
+MAX_REMEMBERED = 4096  # workspaces with roles and permissions
+MAX_KEY = 4096  # bytes of JSON or so, for which they are remembered
 
-V = TypeVar("V")
-E = TypeVar("E", UserWorkspace, WorkspaceRole, WorkspacePermission)
+Nested: TypeAlias = tuple[
+    UserWorkspace | None, tuple[WorkspaceRole, ...], tuple[WorkspacePermission, ...]
+]
+
+_PLAIN = 2  # the last version of marshal's format that writes equal things equally
 
 
 class WireError(ValueError):
@@ -153,9 +158,16 @@ def _configure_model(converter: Converter, model: type) -> None:
             raise TypeError("expected an object")
         unknown = {k: v for k, v in value.items() if k not in aliases}
         known = {k: v for k, v in value.items() if k in aliases and v is not None}
-        return structure({**known, "extra": unknown}, cls)
+        instance = structure({**known, "extra": unknown}, cls)
+        return instance if unknown or model is User else _shared(instance)
 
     converter.register_structure_hook(model, hook)
+
+
+@lru_cache(maxsize=4096)
+def _shared(entry: object) -> object:
+    """Return the first of equal entries: they are immutable, and many users have the same few."""
+    return entry
 
 
 def _converter() -> Converter:
@@ -183,76 +195,6 @@ def with_care(profile: object) -> User:
     raise WireError(faults[0].replace("._", "."))  # its name on the wire
 
 
-@define(eq=False)
-class Shared(Generic[E]):
-    """The entries of one model that profiles had so far: immutable, and many users have the same.
-
-    Only those without unknown fields are kept, since those are what users have in common.
-    """
-
-    model: type[E]
-    _values: Callable[[Any], tuple[Any, ...]] = field(init=False)
-    _width: int = field(init=False)
-    _entries: dict[tuple[Any, ...], E] = field(factory=dict, init=False)
-    _lists: dict[tuple[E, ...], tuple[E, ...]] = field(factory=dict, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        known = _known_names(self.model)
-        self._values, self._width = itemgetter(*known), len(known)
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def get(self, entry: Any) -> E:
-        """Return the entry that stands in a profile.
-
-        Raises:
-            KeyError: a field is missing.
-            TypeError: it is no object, or a field has not its type.
-        """
-        values = self._values(entry)
-        shared = self._entries.get(values)
-        # Only an id can be equal and yet of another type: True and 1.0 are equal to 1.
-        if shared is None or len(entry) != self._width or type(shared.id) is not type(values[0]):
-            return self._add(entry, values)
-        return shared
-
-    def get_all(self, entries: Any) -> tuple[E, ...]:
-        """Return the entries of a list, the same tuple for the same ones.
-
-        Raises:
-            KeyError, TypeError: it is no list, or as `get`.
-        """
-        if entries is None:
-            return ()
-        if type(entries) is not list:
-            raise TypeError
-        found = tuple(map(self.get, entries))
-        try:
-            return self._lists.get(found) or _kept(self._lists, found, found)
-        except TypeError:  # unknown fields have no hash
-            return found
-
-    def _add(self, entry: Any, values: tuple[Any, ...]) -> E:
-        new = _CONVERTER.structure(entry, self.model)
-        return _kept(self._entries, values, new) if len(entry) == self._width else new
-
-
-def _kept(table: dict[tuple[Any, ...], V], key: tuple[Any, ...], value: V) -> V:
-    if len(table) >= MAX_ENTRIES:
-        table.clear()
-    table[key] = value
-    return value
-
-
-def _known_names(model: type) -> list[str]:
-    return [name for name in names(model) if name != "extra"]
-
-
-_workspace = Shared(UserWorkspace).get
-_roles = Shared(WorkspaceRole).get_all
-_permissions = Shared(WorkspacePermission).get_all
-
 _TYPES = {
     "is_authenticated": (bool,),
     "id": (int, NoneType),
@@ -263,14 +205,11 @@ _TYPES = {
     "first_name": (str, NoneType),
     "last_name": (str, NoneType),
 }
+_NESTED = ("user_workspace", "workspace_roles", "workspace_permissions")
+_KNOWN = {*_TYPES, *_NESTED}
 _scalars = itemgetter(*_TYPES)
-_USER = frozenset(_known_names(User))
-
-
-@lru_cache(maxsize=1024)
-def _fit(types: tuple[type, ...]) -> bool:
-    """Tell whether the values of `_TYPES` may have these types."""
-    return all(one in allowed for one, allowed in zip(types, _TYPES.values(), strict=True))
+_nested = itemgetter(*_NESTED)
+_memo: dict[bytes, Nested] = {}
 
 
 def _as_it_stands(profile: Any) -> User:
@@ -281,17 +220,50 @@ def _as_it_stands(profile: Any) -> User:
         TypeError: a field has not its type.
         BaseValidationError: so says cattrs.
     """
-    if not _fit(tuple(map(type, _scalars(profile)))):
+    scalars = _scalars(profile)
+    if not _fit(tuple(map(type, scalars))):
         raise TypeError
+    is_authenticated, number, user_name, email, kind, enabled, first_name, last_name = scalars
+    workspace, roles, permissions = _structured(_nested(profile))
     extra = None
-    if len(profile) != len(_USER):
-        extra = {name: value for name, value in profile.items() if name not in _USER}
-        profile = {name: profile[name] for name in _USER}
-    kind, workspace = profile["account_type"], profile["user_workspace"]
-    shared = {
-        "account_type": kind and intern(kind),  # one of very few
-        "user_workspace": None if workspace is None else _workspace(workspace),
-        "workspace_roles": _roles(profile["workspace_roles"]),
-        "workspace_permissions": _permissions(profile["workspace_permissions"]),
-    }
-    return User(**{**profile, **shared}, extra=extra)
+    if len(profile) != len(_KNOWN):
+        extra = {name: value for name, value in profile.items() if name not in _KNOWN}
+    return User(
+        is_authenticated=is_authenticated,
+        id=number,
+        user_name=user_name,
+        email=email,
+        account_type=kind and intern(kind),  # one of very few
+        enabled=enabled,
+        first_name=first_name,
+        last_name=last_name,
+        user_workspace=workspace,
+        workspace_roles=roles,
+        workspace_permissions=permissions,
+        extra=extra,
+    )
+
+
+@lru_cache(maxsize=1024)
+def _fit(types: tuple[type, ...]) -> bool:
+    """Tell whether the values of `_TYPES` may have these types."""
+    return all(one in allowed for one, allowed in zip(types, _TYPES.values(), strict=True))
+
+
+def _structured(nested: tuple[Any, ...]) -> Nested:
+    """Return workspace, roles and permissions: the same objects for the same JSON.
+
+    Users have few different ones. Unlike a comparison, what `marshal` writes tells True from 1.
+    """
+    key = dumps(nested, _PLAIN)
+    return _memo.get(key) or _remember(key, nested)
+
+
+def _remember(key: bytes, nested: tuple[Any, ...]) -> Nested:
+    user = _CONVERTER.structure(dict(zip(_NESTED, nested, strict=True)), User)
+    made = user.user_workspace, user._workspace_roles, user._workspace_permissions  # noqa: SLF001
+    if len(key) <= MAX_KEY:
+        if len(_memo) >= MAX_REMEMBERED:
+            _memo.clear()
+        _memo[key] = made
+    return made

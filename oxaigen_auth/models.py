@@ -107,7 +107,7 @@ def _none_if_empty(extra: dict[str, Any] | None) -> dict[str, Any] | None:
     return extra or None
 
 
-@frozen(repr=False, cache_hash=True)
+@frozen(repr=False)
 class UserWorkspace(_Entry):
     """The workspace that the user's session is scoped to."""
 
@@ -116,7 +116,7 @@ class UserWorkspace(_Entry):
     _extra: dict[str, Any] | None = field(default=None, alias="extra", converter=_none_if_empty)
 
 
-@frozen(repr=False, cache_hash=True)
+@frozen(repr=False)
 class WorkspaceRole(_Entry):
     """A role that the user holds in the workspace."""
 
@@ -126,7 +126,7 @@ class WorkspaceRole(_Entry):
     _extra: dict[str, Any] | None = field(default=None, alias="extra", converter=_none_if_empty)
 
 
-@frozen(repr=False, cache_hash=True)
+@frozen(repr=False)
 class WorkspacePermission(_Entry):
     """A permission that the user holds in the workspace."""
 

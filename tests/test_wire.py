@@ -335,14 +335,16 @@ def test_a_complete_profile_may_have_no_list_of_another_type(value: object) -> N
     assert user.extra == {"more": value}
 
 
-def test_only_so_many_entries_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_wire, "MAX_ENTRIES", 2)
-    roles: _wire.Shared[WorkspaceRole] = _wire.Shared(WorkspaceRole)
+def test_only_so_much_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_wire, "MAX_REMEMBERED", 2)
     for number in range(5):
-        entry = {"id": number, "name": "owner", "description": None}
-        assert roles.get(entry) is roles.get(entry)
-        assert roles.get_all([entry]) is roles.get_all([entry])
-        assert len(roles) <= 2
+        role = {"id": number, "name": "owner", "description": None}
+        assert parse(DOCUMENTED | {"workspace_roles": [role]}).workspace_roles[0].id == number
+        assert 0 < len(_wire._memo) <= 2  # noqa: SLF001
+    before = len(_wire._memo)  # noqa: SLF001
+    long = {"id": 1, "name": "owner" * _wire.MAX_KEY, "description": None}
+    assert parse(DOCUMENTED | {"workspace_roles": [long]}).workspace_roles[0].name == long["name"]
+    assert len(_wire._memo) == before  # noqa: SLF001
 
 
 @given(st.dictionaries(st.text().filter(lambda name: name not in DOCUMENTED), storable))
