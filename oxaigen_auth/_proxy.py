@@ -12,7 +12,8 @@ from functools import cache, lru_cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, cast
 
-from anyio import CapacityLimiter, move_on_after
+from anyio import CancelScope, CapacityLimiter, WouldBlock, current_time, move_on_after
+from anyio.lowlevel import checkpoint
 from attrs import define, field
 
 from oxaigen_auth._answer import (
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
     import httpx
-    from anyio import CancelScope
     from anyio.abc import AsyncResource
 
     from oxaigen_auth.models import User
@@ -86,34 +86,55 @@ class Proxy:
             limits=httpx.Limits(max_keepalive_connections=MAX_HOSTS, keepalive_expiry=KEEPALIVE),
         )
 
-    async def get_me(self, base_url: str, token: str) -> Verdict[User]:
-        """Ask who the bearer of the token is."""
-        answer = await self._ask("GET", f"{base_url}/_oxa_auth/get-me", token)
+    async def get_me(
+        self, base_url: str, token: str, *, since: float | None = None
+    ) -> Verdict[User]:
+        """Ask who the bearer of the token is.
+
+        `since` is when the timeout began to count, on the event loop's clock; None: now.
+        """
+        answer = await self._ask("GET", f"{base_url}/_oxa_auth/get-me", token, since)
         return answer if isinstance(answer, Unavailable) else read_user(answer, token)
 
-    async def test_permission(self, base_url: str, token: str, name: str) -> Verdict[bool]:
+    async def test_permission(
+        self, base_url: str, token: str, name: str, *, since: float | None = None
+    ) -> Verdict[bool]:
         """Ask whether the bearer holds a permission."""
         url = f"{base_url}/_oxa_auth/test-app-permission/{name}"
-        answer = await self._ask("POST", url, token)
+        answer = await self._ask("POST", url, token, since)
         return answer if isinstance(answer, Unavailable) else read_permission(answer, token)
 
     async def aclose(self) -> None:
         await self._lanes.aclose()
 
-    async def _ask(self, method: str, url: str, token: str) -> Answer | Unavailable:
+    async def _ask(
+        self, method: str, url: str, token: str, since: float | None
+    ) -> Answer | Unavailable:
         """Return the complete answer; whatever keeps it from coming is *unavailable*."""
-        with move_on_after(self.timeout) as scope:
+        start = current_time() if since is None else since
+        with CancelScope(deadline=start + self.timeout) as scope:
             call = _Call(scope, f"there was no answer within {self.timeout:g} seconds")
-            async with self._turns:
-                try:
-                    await self._lanes.close_stale()
-                    with self._lanes.take() as transport:
-                        return await self._call(transport, call, _request(method, url, token))
-                except AnswerError as error:
-                    return Unavailable(str(error))
-                except Exception as error:  # noqa: BLE001 (see above: nothing else is known)
-                    return Unavailable(f"the call failed with {type(error).__name__}")
+            await self._await_turn(scope)
+            try:
+                await self._lanes.close_stale()
+                with self._lanes.take() as transport:
+                    return await self._call(transport, call, _request(method, url, token))
+            except AnswerError as error:
+                return Unavailable(str(error))
+            except Exception as error:  # noqa: BLE001 (see above: nothing else is known)
+                return Unavailable(f"the call failed with {type(error).__name__}")
+            finally:
+                self._turns.release()
         return Unavailable(call.why_cancelled)
+
+    async def _await_turn(self, scope: CancelScope) -> None:
+        """Take a token of `_turns`; at once where there is one, and time is left."""
+        try:
+            if scope.cancel_called:
+                await checkpoint()
+            self._turns.acquire_nowait()
+        except WouldBlock:
+            await self._turns.acquire()
 
     async def _call(
         self, transport: httpx.AsyncHTTPTransport, call: _Call, request: httpx.Request
