@@ -84,7 +84,8 @@ async def test_a_task_that_is_cancelled_hands_the_flights_that_wait_to_another()
         tasks[0].cancel()
         with pytest.raises(FlightLostError, match="it was cancelled"):
             await cut_off
-        assert await asyncio.gather(*others) == ["answer", "answer"]
+        async with asyncio.timeout(1):
+            assert await asyncio.gather(*others) == ["answer", "answer"]
     assert tasks[0] is not tasks[1] is tasks[2]
     assert len(flights) == 0
 
