@@ -13,7 +13,7 @@ from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Any
 
 import anyio
-from attrs import define, field
+from attrs import define, field, frozen
 
 from oxaigen_auth_load import targets
 from oxaigen_auth_load.display import Progress, print_table
@@ -33,11 +33,14 @@ from oxaigen_auth_load.running import run_plan
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractAsyncContextManager
+    from typing import TypeAlias
 
     from oxaigen_auth_load.plan import Plan
     from oxaigen_auth_load.targets import Target
+
+    Way: TypeAlias = Callable[[], AbstractAsyncContextManager[Target]]
 
 INTERRUPTED = 130  # what shells say of a command that Ctrl-C ended
 
@@ -62,6 +65,8 @@ def run(arguments: Sequence[str] | None) -> int:
         return _fail(str(error))
     except (OSError, UnicodeDecodeError) as error:
         return _fail(f"a file cannot be used: {error}")
+    except KeyboardInterrupt:
+        return _fail("stopped before the load began", INTERRUPTED)
     _write(options, report)
     print_table(report)
     if report["partial"]:
@@ -69,9 +74,9 @@ def run(arguments: Sequence[str] | None) -> int:
     return 0 if all(each["met"] for each in report["expectations"]) else 1
 
 
-def _fail(problem: str) -> int:
+def _fail(problem: str, status: int = 2) -> int:
     sys.stderr.write(f"{PROGRAM}: {problem}\n")
-    return 2
+    return status
 
 
 def _write(options: Namespace, report: dict[str, Any]) -> None:
@@ -87,54 +92,78 @@ def _measure(options: Namespace, plan: Plan, tokens: Sequence[str]) -> dict[str,
     Raises:
         EmbeddedError, UnreachableError: there is nothing to run it through.
     """
-    way, *urls = options.through
     with ExitStack() as stack:
-        mock_url = None
-        if not (options.proxy or urls):
-            good = [token for number, token in enumerate(tokens) if number not in plan.bad]
-            mock = partial(embedded_mock, latency=options.latency, faults=options.fault)
-            mock_url = stack.enter_context(mock(good, backend=options.backend))
-        proxy_url = (options.proxy or mock_url or "").rstrip("/")
-        if way == "app" and not urls:
-            app = embedded_app(proxy_url, timeout=options.timeout, backend=options.backend)
-            urls = [stack.enter_context(app)]
-        first = (
-            partial(targets.through_app, urls[0], options.timeout, mock_url)
-            if urls
-            else partial(targets.through_client, proxy_url, options.timeout)
-        )
-        ways = [first]
-        if options.compare:
-            ways.append(partial(targets.through_nothing, proxy_url, options.timeout))
-        asked = [url for url in (*urls, proxy_url) if url]
-        load = _Load(options, plan, tokens)
-        runs = anyio.run(load.run, ways, asked, backend=options.backend)
+        good = [token for number, token in enumerate(tokens) if number not in plan.bad]
+        places = _find_places(options, good, stack)
+        load = _Load(plan, tokens)
+        runs = anyio.run(load.run, _ways(options, places), places, backend=options.backend)
     return {
         "version": VERSION,
         "tool": tool(options.backend),
         "started": load.started.isoformat(timespec="seconds"),
         "partial": load.partial,
         "plan": plan_report(plan, zipf=options.zipf, seed=options.seed),
-        "target": _described(options, urls),
+        "target": _described(options, places),
         "runs": runs,
         "expectations": [each.check(figures(runs[0])) for each in options.expect],
     }
 
 
-def _described(options: Namespace, urls: Sequence[str]) -> str:
-    app = f"app at {urls[0]}, " if urls else ""
-    if options.proxy or (urls and options.tokens_file):
-        return f"{app}proxy at {options.proxy}" if options.proxy else app.rstrip(", ")
-    faults = ", ".join(fault["kind"] for fault in options.fault)
-    waits = f", answers after {options.latency * 1000:g} ms" if options.latency else ""
-    return f"{app}embedded mock{waits}{f', faults: {faults}' if faults else ''}"
+@frozen
+class _Places:
+    """Where the load goes, as URLs, "" for none; `mock` is the embedded one, which counts calls."""
+
+    proxy: str
+    app: str
+    mock: str
+
+    def __iter__(self) -> Iterator[str]:
+        """Give those that must answer before the load begins."""
+        yield from filter(None, (self.proxy, self.app))
+
+
+def _find_places(options: Namespace, good: Sequence[str], stack: ExitStack) -> _Places:
+    """Start what is to be embedded, for as long as the stack holds."""
+    way, *urls = options.through
+    backend, mock_url = options.backend, ""
+    if not (options.proxy or urls):
+        mock = partial(embedded_mock, latency=options.latency, faults=options.fault)
+        mock_url = stack.enter_context(mock(good, backend=backend))
+    proxy_url = mock_url or (options.proxy or "").rstrip("/")
+    if way == "app" and not urls:
+        app = embedded_app(proxy_url, timeout=options.timeout, backend=backend)
+        urls = [stack.enter_context(app)]
+    return _Places(proxy_url, urls[0] if urls else "", mock_url)
+
+
+def _ways(options: Namespace, places: _Places) -> list[Way]:
+    ways: list[Way] = [
+        partial(targets.through_app, places.app, options.timeout, places.mock)
+        if places.app
+        else partial(targets.through_client, places.proxy, options.timeout)
+    ]
+    if options.compare:
+        ways.append(partial(targets.through_nothing, places.proxy, options.timeout))
+    return ways
+
+
+def _described(options: Namespace, places: _Places) -> str:
+    parts = [f"app at {places.app}"] if places.app else []
+    if places.mock:
+        parts.append("embedded mock")
+    elif places.proxy:
+        parts.append(f"proxy at {places.proxy}")
+    if options.latency:
+        parts.append(f"answers after {options.latency * 1000:g} ms")
+    if options.fault:
+        parts.append(f"faults: {', '.join(fault['kind'] for fault in options.fault)}")
+    return ", ".join(parts)
 
 
 @define(eq=False)
 class _Load:
     """The runs of one plan, until they are over or Ctrl-C ends them."""
 
-    options: Namespace
     plan: Plan
     tokens: Sequence[str]
     started: datetime = field(factory=lambda: datetime.now(UTC))
@@ -142,11 +171,7 @@ class _Load:
     _stop: anyio.CancelScope = field(init=False)  # of the plan that runs
     _stopped: bool = False
 
-    async def run(
-        self,
-        ways: Sequence[Callable[[], AbstractAsyncContextManager[Target]]],
-        urls: Sequence[str],
-    ) -> list[dict[str, Any]]:
+    async def run(self, ways: Iterable[Way], urls: Iterable[str]) -> list[dict[str, Any]]:
         for url in urls:
             if not await targets.is_there(url):
                 raise UnreachableError(f"nobody answers at {url}; is it running?")
@@ -158,9 +183,7 @@ class _Load:
             group.cancel_scope.cancel()
         return runs
 
-    async def _run_through(
-        self, way: Callable[[], AbstractAsyncContextManager[Target]]
-    ) -> dict[str, Any]:
+    async def _run_through(self, way: Way) -> dict[str, Any]:
         self._stop = anyio.CancelScope()
         async with way() as target:
             with Progress(target.name, len(self.plan.starts)) as progress:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from oxaigen_auth_load.plan import Plan
-    from oxaigen_auth_load.targets import Target
+    from oxaigen_auth_load.targets import Asked
 
 SAMPLE = 0.05  # seconds between two looks at the upstream calls
 UNYIELDING = 1000  # lookups that start without letting others run, when they are late
@@ -22,7 +22,7 @@ UNYIELDING = 1000  # lookups that start without letting others run, when they ar
 async def run_plan(
     plan: Plan,
     tokens: Sequence[str],
-    target: Target,
+    target: Asked,
     *,
     show: Callable[[Recording], None] = lambda _: None,
     stop: CancelScope | None = None,
@@ -48,7 +48,7 @@ async def run_plan(
 
 
 async def _start_all(
-    plan: Plan, tokens: Sequence[str], target: Target, recording: Recording
+    plan: Plan, tokens: Sequence[str], target: Asked, recording: Recording
 ) -> None:
     async def one(intended: float, number: int) -> None:
         recording.begin(intended)
@@ -65,14 +65,14 @@ async def _start_all(
             group.start_soon(one, start, number)
 
 
-async def _watch(target: Target, recording: Recording, show: Callable[[Recording], None]) -> None:
+async def _watch(target: Asked, recording: Recording, show: Callable[[Recording], None]) -> None:
     while True:
         _look(target, recording)
         show(recording)
         await sleep(SAMPLE)
 
 
-def _look(target: Target, recording: Recording) -> None:
+def _look(target: Asked, recording: Recording) -> None:
     """Add the upstream calls since the last look to the time line."""
     calls = target.calls()
     if calls is not None:

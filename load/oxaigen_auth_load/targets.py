@@ -44,16 +44,20 @@ class Counts:
     upstream_calls: int | None = None
 
 
-class Target(Protocol):
+class Asked(Protocol):
     """Something that tokens can be sent through."""
-
-    name: str
 
     async def ask(self, token: str) -> str: ...
 
     def calls(self) -> int | None:
         """Return the upstream calls so far, if it knows."""
         ...
+
+
+class Target(Asked, Protocol):
+    """It has a name, and tells in the end what it knows of itself."""
+
+    name: str
 
     async def counts(self) -> Counts: ...
 
@@ -120,13 +124,13 @@ class HttpTarget:
 class AppTarget(HttpTarget):
     """A protected route; the mock that its app asks, if it is one, counts the upstream calls."""
 
-    mock_url: str | None = None
+    mock_url: str = ""
 
     def calls(self) -> int | None:
         return None
 
     async def counts(self) -> Counts:
-        if self.mock_url is None:
+        if not self.mock_url:
             return Counts()
         report = (await self.http.get(f"{self.mock_url}/_mock/api/calls")).json()
         return Counts(upstream_calls=report["total"])
@@ -151,7 +155,7 @@ async def through_nothing(proxy_url: str, timeout: float) -> AsyncGenerator[Targ
 async def through_app(
     url: str,
     timeout: float,  # noqa: ASYNC109 (a setting)
-    mock_url: str | None = None,
+    mock_url: str = "",
 ) -> AsyncGenerator[Target]:
     """Give an app's route, which asks the proxy by whatever it has for that."""
     async with _http(timeout) as http:

@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
@@ -18,7 +17,8 @@ import pytest
 from starlette.testclient import TestClient
 
 import oxaigen_auth_load
-from oxaigen_auth_load import embedded, main
+from oxaigen_auth_load import cli, embedded, main
+from oxaigen_auth_load.display import Progress
 from oxaigen_auth_load.embedded import EmbeddedError, embedded_app, embedded_mock
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from starlette.types import ASGIApp
+
+    from oxaigen_auth_load.recording import Recording
 
 each_backend = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 
@@ -142,16 +144,19 @@ def test_ctrl_c_keeps_what_there_is_and_says_that_it_is_partial(
     request: pytest.FixtureRequest,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
     backend: str,
 ) -> None:
     """It is pressed in the main thread, after whose event loop coverage sees no more of a test."""
     path, page = tmp_path / "load.json", tmp_path / "load.html"
 
     def press() -> None:
-        while not path.exists():
-            time.sleep(0.05)
-        time.sleep(2.5)
+        assert begun.wait(60)
         os.kill(os.getpid(), signal.SIGINT)
+
+    def show(_: Progress, recording: Recording) -> None:
+        if recording.lookups > 5:
+            begun.set()
 
     def check() -> None:
         pressing.join()
@@ -164,11 +169,24 @@ def test_ctrl_c_keeps_what_there_is_and_says_that_it_is_partial(
         assert statuses == [130]
 
     statuses: list[int] = []
+    begun = threading.Event()
+    monkeypatch.setattr(Progress, "show", show)
     pressing = threading.Thread(target=press)
     pressing.start()
     request.addfinalizer(check)
     words = f"steady --rate 50 --seconds 60 --compare naive --backend {backend}"
     statuses.append(main([*words.split(), "--json", str(path), "--html", str(page)]))
+
+
+def test_ctrl_c_before_the_load_is_one_clear_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "make_plan", interrupted)
+    assert load(["burst"]) == 130
+    assert capsys.readouterr().err == "oxaigen-auth-load: stopped before the load began\n"
 
 
 @pytest.mark.parametrize(

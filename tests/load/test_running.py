@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from oxaigen_auth_load.recording import Recording
-    from oxaigen_auth_load.targets import Counts
-
 pytestmark = pytest.mark.anyio
 
 
@@ -25,7 +23,6 @@ pytestmark = pytest.mark.anyio
 class Stalling:
     """Answers at once, but once not for a second, in which nobody else is answered either."""
 
-    name: str = "stalling"
     asked: int = 0
     free_at: float = 0.0
 
@@ -39,9 +36,6 @@ class Stalling:
 
     def calls(self) -> int | None:
         return self.asked
-
-    async def counts(self) -> Counts:
-        raise NotImplementedError
 
 
 def plan_of(starts: Sequence[float]) -> Plan:
