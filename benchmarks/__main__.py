@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser
+from traceback import print_exception
 from typing import TYPE_CHECKING
 
 from benchmarks import (
@@ -20,14 +21,13 @@ from benchmarks import (
     server,
     structure,
 )
+from benchmarks.harness import Figure
 from benchmarks.record import Record, path_of
 from benchmarks.table import comparison, markdown, table
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Sequence
-
-    from benchmarks.harness import Figure
+    from collections.abc import Iterator, Sequence
 
 FIGURES = {
     "route": route.measure,
@@ -83,8 +83,14 @@ def _parse(arguments: Sequence[str] | None) -> Namespace:
     return asked
 
 
-def _measure(names: Sequence[str]) -> list[Figure]:
-    return [figure for name in names or FIGURES for figure in (FIGURES | ON_REQUEST)[name]()]
+def _measure(names: Sequence[str]) -> Iterator[Figure]:
+    for name in names or FIGURES:
+        print(f"{name} …", file=sys.stderr)
+        try:
+            yield from (FIGURES | ON_REQUEST)[name]()
+        except Exception as error:  # noqa: BLE001 (the others took long, and are wanted all the same)
+            print_exception(error)
+            yield Figure(name, reason=f"{type(error).__name__}, see above")
 
 
 def _read(name: str) -> Record:

@@ -72,7 +72,8 @@ def filled_client(users: int) -> ProxyAuthClient:
 
 
 def token_of(number: int) -> str:
-    return f"token-{number}"
+    """Return the token of a user, of 800 characters and a few, as they are in production."""
+    return f"{'x' * 800}-{number}"
 
 
 async def _fill_published(users: int) -> object:

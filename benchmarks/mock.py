@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
-from contextlib import contextmanager
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -13,14 +11,13 @@ import anyio
 from fastapi import FastAPI
 
 from benchmarks.harness import Figure, alternate, ratios
+from benchmarks.proxy_process import serving_process
 from oxaigen_auth_mock import MockSettings, create_app
 from oxaigen_auth_mock.serving import listen, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from multiprocessing.connection import Connection
 
-SPAWN = multiprocessing.get_context("spawn")
 ROUNDS = 24
 CONNECTIONS = 4
 REQUESTS = 100  # per connection and round
@@ -36,7 +33,7 @@ def measure() -> list[Figure]:
 
 
 def _measure(backend: str) -> list[Figure]:
-    with _served(backend) as (mock, empty):
+    with serving_process(_serve, backend) as (mock, empty):
         mock_rate, empty_rate = asyncio.run(
             alternate(ROUNDS, partial(_rate, mock), partial(_rate, empty))
         )
@@ -44,21 +41,8 @@ def _measure(backend: str) -> list[Figure]:
     return [Figure(name, ratios(mock_rate, empty_rate), at_least=0.8)]
 
 
-@contextmanager
-def _served(backend: str) -> Iterator[tuple[int, int]]:
-    """Serve both in one process, on one event loop; gives their ports."""
-    ours, theirs = SPAWN.Pipe(duplex=False)
-    process = SPAWN.Process(target=_serve, args=(backend, theirs), daemon=True)
-    process.start()
-    theirs.close()  # so that its failure ends the wait for it
-    try:
-        yield ours.recv()
-    finally:
-        process.terminate()
-        process.join()
-
-
-def _serve(backend: str, tell: Connection) -> None:
+def _serve(tell: Connection, backend: str) -> None:
+    """Serve both in one process, on one event loop; tells their ports."""
     anyio.run(_serve_until_terminated, tell, backend=backend)
 
 

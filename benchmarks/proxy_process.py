@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from ctypes import c_longlong
     from multiprocessing.connection import Connection
 
@@ -45,22 +45,32 @@ class LocalProxy(NamedTuple):
 def local_proxy(delay: float = 0) -> Iterator[LocalProxy]:
     """Run a proxy on a free port of the loopback interface; it answers after `delay` seconds."""
     calls = SPAWN.RawValue("q", 0)
+    with serving_process(_serve, delay, calls) as port:
+        yield LocalProxy(f"http://127.0.0.1:{port}", calls)
+
+
+@contextmanager
+def serving_process(serve: Callable[..., None], *args: object) -> Iterator[Any]:
+    """Run a function in a process of its own; gives what it tells once it serves.
+
+    Its first argument is the connection over which it tells that.
+    """
     ours, theirs = SPAWN.Pipe(duplex=False)
-    process = SPAWN.Process(target=_serve, args=(delay, theirs, calls), daemon=True)
+    process = SPAWN.Process(target=serve, args=(theirs, *args), daemon=True)
     process.start()
-    theirs.close()
+    theirs.close()  # so that its failure ends the wait for it
     try:
-        yield LocalProxy(f"http://127.0.0.1:{ours.recv()}", calls)
+        yield ours.recv()
     finally:
         process.terminate()
         process.join()
 
 
-def _serve(delay: float, tell: Connection, calls: c_longlong) -> None:
-    asyncio.run(_serve_until_terminated(delay, tell, calls))
+def _serve(tell: Connection, delay: float, calls: c_longlong) -> None:
+    asyncio.run(_serve_until_terminated(tell, delay, calls))
 
 
-async def _serve_until_terminated(delay: float, tell: Connection, calls: c_longlong) -> None:
+async def _serve_until_terminated(tell: Connection, delay: float, calls: c_longlong) -> None:
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: _Serving(delay, calls), "127.0.0.1", 0, backlog=4096)
     tell.send(server.sockets[0].getsockname()[1])

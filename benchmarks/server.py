@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,13 +13,13 @@ import anyio
 from fastapi import Depends, FastAPI
 
 from benchmarks.harness import Figure, NotMeasuredError, alternate_calls, measured, ratios
-from benchmarks.proxy_process import SPAWN, local_proxy
+from benchmarks.proxy_process import local_proxy, serving_process
 from benchmarks.route import TOKEN, anyone
 from oxaigen_auth import get_current_user
 from oxaigen_auth_mock.serving import listen, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from multiprocessing.connection import Connection
     from typing import Any
 
@@ -44,7 +43,7 @@ def _measure(backend: str) -> list[tuple[float, ...]]:
     wrk = shutil.which("wrk")
     if wrk is None:
         raise NotMeasuredError("needs wrk")
-    with local_proxy() as proxy, _served(backend, proxy.url) as url:
+    with local_proxy() as proxy, serving_process(_serve, backend, proxy.url) as url:
         rounds = [partial(_rate, wrk, url, path) for path in ("protected", "unprotected")]
         return [ratios(*alternate_calls(ROUNDS, *rounds))]
 
@@ -60,21 +59,8 @@ def _rate(wrk: str, url: str, path: str) -> float:
     return float(rate[1])
 
 
-@contextmanager
-def _served(backend: str, proxy: str) -> Iterator[str]:
-    """Serve the app by one worker in a process of its own; gives its URL."""
-    ours, theirs = SPAWN.Pipe(duplex=False)
-    process = SPAWN.Process(target=_serve, args=(backend, proxy, theirs), daemon=True)
-    process.start()
-    theirs.close()  # so that its failure ends the wait for it
-    try:
-        yield ours.recv()
-    finally:
-        process.terminate()
-        process.join()
-
-
-def _serve(backend: str, proxy: str, tell: Connection) -> None:
+def _serve(tell: Connection, backend: str, proxy: str) -> None:
+    """Serve the app by one worker."""
     os.environ["OXAIGEN_AUTH_PROXY_URL_OVERRIDE"] = proxy
     os.environ["OXAIGEN_AUTH_CACHE_TTL_SECONDS"] = "3600"
     anyio.run(_serve_until_terminated, tell, backend=backend)
