@@ -18,7 +18,7 @@ fmt:
 lint:
     uv run ruff check
     uv run ruff format --check
-    find oxaigen_auth mock tests benchmarks docs -name '*.py' | xargs uv run flake8-async --anyio --disable=ASYNC106,ASYNC114,ASYNC124,ASYNC127,ASYNC9
+    find oxaigen_auth load mock tests benchmarks docs -name '*.py' | xargs uv run flake8-async --anyio --disable=ASYNC106,ASYNC114,ASYNC124,ASYNC127,ASYNC9
 
 # Check the types, twice
 types:
@@ -36,6 +36,10 @@ demo *args:
 # Serve the mock proxy: `just mock --port 9000`
 mock *args:
     uv run oxaigen-auth-mock "$@"
+
+# Load the SDK, or an app that it protects: `just load burst --callers 10000 --compare naive`
+load *args:
+    uv run oxaigen-auth-load "$@"
 
 # Serve the example of a front end, which signs in at a mock that runs (`just mock --pick`)
 front-end *args:

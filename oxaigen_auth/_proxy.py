@@ -10,9 +10,10 @@ from __future__ import annotations
 from contextlib import aclosing
 from functools import cache, lru_cache
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from anyio import CancelScope, CapacityLimiter, move_on_after
+from anyio import CancelScope, CapacityLimiter, WouldBlock, current_time, move_on_after
+from anyio.lowlevel import checkpoint
 from attrs import define, field
 
 from oxaigen_auth._answer import (
@@ -29,7 +30,7 @@ from oxaigen_auth._core.lanes import Lanes
 from oxaigen_auth.verdict import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping
     from ssl import SSLContext
 
     import httpx
@@ -46,6 +47,8 @@ else:
 CLOSE_TIMEOUT = 1.0  # seconds
 KEEPALIVE = 5.0  # seconds
 MAX_HOSTS = 8  # to which a transport keeps a connection
+
+_TOO_LARGE = f"the body is larger than {MAX_BODY} bytes"
 
 # What a kept-alive connection shows when the other side closed it before our request came.
 _DEAD = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
@@ -83,89 +86,110 @@ class Proxy:
             limits=httpx.Limits(max_keepalive_connections=MAX_HOSTS, keepalive_expiry=KEEPALIVE),
         )
 
-    async def get_me(self, base_url: str, token: str) -> Verdict[User]:
-        """Ask who the bearer of the token is."""
-        answer = await self._ask("GET", f"{base_url}/_oxa_auth/get-me", token)
+    async def get_me(
+        self, base_url: str, token: str, *, since: float | None = None
+    ) -> Verdict[User]:
+        """Ask who the bearer of the token is.
+
+        `since` is when the timeout began to count, on the event loop's clock; None: now.
+        """
+        answer = await self._ask("GET", f"{base_url}/_oxa_auth/get-me", token, since)
         return answer if isinstance(answer, Unavailable) else read_user(answer, token)
 
-    async def test_permission(self, base_url: str, token: str, name: str) -> Verdict[bool]:
+    async def test_permission(
+        self, base_url: str, token: str, name: str, *, since: float | None = None
+    ) -> Verdict[bool]:
         """Ask whether the bearer holds a permission."""
         url = f"{base_url}/_oxa_auth/test-app-permission/{name}"
-        answer = await self._ask("POST", url, token)
+        answer = await self._ask("POST", url, token, since)
         return answer if isinstance(answer, Unavailable) else read_permission(answer, token)
 
     async def aclose(self) -> None:
         await self._lanes.aclose()
 
-    async def _ask(self, method: str, url: str, token: str) -> Answer | Unavailable:
+    async def _ask(
+        self, method: str, url: str, token: str, since: float | None
+    ) -> Answer | Unavailable:
         """Return the complete answer; whatever keeps it from coming is *unavailable*."""
-        with move_on_after(self.timeout):
-            async with self._turns:
-                try:
-                    await self._lanes.close_stale()
-                    with self._lanes.take() as transport:
-                        return await self._call(transport, method, url, token)
-                except AnswerError as error:
-                    return Unavailable(str(error))
-                except Exception as error:  # noqa: BLE001 (see above: nothing else is known)
-                    return Unavailable(f"the call failed with {type(error).__name__}")
-        return Unavailable(f"there was no answer within {self.timeout:g} seconds")
+        start = current_time() if since is None else since
+        with CancelScope(deadline=start + self.timeout) as scope:
+            call = _Call(scope, f"there was no answer within {self.timeout:g} seconds")
+            await self._await_turn(scope)
+            try:
+                await self._lanes.close_stale()
+                with self._lanes.take() as transport:
+                    return await self._call(transport, call, _request(method, url, token))
+            except AnswerError as error:
+                return Unavailable(str(error))
+            except Exception as error:  # noqa: BLE001 (see above: nothing else is known)
+                return Unavailable(f"the call failed with {type(error).__name__}")
+            finally:
+                self._turns.release()
+        return Unavailable(call.why_cancelled)
+
+    async def _await_turn(self, scope: CancelScope) -> None:
+        """Take a token of `_turns`; at once where there is one, and time is left."""
+        try:
+            if scope.cancel_called:
+                await checkpoint()
+            self._turns.acquire_nowait()
+        except WouldBlock:
+            await self._turns.acquire()
 
     async def _call(
-        self, transport: httpx.AsyncHTTPTransport, method: str, url: str, token: str
+        self, transport: httpx.AsyncHTTPTransport, call: _Call, request: httpx.Request
     ) -> Answer | Unavailable:
         """Send a request, once more if the kept-alive connection it went out on was dead."""
-        connection = _Connection()
         try:
-            return await self._send(transport, method, url, token, connection)
+            return await self._send(transport, call, request)
         except _DEAD as error:
-            if connection.new or connection.answered or not _was_dead(error):
+            if call.new_connection or call.answered or not _was_dead(error):
                 raise
-        return await self._send(transport, method, url, token, connection)
+        return await self._send(transport, call, request)
 
     async def _send(
-        self,
-        transport: httpx.AsyncHTTPTransport,
-        method: str,
-        url: str,
-        token: str,
-        connection: _Connection,
+        self, transport: httpx.AsyncHTTPTransport, call: _Call, request: httpx.Request
     ) -> Answer | Unavailable:
-        request = httpx.Request(
-            method,
-            _parsed(url),
-            headers={**_HEADERS, "Authorization": f"Bearer {token}"},
-            extensions={"trace": connection.trace},
-        )
+        call.watch(request)
         self.on_call()
         try:
             response = await transport.handle_async_request(request)
         except BaseException:
-            await connection.close_unused()  # noqa: ASYNC102 (shielded there)
+            await call.close_unused()  # noqa: ASYNC102 (shielded there)
             raise
-        connection.answered = True
+        call.answered = True
         async with aclosing(response):
             if self.refuse_mock and MOCK_HEADER in response.headers:
                 return MOCKED  # whatever is, or is wrong, in its body
-            body = await _read(response)
+            body = await call.read(response)
         plain = decompress(body, response.headers.get("content-encoding", "identity"))
         return Answer(response.status_code, response.headers, plain)
 
 
 @define(eq=False)
-class _Connection:
-    """What became of a request: whether it opened a connection, whether an answer began."""
+class _Call:
+    """What became of a call so far. `scope` is what it runs in."""
 
-    new: bool = False
+    scope: CancelScope
+    why_cancelled: str
+    new_connection: bool = False
     answered: bool = False
     _unused: AsyncResource | None = None
+    _extensions: dict[str, Any] = field(factory=dict)
 
-    async def trace(self, event: str, info: Mapping[str, Any]) -> None:
+    def watch(self, request: httpx.Request) -> None:
+        """Learn whether the request opens a connection."""
+        self._extensions = request.extensions
+        self._extensions["trace"] = self._trace
+
+    async def _trace(self, event: str, info: Mapping[str, Any]) -> None:
         if event == "connection.connect_tcp.complete":
-            self.new = True
+            self.new_connection = True
             self._unused = info["return_value"]
         elif event == "http11.send_request_headers.started":
             self._unused = None
+            # The library awaits this for each event; there is nothing more to learn.
+            self._extensions.pop("trace", None)
 
     async def close_unused(self) -> None:
         """Close a connection that the library gave up before it used it, and would leave open.
@@ -176,6 +200,21 @@ class _Connection:
             with move_on_after(CLOSE_TIMEOUT, shield=True):
                 await self._unused.aclose()
 
+    async def read(self, response: httpx.Response) -> bytes:
+        """Return the body as it came. One that is too large is cut off by cancelling the call.
+
+        Leaving the loop instead would abandon the library's nested generators half-way.
+        """
+        body = bytearray()
+        async for chunk in cast("AsyncIterable[bytes]", response.stream):
+            body += chunk
+            if len(body) > MAX_BODY:
+                self.why_cancelled = _TOO_LARGE
+                self.scope.cancel()
+        if len(body) > MAX_BODY:  # and complete, so that there was nothing left to cancel
+            raise AnswerError(_TOO_LARGE)
+        return bytes(body)
+
 
 def _was_dead(error: Exception) -> bool:
     """Tell the end of a connection from an answer that was no HTTP."""
@@ -183,34 +222,37 @@ def _was_dead(error: Exception) -> bool:
     return not is_protocol_error or str(error).startswith("Server disconnected")
 
 
-_HEADERS = {
-    "Accept": "application/json",
-    "Accept-Encoding": "identity",
-    "User-Agent": f"oxaigen-auth/{version('oxaigen-auth')}",
-}
+_HEADERS = (
+    (b"Accept", b"application/json"),
+    (b"Accept-Encoding", b"identity"),
+    (b"User-Agent", f"oxaigen-auth/{version('oxaigen-auth')}".encode()),
+)
+
+
+def _request(method: str, url: str, token: str) -> httpx.Request:
+    """Return a request that is complete, so that the library has nothing to add to it."""
+    parsed, headers = _prepared(method, url)
+    authorization = (b"Authorization", b"Bearer " + token.encode())
+    return httpx.Request(method, parsed, headers=[*headers, authorization], stream=_NO_BODY)
+
+
+@lru_cache(maxsize=256)
+def _prepared(method: str, url: str) -> tuple[httpx.URL, list[tuple[bytes, bytes]]]:
+    """Return what is the same for every token."""
+    parsed = httpx.URL(url)
+    length = [(b"Content-Length", b"0")] if method == "POST" else []  # RFC 9110 §8.6
+    return parsed, [(b"Host", parsed.netloc), *_HEADERS, *length]
+
+
+class _NoBody(httpx.AsyncByteStream):
+    async def __aiter__(self) -> AsyncGenerator[bytes]:
+        return
+        yield
+
+
+_NO_BODY = _NoBody()
 
 
 @cache
 def _default_ssl_context() -> SSLContext:
     return httpx.create_ssl_context()
-
-
-@lru_cache(maxsize=256)
-def _parsed(url: str) -> httpx.URL:
-    return httpx.URL(url)
-
-
-async def _read(response: httpx.Response) -> bytes:
-    """Return the body as it came. One that is too large is cut off by cancelling the read.
-
-    Leaving the loop instead would abandon the library's nested generators half-way.
-    """
-    body = bytearray()
-    with CancelScope() as reading:
-        async for chunk in response.aiter_raw():
-            body += chunk
-            if len(body) > MAX_BODY:
-                reading.cancel()
-    if len(body) > MAX_BODY:
-        raise AnswerError(f"the body is larger than {MAX_BODY} bytes")
-    return bytes(body)

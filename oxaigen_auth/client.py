@@ -88,7 +88,7 @@ class ProxyAuthClient(AsyncContextManagerMixin):
         For frameworks, whose servers start and stop: the client can be used again afterwards.
         """
         self._check_open()
-        here = await self._loop_state()
+        here = self._here.get() or await self._start_here()
         if here.flights.task_group is not None:
             yield
             return
@@ -183,7 +183,7 @@ class ProxyAuthClient(AsyncContextManagerMixin):
         if not is_token(token):
             return _NO_TOKEN
         key = self._memory.key(mark, base)
-        verdict = await self._fly(key, self._memory.user, self._ask_user, base, token, fresh=fresh)
+        verdict = await self._fly(key, self._ask_user, base, token, fresh=fresh)
         if isinstance(verdict, Accepted) and self._memory.key(mark, base) != key:
             return await self.identify(token, base, fresh=fresh)  # forgotten meanwhile
         return verdict
@@ -209,9 +209,7 @@ class ProxyAuthClient(AsyncContextManagerMixin):
     ) -> Verdict[bool]:
         self._check_open()
         key = self._memory.key(mark, base, name)
-        verdict = await self._fly(
-            key, self._memory.grant, self._ask_permission, base, token, name, fresh=fresh
-        )
+        verdict = await self._fly(key, self._ask_permission, base, token, name, fresh=fresh)
         if isinstance(verdict, Accepted) and self._memory.key(mark, base, name) != key:
             return await self.check_permission(token, name, base, fresh=fresh)
         return verdict
@@ -219,14 +217,13 @@ class ProxyAuthClient(AsyncContextManagerMixin):
     async def _fly(
         self,
         key: Hashable,
-        recall: Callable[[Hashable], Verdict[T] | None],
         ask: Callable[..., Awaitable[Verdict[T]]],
         *question: str,
         fresh: bool,
     ) -> Verdict[T]:
-        """Join the lookup for `key`, or start one: `ask` with the question, a proxy, a flight."""
+        """Join the lookup for `key`, or start one: `ask` with a proxy, the question, a flight."""
         self._stats.misses += 1
-        here = await self._loop_state()
+        here = self._here.get() or await self._start_here()
         try:
             flight = here.flights.joinable(key, fresh=fresh)
             if flight is not None:
@@ -234,28 +231,34 @@ class ProxyAuthClient(AsyncContextManagerMixin):
                 return flight.value()
             # Made only now: whatever ten thousand waiting callers hold, the garbage collector
             # goes through again and again.
-            look_up = partial(_look_up, key, recall, partial(ask, *question, here.proxy))
-            return await here.flights.run(key, look_up, fresh=fresh)
+            return await here.flights.run(key, partial(ask, here.proxy, *question), fresh=fresh)
         except FlightLostError as error:
             return Unavailable(str(error))
 
     async def _ask_user(
-        self, base: str, token: str, proxy: Proxy, flight: Flight[Verdict[User]]
+        self, proxy: Proxy, base: str, token: str, flight: Flight[Verdict[User]]
     ) -> Verdict[User]:
+        known = None if flight.fresh else self._memory.user(flight.key)
+        if known is not None:
+            return known  # another event loop has learnt it since the caller looked
         if base == self.settings.dev_mode_url:
             warn_of_dev_mode()  # no permission is looked up before its user
         asked = self._clock()
-        verdict = self._note(await proxy.get_me(base, token), "get-me", base)
+        answer = await proxy.get_me(base, token, since=flight.took_off)
+        verdict = self._note(answer, "get-me", base)
         key = self._memory.key(fingerprint(token), base)
         if flight.current and flight.key == key:
             self._memory.keep_user(key, verdict, asked)
         return verdict
 
     async def _ask_permission(
-        self, base: str, token: str, name: str, proxy: Proxy, flight: Flight[Verdict[bool]]
+        self, proxy: Proxy, base: str, token: str, name: str, flight: Flight[Verdict[bool]]
     ) -> Verdict[bool]:
+        known = None if flight.fresh else self._memory.grant(flight.key)
+        if known is not None:
+            return known
         asked = self._clock()
-        answer = await proxy.test_permission(base, token, name)
+        answer = await proxy.test_permission(base, token, name, since=flight.took_off)
         verdict = self._note(answer, "test-app-permission", base)
         mark = fingerprint(token)
         key = self._memory.key(mark, base, name)
@@ -291,20 +294,19 @@ class ProxyAuthClient(AsyncContextManagerMixin):
         if self._closed:
             raise RuntimeError("This ProxyAuthClient is closed; make a new one.")
 
-    async def _loop_state(self) -> LoopState:
-        """Return what belongs to this event loop; the first call in it makes it."""
-        here = self._here.get()
-        if here is None:
-            proxy = Proxy(
-                self.settings.proxy_timeout_seconds,
-                self.settings.max_connections,
-                self._ssl_context,
-                self._count_call,
-                refuse_mock=self.settings.is_production,
-            )
-            here = LoopState(proxy, SingleFlight(on_join=self._count_join))
-            self._here.set(here)
-            await here.start()
+    async def _start_here(self) -> LoopState:
+        """Make what belongs to this event loop. Does not yield to it."""
+        at_once = self.settings.max_connections
+        proxy = Proxy(
+            self.settings.proxy_timeout_seconds,
+            at_once,
+            self._ssl_context,
+            self._count_call,
+            refuse_mock=self.settings.is_production,
+        )
+        here = LoopState(proxy, SingleFlight(on_join=self._count_join, max_pilots=at_once))
+        self._here.set(here)
+        await here.start()
         return here
 
     async def _leave_loop(self) -> None:
@@ -318,17 +320,6 @@ class ProxyAuthClient(AsyncContextManagerMixin):
 
     def _count_join(self) -> None:
         self._stats.joined += 1
-
-
-async def _look_up(
-    key: Hashable,
-    recall: Callable[[Hashable], Verdict[T] | None],
-    ask: Callable[[Flight[Verdict[T]]], Awaitable[Verdict[T]]],
-    flight: Flight[Verdict[T]],
-) -> Verdict[T]:
-    # Another event loop may have learnt it since the caller looked.
-    known = None if flight.fresh else recall(key)
-    return known or await ask(flight)
 
 
 @cache

@@ -54,14 +54,16 @@ class FakeProxy:
         self.count = args[3]
         return self
 
-    async def get_me(self, base_url: str, token: str) -> Verdict[User]:
+    async def get_me(self, base_url: str, token: str, **_: float) -> Verdict[User]:
         self.calls.append(f"get-me {base_url} {token}")
         self.count()
         answer = self.user  # what the proxy knew when it was asked
         await anyio.sleep(self.delay)
         return answer
 
-    async def test_permission(self, base_url: str, token: str, name: str) -> Verdict[bool]:
+    async def test_permission(
+        self, base_url: str, token: str, name: str, **_: float
+    ) -> Verdict[bool]:
         self.calls.append(f"{name} {base_url} {token}")
         self.count()
         answer = self.grant

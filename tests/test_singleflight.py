@@ -435,6 +435,99 @@ async def test_a_group_that_ends_releases_those_who_wait() -> None:
     assert len(tower.flights) == 0
 
 
+@pytest.fixture
+async def single_track() -> AsyncIterator[Tower]:
+    """A tower that lets one flight after another fly."""
+    async with anyio.create_task_group() as group:
+        yield Tower(SingleFlight(group, max_pilots=1))
+        group.cancel_scope.cancel()
+
+
+async def test_no_more_lookups_run_at_once_than_may_and_they_begin_in_order() -> None:
+    order: list[str] = []
+    async with anyio.create_task_group() as group:
+        tower = Tower(SingleFlight(group, max_pilots=2))
+
+        async def ask(key: str) -> None:
+            async def look_up(flight: Flight[str]) -> str:
+                order.append(key)
+                return await tower.look_up(flight)
+
+            await tower.flights.run(key, look_up)
+
+        start = anyio.current_time()
+        async with anyio.create_task_group() as callers:
+            for n in range(6):
+                callers.start_soon(ask, f"key {n}")
+                await checkpoint()
+        assert anyio.current_time() - start == pytest.approx(3)
+    assert order == [f"key {n}" for n in range(6)]
+    assert tower.most_at_once == 2
+
+
+async def test_a_flight_that_is_left_before_its_turn_never_looks_up(single_track: Tower) -> None:
+    async with anyio.create_task_group() as group:
+        group.start_soon(single_track.ask, "first")
+        await settle()
+        second = cancellable(group, lambda: single_track.ask("second"))
+        group.start_soon(single_track.ask, "third")
+        await settle()
+        second.cancel()
+        await settle()
+        assert len(single_track.flights) == 2
+    assert single_track.answers == ["answer 1", "answer 2"]
+    assert single_track.began == 2
+
+
+async def test_a_fresh_caller_boards_a_flight_whose_turn_has_not_come(single_track: Tower) -> None:
+    async with anyio.create_task_group() as group:
+        group.start_soon(single_track.ask, "first")
+        await settle()
+        group.start_soon(single_track.ask, "second")
+        await settle()
+        assert await single_track.ask("second", fresh=True) == "answer 2"
+    assert single_track.began == 2
+
+
+async def test_losing_all_flights_includes_those_whose_turn_has_not_come(
+    single_track: Tower,
+) -> None:
+    lost: list[str] = []
+
+    async def ask(key: str) -> None:
+        with pytest.raises(FlightLostError, match="it was cancelled"):
+            await single_track.ask(key)
+        lost.append(key)
+
+    async with anyio.create_task_group() as group:
+        for key in ("one", "two", "three"):
+            group.start_soon(ask, key)
+        await settle()
+        single_track.flights.cancel_all()
+    assert sorted(lost) == ["one", "three", "two"]
+    assert (single_track.began, single_track.running) == (1, 0)
+    assert await single_track.ask() == "answer 2"
+
+
+async def test_a_group_that_ends_releases_those_whose_turn_has_not_come() -> None:
+    lost: list[str] = []
+    async with anyio.create_task_group() as callers:
+        async with anyio.create_task_group() as group:
+            tower = Tower(SingleFlight(group, max_pilots=2))
+
+            async def ask(key: str) -> None:
+                with pytest.raises(FlightLostError):
+                    await tower.ask(key)
+                lost.append(key)
+
+            for n in range(7):
+                callers.start_soon(ask, f"key {n}")
+            await settle()
+            group.cancel_scope.cancel()
+    assert len(lost) == 7
+    assert (len(tower.flights), tower.running, tower.finished) == (0, 0, 0)
+
+
 async def test_joining_is_counted() -> None:
     joined: list[None] = []
     tower = Tower(SingleFlight(on_join=lambda: joined.append(None)))

@@ -68,6 +68,28 @@ async def test_a_lone_host_under_asyncio_timeout_leaves_no_flight() -> None:
     assert len(flights) == 0
 
 
+async def test_a_task_that_is_cancelled_hands_the_flights_that_wait_to_another() -> None:
+    async def look_up(_: Flight[str]) -> str:
+        tasks.append(asyncio.current_task())
+        await asyncio.sleep(0.01)
+        return "answer"
+
+    tasks: list[Any] = []
+    async with anyio.create_task_group() as group:
+        flights: SingleFlight[str] = SingleFlight(group, max_pilots=1)
+        cut_off = asyncio.create_task(flights.run("first", look_up))
+        others = [asyncio.create_task(flights.run(f"key {n}", look_up)) for n in range(2)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        tasks[0].cancel()
+        with pytest.raises(FlightLostError, match="it was cancelled"):
+            await cut_off
+        async with asyncio.timeout(1):
+            assert await asyncio.gather(*others) == ["answer", "answer"]
+    assert tasks[0] is not tasks[1] is tasks[2]
+    assert len(flights) == 0
+
+
 async def test_a_flight_whose_task_alone_is_cancelled_ends_nothing_else() -> None:
     async def look_up(_: Flight[str]) -> Any:
         tasks.append(asyncio.current_task())

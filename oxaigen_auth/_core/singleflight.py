@@ -2,8 +2,8 @@
 
 A flight's life, and who may change it:
 
-    boarding ──first step──▶ flying ──lookup returns──▶ landed
-        └──────────────────────┴──── cancelled ───────▶ lost
+    boarding ──its turn──▶ flying ──lookup returns──▶ landed
+        └──────────────────────┴──── cancelled ─────▶ lost
 
     in the table   from take-off until it lands, is lost, or is detached; nobody boards a flight
                    that is not in the table.
@@ -15,21 +15,27 @@ A flight's life, and who may change it:
 Invariants, checked by the state machine in the tests after every step:
 
     one flight per key in the table; a flight in the table has a caller; a caller waits only for
-    a flight that is neither landed nor lost; a flight removes only itself from the table.
+    a flight that is neither landed nor lost; a flight removes only itself from the table; while a
+    flight waits for its turn in a task group, as many fly as may.
 
 Each state change is synchronous: between two awaits the table and the counts always agree.
 
-Where a flight runs: in `task_group` when there is one. Else the first caller hosts it in a task
-group of its own, shielded, because structured concurrency lets no task outlive its parent: that
-caller, when cancelled while others wait, leaves only when the flight is over.
+Where a flight runs: in `task_group` when there is one. There each task flies one flight after
+another, first come, first served: a flight that waits for its turn costs no task, which would be
+most of what it costs. Without a group, the first caller hosts the flight in a task group of its
+own, shielded, because structured concurrency lets no task outlive its parent: that caller, when
+cancelled while others wait, leaves only when the flight is over.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from contextvars import Context
+from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from anyio import CancelScope, Event, get_cancelled_exc_class
+from anyio import CancelScope, Event, current_time, get_cancelled_exc_class
 from attrs import define, field
 
 from oxaigen_auth._core.groups import quiet_task_group
@@ -51,27 +57,33 @@ class FlightLostError(Exception):
 
 @define(eq=False)
 class Flight(Generic[V]):
-    """A running lookup and the number of those who wait for it."""
+    """A lookup that runs or waits for its turn, and the number of those who wait for it.
+
+    `took_off` is a reading of the event loop's clock, in seconds.
+    """
 
     key: Hashable
-    _table: dict[Hashable, Flight[V]]
-    _running: set[Flight[V]]
-    scope: CancelScope
     fresh: bool
+    _lookup: Callable[[Flight[V]], Awaitable[V]] = field(repr=False)
+    _table: dict[Hashable, Flight[V]] = field(repr=False)
+    _queue: OrderedDict[Flight[V], None] = field(repr=False)
+    _aloft: set[Flight[V]] = field(repr=False)
+    took_off: float = field(factory=current_time)
     callers: int = 0
-    boarding: bool = True
     over: Event = field(factory=Event)
     values: tuple[V, ...] = ()
     crash: str = "it was cancelled"
+    _scope: CancelScope | None = None
+
+    @property
+    def boarding(self) -> bool:
+        """Whether the lookup has not begun."""
+        return self._scope is None
 
     @property
     def current(self) -> bool:
         """Whether later callers would join this flight: if not, its value is out of date."""
         return self._table.get(self.key) is self
-
-    def detach(self) -> None:
-        if self.current:
-            del self._table[self.key]
 
     async def wait(self) -> None:
         self.callers += 1
@@ -80,42 +92,64 @@ class Flight(Generic[V]):
         finally:
             self.callers -= 1
             if not self.callers and not self.over.is_set():
-                self.detach()
-                self.scope.cancel()
+                self.lose()
 
-    async def fly(self, lookup: Callable[[Flight[V]], Awaitable[V]]) -> None:
+    async def fly(self, *, shield: bool = False) -> bool:
+        """Look up. Return whether the task may go on, because nobody has cancelled the task."""
+        if self.over.is_set():
+            return True
         try:
-            with self.scope:
-                self.boarding = False
-                self.values = (await lookup(self),)
+            with CancelScope(shield=shield) as self._scope:
+                self.values = (await self._lookup(self),)
         except Exception as crash:  # noqa: BLE001 (a bug in a lookup must not end the others)
             self.crash = f"its lookup raised {type(crash).__name__}"
         except get_cancelled_exc_class():  # noqa: ASYNC103
             # The task ends here all the same. Raised, a cancellation of this one task, which
             # asyncio lets anybody do, would end the whole group.
-            pass
+            return False
         finally:
-            self.detach()
-            self._running.discard(self)
-            self.over.set()
+            self._end()
+        return True
+
+    def lose(self) -> None:
+        """Cancel the lookup, or see to it that it never begins."""
+        self.detach()
+        if self._scope is not None:
+            self._scope.cancel()
+        else:
+            self._queue.pop(self, None)
+            self._end()
+
+    def detach(self) -> None:
+        if self.current:
+            del self._table[self.key]
 
     def value(self) -> V:
         if not self.values:
             raise FlightLostError(f"The lookup did not finish: {self.crash}.")
         return self.values[0]
 
+    def _end(self) -> None:
+        self.detach()
+        self._aloft.discard(self)
+        self.over.set()
+
 
 @define(eq=False)
 class SingleFlight(Generic[V]):
     """Runs at most one lookup per key at a time, in one event loop.
 
-    `on_join` is called for each caller that boards a flight which another one started.
+    At most `max_pilots` lookups run at once in the task group. `on_join` is called for each caller
+    that boards a flight which another one started.
     """
 
     task_group: TaskGroup | None = None
     on_join: Callable[[], None] = lambda: None
+    max_pilots: float = inf
     _flights: dict[Hashable, Flight[V]] = field(factory=dict, init=False)
-    _running: set[Flight[V]] = field(factory=set, init=False)
+    _queue: OrderedDict[Flight[V], None] = field(factory=OrderedDict, init=False)
+    _aloft: set[Flight[V]] = field(factory=set, init=False)
+    _pilots: int = field(default=0, init=False)
 
     def __len__(self) -> int:
         return len(self._flights)
@@ -136,15 +170,13 @@ class SingleFlight(Generic[V]):
             FlightLostError: the flight was cancelled from outside, or `lookup` raised.
         """
         flight = self.joinable(key, fresh=fresh)
+        if flight is None and self.task_group is not None:
+            flight = self._take_off(key, lookup, self.task_group, fresh=fresh)
         if flight is not None:
             await flight.wait()
             return flight.value()
-        if self.task_group is not None:
-            flight = self._take_off(key, lookup, self.task_group, fresh=fresh)
-            await flight.wait()
-            return flight.value()
         async with quiet_task_group() as own:
-            hosted = self._take_off(key, lookup, own, fresh=fresh, shield=True)
+            hosted = self._take_off(key, lookup, own, fresh=fresh, hosted=True)
             await hosted.wait()
         return hosted.value()
 
@@ -163,9 +195,8 @@ class SingleFlight(Generic[V]):
 
     def cancel_all(self) -> None:
         """Lose every flight, detached ones too; their callers get `FlightLostError`."""
-        for flight in list(self._running):
-            flight.detach()
-            flight.scope.cancel()
+        for flight in list(self._aloft):
+            flight.lose()
 
     def _take_off(
         self,
@@ -174,16 +205,35 @@ class SingleFlight(Generic[V]):
         group: TaskGroup,
         *,
         fresh: bool,
-        shield: bool = False,
+        hosted: bool = False,
     ) -> Flight[V]:
-        scope = CancelScope(shield=shield)
-        flight: Flight[V] = Flight(key, self._flights, self._running, scope, fresh)
+        flight = Flight(key, fresh, lookup, self._flights, self._queue, self._aloft)
         self._flights[key] = flight
-        self._running.add(flight)
+        self._aloft.add(flight)
         try:
-            Context().run(group.start_soon, flight.fly, lookup)
+            if hosted:
+                Context().run(group.start_soon, partial(flight.fly, shield=True))
+            else:
+                self._queue[flight] = None
+                self._hire(group)
         except BaseException:
-            flight.detach()
-            self._running.discard(flight)
+            flight.lose()
             raise
         return flight
+
+    def _hire(self, group: TaskGroup) -> None:
+        """Start a pilot if there is one too few."""
+        if self._queue and self._pilots < self.max_pilots:
+            Context().run(group.start_soon, self._pilot, group)
+            self._pilots += 1
+
+    async def _pilot(self, group: TaskGroup) -> None:
+        """Fly one flight after another until none waits, or somebody cancels this task."""
+        try:
+            may_go_on = True
+            while may_go_on and self._queue:
+                flight, _ = self._queue.popitem(last=False)
+                may_go_on = await flight.fly()
+        finally:
+            self._pilots -= 1
+            self._hire(group)

@@ -1,0 +1,324 @@
+"""The command as people call it: in this process, through sockets, against processes of its own."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from starlette.testclient import TestClient
+
+import oxaigen_auth_load
+from oxaigen_auth_load import cli, embedded, main
+from oxaigen_auth_load.display import Progress
+from oxaigen_auth_load.embedded import EmbeddedError, embedded_app, embedded_mock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from starlette.types import ASGIApp
+
+    from oxaigen_auth_load.recording import Recording
+
+each_backend = pytest.mark.parametrize("backend", ["asyncio", "trio"])
+
+
+def results(path: Path) -> Any:
+    return json.loads(path.read_text("utf-8"))
+
+
+def load(arguments: Sequence[str]) -> int:
+    """Run the command in a thread, so that coverage goes on seeing the test."""
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(main, arguments).result()
+
+
+@each_backend
+def test_a_burst_is_one_upstream_call_for_each_token(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], backend: str
+) -> None:
+    path, page = tmp_path / "load.json", tmp_path / "load.html"
+    words = f"burst --callers 300 --tokens 10 --bad 2 --compare naive --backend {backend}"
+    expected = ["--expect", "upstream_calls_per_token <= 1", "--expect", "errors == 0"]
+    files = ["--json", str(path), "--html", str(page)]
+    assert load([*words.split(), *expected, *files]) == 0
+    report = results(path)
+    client, naive = report["runs"]
+    assert (client["upstream_calls"], naive["upstream_calls"]) == (10, 300)
+    assert (client["joined"], client["cache_hits"]) == (290, 0)
+    for run in (client, naive):
+        assert (run["accepted"], run["rejected"], run["errors"]) == (240, 60, {})
+        assert sum(run["timeline"]["arrivals"]) == 300
+        assert sum(run["timeline"]["upstream_calls"]) == run["upstream_calls"]
+    assert client["most_at_once"] == 300
+    assert report["partial"] is None
+    shown = capsys.readouterr().out
+    assert "client" in shown
+    assert "naive" in shown
+    assert shown.count("met  ") == 2
+    assert "upstream calls per token" in page.read_text("utf-8")
+    assert "token-1-" not in shown + page.read_text("utf-8") + path.read_text("utf-8")
+
+
+@each_backend
+def test_an_app_is_embedded_and_its_upstream_calls_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], backend: str
+) -> None:
+    path = tmp_path / "load.json"
+    words = f"steady --rate 60 --seconds 1 --tokens 5 --through app --backend {backend}"
+    wrong = ["--expect", "cache_hits > 0"]
+    assert load([*words.split(), "--json", str(path), *wrong]) == 1
+    (run,) = results(path)["runs"]
+    assert run["name"] == "app"
+    assert run["errors"] == {}
+    assert run["upstream_calls"] == 5
+    assert run["timeline"]["upstream_calls"] is None
+    assert "FAILED  cache_hits > 0  (it was unknown)" in capsys.readouterr().out
+
+
+def test_faults_and_latency_of_the_mock_show(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "load.json"
+    words = "ramp --from 20 --to 60 --seconds 1 --tokens 1000 --latency 0.05 --compare naive"
+    assert load([*words.split(), "--json", str(path)]) == 0
+    for run in results(path)["runs"]:
+        assert run["errors"] == {}
+        assert run["latency_seconds"]["p50"] > 0.05
+    fault = ["--fault", "status,status=503,endpoint=get-me", "--expect", "error_rate < 1%"]
+    assert load([*words.split(), *fault, "--json", str(path)]) == 1
+    client, naive = results(path)["runs"]
+    assert client["errors"] == {"unavailable": client["lookups"]}
+    assert naive["errors"] == {"status_503": naive["lookups"]}
+    assert "answers after 50 ms, faults: status" in results(path)["target"]
+    assert "(it was 100.00%)" in capsys.readouterr().out
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[tuple[str, str]]:
+    """A proxy and an app that are not the command's own."""
+    tokens = ["secret-1", "secret-2"]
+    with (
+        embedded_mock(tokens, latency=0, faults=[], backend="asyncio") as proxy,
+        embedded_app(proxy, timeout=5, backend="asyncio") as app,
+    ):
+        yield proxy, app
+
+
+def test_a_file_is_replayed_through_an_app_and_a_proxy_elsewhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], elsewhere: tuple[str, str]
+) -> None:
+    proxy, app = elsewhere
+    (tmp_path / "day.csv").write_text("0,ada\n0.1,bob\n0.2,ada\n")
+    (tmp_path / "tokens").write_text("secret-1\n\nsecret-2\n")
+    path = tmp_path / "load.json"
+    known = ["--tokens-file", str(tmp_path / "tokens"), "--json", str(path)]
+    replay = ["replay", str(tmp_path / "day.csv")]
+    assert load([*replay, "--through", "app", app, *known]) == 0
+    (run,) = results(path)["runs"]
+    assert (run["accepted"], run["upstream_calls"]) == (3, None)
+    assert results(path)["target"] == f"app at {app}"
+    ways = ["--proxy", proxy, "--through", "app", app, "--compare", "naive"]
+    assert load([*replay, *ways, *known]) == 0
+    assert [run["accepted"] for run in results(path)["runs"]] == [3, 3]
+    assert load(["burst", "--callers", "5", "--bad", "1", "--proxy", proxy, *known]) == 0
+    (run,) = results(path)["runs"]
+    assert (run["accepted"] + run["rejected"], run["upstream_calls"]) == (5, 3)
+    assert "secret-" not in capsys.readouterr().out + path.read_text("utf-8")
+    (tmp_path / "tokens").write_text("secret-1\n")
+    assert load([*replay, "--proxy", proxy, *known]) == 2
+    assert "tokens has 1 tokens, and 2 are needed" in capsys.readouterr().err
+
+
+@each_backend
+def test_ctrl_c_keeps_what_there_is_and_says_that_it_is_partial(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    backend: str,
+) -> None:
+    """It is pressed in the main thread, after whose event loop coverage sees no more of a test."""
+    path, page = tmp_path / "load.json", tmp_path / "load.html"
+
+    def press() -> None:
+        assert begun.wait(60)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def show(_: Progress, recording: Recording) -> None:
+        if recording.lookups > 5:
+            begun.set()
+
+    def check() -> None:
+        pressing.join()
+        report = results(path)
+        assert 0 < report["runs"][0]["lookups"] < 1000
+        assert [run["name"] for run in report["runs"]] == ["client"]
+        assert report["partial"].startswith("stopped after ")
+        assert "Partial" in page.read_text("utf-8")
+        assert "Partial:" in capsys.readouterr().out
+        assert statuses == [130]
+
+    statuses: list[int] = []
+    begun = threading.Event()
+    monkeypatch.setattr(Progress, "show", show)
+    pressing = threading.Thread(target=press)
+    pressing.start()
+    request.addfinalizer(check)
+    words = f"steady --rate 50 --seconds 60 --compare naive --backend {backend}"
+    statuses.append(main([*words.split(), "--json", str(path), "--html", str(page)]))
+
+
+def test_ctrl_c_before_the_load_is_one_clear_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "make_plan", interrupted)
+    assert load(["burst"]) == 130
+    assert capsys.readouterr().err == "oxaigen-auth-load: stopped before the load began\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("burst --callers 0", "'0' is not a whole number, 1 or more"),
+        ("burst --callers 2000000", "are more than 1,000,000"),
+        ("burst --callers many", "'many' is not a whole number"),
+        ("steady --rate 0", "'0' is not a number greater than 0"),
+        ("steady --rate inf", "'inf' is not a number"),
+        ("steady --rate 1e6 --seconds 60", "a load has 1 to 1,000,000"),
+        ("burst --tokens 3 --bad 5", "of 3 tokens no 5 can be bad"),
+        ("replay no-such-file", "a file cannot be used"),
+        ("burst --json /no/such/folder/x", "a file cannot be used"),
+        ("burst --tokens-file no-such-file", "a file cannot be used"),
+        ("burst --through worker", "--through takes client, app, or app and a URL"),
+        ("burst --through client http://x", "--through takes client, app, or app and a URL"),
+        ("burst --proxy http://127.0.0.1:9", "give the tokens that it knows with --tokens-file"),
+        ("burst --fault status,status=many", "is no fault of the mock"),
+        ("burst --fault nonsense,x=y", "is no fault of the mock"),
+        ("burst --expect fast", "is no expectation"),
+        ("", "SHAPE"),
+    ],
+)
+def test_bad_arguments_get_one_clear_line(
+    capsys: pytest.CaptureFixture[str], words: str, said: str
+) -> None:
+    try:
+        status = load(words.split())
+    except SystemExit as end:
+        status = int(str(end.code))
+    assert status == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert said in last
+    assert last.startswith("oxaigen-auth-load")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--proxy http://127.0.0.1:9", "nobody answers at http://127.0.0.1:9; is it running?"),
+        ("--through app http://127.0.0.1:9/me", "nobody answers at http://127.0.0.1:9/me"),
+        ("--proxy http://127.0.0.1:9 --latency 1", "are for the embedded mock"),
+        ("--through app http://127.0.0.1:9 --compare naive", "say where it is with --proxy"),
+    ],
+)
+def test_a_target_that_is_not_there_gets_one_clear_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: str, said: str
+) -> None:
+    (tmp_path / "tokens").write_text("one\n")
+    assert load(["burst", *words.split(), "--tokens-file", str(tmp_path / "tokens")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
+def test_what_answers_neither_well_nor_in_time_is_an_error_of_its_kind(tmp_path: Path) -> None:
+    path = tmp_path / "load.json"
+    for fault, kind in (("hang", "timeout"), ("reset", "connection")):
+        words = f"burst --callers 3 --tokens 3 --timeout 0.5 --compare naive --fault {fault}"
+        assert load([*words.split(), "--json", str(path)]) == 0
+        client, naive = results(path)["runs"]
+        assert client["errors"] == {"unavailable": 3}
+        assert naive["errors"] == {kind: 3}
+
+
+def test_a_process_that_cannot_serve_is_an_error(capfd: pytest.CaptureFixture[str]) -> None:
+    mock = embedded_mock([], latency=0, faults=[{"kind": "nonsense"}], backend="asyncio")
+    with ExitStack() as stack, pytest.raises(EmbeddedError, match="that was to serve ended"):
+        stack.enter_context(mock)
+    assert "nonsense" in capfd.readouterr().err
+
+
+@pytest.fixture
+def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the variables that the app sets for its own process be gone afterwards."""
+    for name in ("PROXY_URL_OVERRIDE", "PROXY_TIMEOUT_SECONDS"):
+        monkeypatch.setenv(f"OXAIGEN_AUTH_{name}", "")
+
+
+@pytest.mark.usefixtures("own_environment")
+@pytest.mark.parametrize("make", [embedded._mock, embedded._app])  # noqa: SLF001
+def test_a_process_serves_until_it_is_alone(
+    request: pytest.FixtureRequest, make: Callable[..., ASGIApp]
+) -> None:
+    """Both ends of the pipe are in this process, so that what runs in the other is seen."""
+    ours, theirs = multiprocessing.Pipe()
+    arguments = {
+        embedded._mock: (("one",), 0.0, [{"kind": "hang"}]),  # noqa: SLF001
+        embedded._app: ("http://127.0.0.1:9", 0.5),  # noqa: SLF001
+    }[make]
+    statuses: list[int] = []
+
+    def call() -> None:
+        statuses.append(httpx.get(f"{ours.recv()}/health").status_code)
+        ours.close()
+
+    def check() -> None:
+        calling.join()
+        theirs.close()
+        assert statuses in ([200], [404])  # the app has no such route
+
+    request.addfinalizer(check)
+    request.addfinalizer(partial(signal.signal, signal.SIGINT, signal.getsignal(signal.SIGINT)))
+    calling = threading.Thread(target=call)
+    calling.start()
+    embedded._serve(make, "asyncio", theirs, arguments)  # noqa: SLF001
+
+
+@pytest.mark.usefixtures("own_environment")
+def test_the_embedded_app_answers_with_the_user() -> None:
+    with (
+        embedded_mock(["one"], latency=0, faults=[], backend="asyncio") as proxy,
+        TestClient(embedded._app(proxy, 5.0)) as app,  # noqa: SLF001
+    ):
+        answer = app.get("/", headers={"Authorization": "Bearer one"})
+    assert answer.json()["user_name"] == "devuser"
+
+
+def test_a_process_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "END", 0.0)
+    with embedded_mock(["one"], latency=0, faults=[], backend="asyncio") as url:
+        assert url.startswith("http://127.0.0.1:")
+
+
+def test_a_page_can_be_all_that_is_wanted(tmp_path: Path) -> None:
+    assert load(["burst", "--callers", "3", "--html", str(tmp_path / "load.html")]) == 0
+    assert "<svg" in (tmp_path / "load.html").read_text("utf-8")
+
+
+def test_without_its_packages_the_command_says_how_to_get_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(oxaigen_auth_load, "find_spec", lambda _: None)
+    assert load(["burst"]) == 2
+    assert 'pip install "oxaigen-auth[load]"' in capsys.readouterr().err
