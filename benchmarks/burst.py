@@ -52,7 +52,7 @@ def measure_one(library: str, backend: str, delay: float) -> Figure:
 
 async def rate_beside_bare(burst: Burst, delay: float) -> tuple[tuple[float, ...], int]:
     """Return the SDK's rates as ratios to the bare client's best, and what suited that one."""
-    best = await _best_level(burst, DELAYS[delay])
+    best = await _best_level(Burst(burst.url), DELAYS[delay])
     sdk, bare = await alternate(ROUNDS, burst.sdk, partial(burst.bare, best))
     return ratios(bare, sdk), best  # of rates, which are the inverse of times
 
