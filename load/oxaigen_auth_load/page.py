@@ -1,0 +1,90 @@
+"""Turns the report of a load test into one HTML document that needs nothing but itself.
+
+Reads the report only, never measures. The document runs its own script and style, which its
+policy names by their hashes, and reaches no network.
+"""
+
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+from oxaigen_auth_load.distribution import distribution
+from oxaigen_auth_load.figures import expected, figures
+from oxaigen_auth_load.markup import Markup, join, tag
+from oxaigen_auth_load.timeline import timelines
+from oxaigen_auth_load.units import moment, number
+
+
+def page(report: Mapping[str, Any]) -> str:
+    """Write the report of a load test as a self-contained HTML document.
+
+    Args:
+        report: as `oxaigen-auth-load` writes it as JSON.
+    """
+    style, script = _file("look.css"), _file("hover.js")
+    runs, expectations = report["runs"], report["expectations"]
+    names = ", ".join(run["name"] for run in runs)
+    return Template(_file("page.html")).substitute(
+        policy=_policy(style, script),
+        style=style,
+        script=script,
+        title=join(f"Load report: {report['plan'].get('shape', '')} · {names}"),
+        banner=_banner(report["partial"]),
+        summary=_summary(report),
+        facts=tag("dl", *(_fact(name, text) for name, text in _facts(report))),
+        expected=expected(expectations),
+        figures=figures(runs, expectations),
+        distribution=distribution(runs),
+        timelines=timelines(runs),
+    )
+
+
+def _file(name: str) -> Markup:
+    """Read a file of the package's folder `page`."""
+    return Markup((files("oxaigen_auth_load") / "page" / name).read_text(encoding="utf-8"))
+
+
+def _policy(style: str, script: str) -> Markup:
+    return join(
+        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
+
+
+def _banner(partial: str | None) -> Markup:
+    if partial is None:
+        return Markup()
+    told = tag("strong", "Partial report")
+    return tag("p", told, f": {partial}. The figures are of what was done until then.", class_="banner")
+
+
+def _summary(report: Mapping[str, Any]) -> Markup:
+    time = tag("time", moment(report["started"]), datetime=report["started"])
+    return tag("p", time, f" · {report['target']}", class_="quiet")
+
+
+def _facts(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Give what was run, and with what; what is not known is left out."""
+    tool, plan = report["tool"], report["plan"]
+    known = {name: value for name, value in {**plan, **tool}.items() if value is not None}
+    for name, value in known.items():
+        yield _words(name), value if isinstance(value, str) else _written(value)
+
+
+def _words(name: str) -> str:
+    return "oxaigen-auth" if name == "oxaigen_auth" else name.replace("_", " ").capitalize()
+
+
+def _written(value: object) -> str:
+    return number(value) if type(value) in {int, float} else str(value)
+
+
+def _fact(name: str, text: str) -> Markup:
+    return tag("div", tag("dt", name), tag("dd", text))
