@@ -1,7 +1,7 @@
 """The table of figures, one column per run, and the table of what was expected of them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from attrs import field, frozen
 
@@ -10,6 +10,7 @@ from oxaigen_auth_load.markup import Markup, tag
 from oxaigen_auth_load.units import number, seconds, with_share
 
 Run = Mapping[str, Any]
+T = TypeVar("T")
 
 DURATIONS: Final = ("max", "mean", "seconds")  # and p50, p99.9 …
 
@@ -66,7 +67,9 @@ def expected(expectations: Sequence[Mapping[str, Any]]) -> Markup:
         tag("thead", tag("tr", *heads)),
         tag("tbody", *map(_outcome, expectations)),
     )
-    title = tag("h2", "Expectations ", tag("span", told, class_="tag bad" if failed else "tag good"))
+    title = tag(
+        "h2", "Expectations ", tag("span", told, class_="tag bad" if failed else "tag good")
+    )
     return tag("section", title, tag("div", table, class_="card scroll"))
 
 
@@ -79,16 +82,14 @@ def _load_rows() -> Iterator[Row]:
 
 def _latency_rows(runs: Sequence[Run]) -> Iterator[Row]:
     for name in _names(runs, "latency_seconds"):
-        yield Row(name, name, write=lambda run, name=name: seconds(run["latency_seconds"].get(name)))
+        yield Row(name, name, write=_part("latency_seconds", name, seconds))
 
 
 def _error_rows(runs: Sequence[Run]) -> Iterator[Row]:
     for name in _names(runs, "errors"):
+        label = name.replace("_", " ").capitalize()
         yield Row(
-            name,
-            name.replace("_", " ").capitalize(),
-            write=lambda run, name=name: number(run["errors"].get(name, 0)),
-            is_bad=lambda run, name=name: bool(run["errors"].get(name)),
+            name, label, write=_part("errors", name, number), is_bad=_part("errors", name, bool)
         )
     yield Row("rejected", "Rejected, as it should be", write=_share("rejected"))
 
@@ -102,6 +103,10 @@ def _saving_rows() -> Iterator[Row]:
 
 def _count(key: str) -> Callable[[Run], str]:
     return lambda run: number(run[key])
+
+
+def _part(key: str, name: str, read: Callable[[Any], T]) -> Callable[[Run], T]:
+    return lambda run: read(run[key].get(name))
 
 
 def _share(key: str) -> Callable[[Run], str]:

@@ -9,13 +9,15 @@ from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from importlib.resources import files
 from string import Template
-from typing import Any
+from typing import Any, Final
 
 from oxaigen_auth_load.distribution import distribution
 from oxaigen_auth_load.figures import expected, figures
 from oxaigen_auth_load.markup import Markup, join, tag
 from oxaigen_auth_load.timeline import timelines
-from oxaigen_auth_load.units import moment, number
+from oxaigen_auth_load.units import SPACE, moment, number
+
+NAMES: Final = {"oxaigen_auth": "oxaigen-auth", "http_library": "HTTP library", "cpus": "CPUs"}
 
 
 def page(report: Mapping[str, Any]) -> str:
@@ -26,12 +28,12 @@ def page(report: Mapping[str, Any]) -> str:
     """
     style, script = _file("look.css"), _file("hover.js")
     runs, expectations = report["runs"], report["expectations"]
-    names = ", ".join(run["name"] for run in runs)
+    names = " and ".join(run["name"] for run in runs)
     return Template(_file("page.html")).substitute(
         policy=_policy(style, script),
         style=style,
         script=script,
-        title=join(f"Load report: {report['plan'].get('shape', '')} · {names}"),
+        title=join(f"Load report: {report['plan']['shape']}{SPACE}· {names}"),
         banner=_banner(report["partial"]),
         summary=_summary(report),
         facts=tag("dl", *(_fact(name, text) for name, text in _facts(report))),
@@ -62,7 +64,9 @@ def _banner(partial: str | None) -> Markup:
     if partial is None:
         return Markup()
     told = tag("strong", "Partial report")
-    return tag("p", told, f": {partial}. The figures are of what was done until then.", class_="banner")
+    return tag(
+        "p", told, f": {partial}. The figures are of what was done until then.", class_="banner"
+    )
 
 
 def _summary(report: Mapping[str, Any]) -> Markup:
@@ -75,14 +79,10 @@ def _facts(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     tool, plan = report["tool"], report["plan"]
     known = {name: value for name, value in {**plan, **tool}.items() if value is not None}
     for name, value in known.items():
-        yield _words(name), value if isinstance(value, str) else _written(value)
+        yield NAMES.get(name, name.replace("_", " ").capitalize()), _written(value)
 
 
-def _words(name: str) -> str:
-    return "oxaigen-auth" if name == "oxaigen_auth" else name.replace("_", " ").capitalize()
-
-
-def _written(value: object) -> str:
+def _written(value: Any) -> str:
     return number(value) if type(value) in {int, float} else str(value)
 
 

@@ -41,7 +41,9 @@ def timelines(runs: Sequence[Mapping[str, Any]]) -> Markup:
     """Draw a time line per run, all with the same scales."""
     lines = [_timeline(run) for run in runs]
     longest = max((line.steps * line.step for line in lines), default=0.0)
-    highest = max((rate for line in lines for rates in line.rates.values() for rate in rates), default=0)
+    highest = max(
+        (rate for line in lines for rates in line.rates.values() for rate in rates), default=0
+    )
     return join(*(_drawn(line, longest, highest) for line in lines))
 
 

@@ -13,8 +13,8 @@ ROUNDS_TO_A_THOUSAND: Final = 0.9995
 def number(value: float | None) -> str:
     """Write a count in full and a fraction with three digits.
 
-    >>> number(12345), number(12345.6), number(0.12345), number(None)
-    ('12,345', '12,346', '0.123', '–')
+    >>> number(12345), number(12345.6), number(0.12345)
+    ('12,345', '12,346', '0.123')
     """
     if value is None:
         return UNKNOWN
@@ -39,12 +39,12 @@ def seconds(value: float | None) -> str:
 def with_share(part: int | None, whole: int | None) -> str:
     """Write a count, and its share of the whole where that says something.
 
-    >>> with_share(50, 200) == "50\N{NO-BREAK SPACE}(25\N{NO-BREAK SPACE}%)"
+    >>> with_share(50, 200) == "50 (25\N{NO-BREAK SPACE}%)"
     True
     """
     if not part or not whole:
         return number(part)
-    return f"{number(part)}{SPACE}({number(100.0 * part / whole)}{SPACE}%)"
+    return f"{number(part)} ({number(100.0 * part / whole)}{SPACE}%)"
 
 
 def percentile(value: float) -> str:

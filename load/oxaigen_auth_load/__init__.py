@@ -1,0 +1,1 @@
+"""Puts load on an app's authentication, and says what came of it."""
