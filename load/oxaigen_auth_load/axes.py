@@ -49,10 +49,10 @@ def percentile_axis(percentiles: Iterable[float]) -> Axis:
     def place(value: float) -> float:
         return min(100.0, 100 * units.nines(value) / end) if value < 100 else 100.0  # noqa: PLR2004
 
-    steps = range(1, floor(last + 1e-9) + 1)
-    marks = [0.0, 50.0, *(100 - 10 ** (2 - step) for step in steps)]
-    spare = {100 - 10 ** (2 - step) for step in steps if step > FOUR_NINES and step % 2}
-    ticks = [Tick(place(each), f"{each:.10g}", each in spare) for each in marks]
+    ticks = [Tick(0.0, "0"), Tick(place(50), "50", last > FOUR_NINES)]
+    for step in range(1, floor(last + 1e-9) + 1):
+        mark = 100 - 10 ** (2 - step)
+        ticks.append(Tick(place(mark), f"{mark:.10g}", step > FOUR_NINES and step % 2 == 1))
     return Axis("Percentile of lookups (%)", (*ticks, Tick(100.0, "max")), place)
 
 

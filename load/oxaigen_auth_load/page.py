@@ -28,7 +28,7 @@ def page(report: Mapping[str, Any]) -> str:
     """
     style, script = _file("look.css"), _file("hover.js")
     runs, expectations = report["runs"], report["expectations"]
-    names = " and ".join(run["name"] for run in runs)
+    names = ", ".join(run["name"] for run in runs)
     return Template(_file("page.html")).substitute(
         policy=_policy(style, script),
         style=style,
@@ -77,13 +77,16 @@ def _summary(report: Mapping[str, Any]) -> Markup:
 def _facts(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Give what was run, and with what; what is not known is left out."""
     tool, plan = report["tool"], report["plan"]
-    known = {name: value for name, value in {**plan, **tool}.items() if value is not None}
+    known: dict[str, Any] = {**plan, **tool}
     for name, value in known.items():
-        yield NAMES.get(name, name.replace("_", " ").capitalize()), _written(value)
+        if value is not None:
+            yield NAMES.get(name, name.replace("_", " ").capitalize()), _written(value)
 
 
 def _written(value: Any) -> str:
-    return number(value) if type(value) in {int, float} else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return number(value) if isinstance(value, int | float) else str(value)
 
 
 def _fact(name: str, text: str) -> Markup:

@@ -99,7 +99,9 @@ def _drawing(plot: Plot) -> Markup:
 
 def _across(tick: Tick) -> Markup:
     y = f"{100 - tick.at:.2f}%"
-    line = tag("line", x1="0", x2="100%", y1=y, y2=y, class_="grid" if tick.label else "faint grid")
+    if not tick.label:
+        return tag("line", x1="0", x2="100%", y1=y, y2=y, class_="faint grid")
+    line = tag("line", x1="0", x2="100%", y1=y, y2=y, class_="grid")
     return join(line, tag("text", tick.label, class_="y", x="0", dx="-8", y=y, dy="0.33em"))
 
 

@@ -76,7 +76,10 @@ def _drawn(line: Timeline, longest: float, highest: float) -> Markup:
             x=linear_axis("Time since the start (s)", longest, ends_at_tick=False),
             y=linear_axis("Per second", highest, ends_at_tick=True),
             series=series,
-            rows=[(f"{start:.4g}\N{NO-BREAK SPACE}s", start + line.step / 2) for start in starts],
+            rows=[
+                (f"{round(start, 3):.10g}\N{NO-BREAK SPACE}s", start + line.step / 2)
+                for start in starts
+            ],
             column="From",
             write=number,
             note="" if "upstream_calls" in line.rates else "The target does not count its calls.",

@@ -1,7 +1,7 @@
 """Writes numbers for people: with units, three digits, and a dash for what is unknown."""
 
 from datetime import UTC, datetime
-from math import log10
+from math import floor, log10
 from typing import Final
 
 UNKNOWN: Final = "–"  # noqa: RUF001 - a dash is meant
@@ -48,13 +48,14 @@ def with_share(part: int | None, whole: int | None) -> str:
 
 
 def percentile(value: float) -> str:
-    """Name a percentile.
+    """Name a percentile, with as many digits as tell it from its neighbours.
 
-    >>> percentile(0.0), percentile(99.9), percentile(100.0)
-    ('min', 'p99.9', 'max')
+    >>> percentile(0), percentile(87.5), percentile(99.76773), percentile(100)
+    ('min', 'p87.5', 'p99.768', 'max')
     """
-    ends = {0.0: "min", 100.0: "max"}
-    return ends.get(value, f"p{value:.7g}")
+    if value in {0, 100}:
+        return "max" if value else "min"
+    return f"p{round(value, floor(nines(value)) + 1):.10g}"
 
 
 def nines(value: float) -> float:

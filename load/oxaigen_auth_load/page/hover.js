@@ -33,6 +33,11 @@ function nearest(rows, x) {
   return best;
 }
 
+// Whether most of the values stand in the upper half, so that those shown leave them in sight.
+function isHigh(values) {
+  return values.filter((value) => value.y < 50).length * 2 > values.length;
+}
+
 function listen(plot, rows) {
   const drawing = plot.querySelector("svg");
   const marks = made("g", {});
@@ -66,7 +71,7 @@ function listen(plot, rows) {
       line.append(html("i", "", value.look), html("span", value.name), html("b", value.text));
       return line;
     }));
-    values.className = `values ${row.x > 50 ? "left" : "right"}`;
+    values.className = `values ${row.x > 50 ? "left" : "right"} ${isHigh(known) ? "below" : "above"}`;
     values.style.left = x;
     values.hidden = false;
   }
