@@ -7,7 +7,7 @@ from attrs import field, frozen
 
 from oxaigen_auth_load.distribution import look
 from oxaigen_auth_load.markup import Markup, tag
-from oxaigen_auth_load.units import number, seconds, with_share
+from oxaigen_auth_load.units import SPACE, number, seconds, with_share
 
 Run = Mapping[str, Any]
 T = TypeVar("T")
@@ -131,7 +131,7 @@ def _row(row: Row, runs: Sequence[Run], failed: set[tuple[str, str]]) -> Markup:
 
 def _cell(row: Row, run: Run, failed: set[tuple[str, str]]) -> Markup:
     if (run["name"], row.key) in failed:
-        mark = tag("span", "✗ ", tag("span", "failed: ", class_="unseen"), class_="mark")
+        mark = tag("span", f"✗{SPACE}", tag("span", "failed: ", class_="unseen"), class_="mark")
         return tag("td", mark, row.write(run), class_="bad")
     return tag("td", row.write(run), class_="bad" if row.is_bad(run) else None)
 
@@ -150,7 +150,7 @@ def _outcome(expectation: Mapping[str, Any]) -> Markup:
     name = _figure(expectation)
     is_duration = name in DURATIONS or (name[:1] == "p" and name[1:2].isdigit())
     value = (seconds if is_duration else number)(expectation["value"])
-    outcome = ("✓ met", "good") if expectation["met"] else ("✗ failed", "bad")
+    outcome = (f"✓{SPACE}met", "good") if expectation["met"] else (f"✗{SPACE}failed", "bad")
     return tag(
         "tr",
         tag("th", expectation["text"], scope="row"),
