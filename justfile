@@ -18,7 +18,7 @@ fmt:
 lint:
     uv run ruff check
     uv run ruff format --check
-    find oxaigen_auth mock tests benchmarks docs -name '*.py' | xargs uv run flake8-async --anyio --disable=ASYNC106,ASYNC114,ASYNC124,ASYNC127,ASYNC9
+    find oxaigen_auth mock load tests benchmarks docs -name '*.py' | xargs uv run flake8-async --anyio --disable=ASYNC106,ASYNC114,ASYNC124,ASYNC127,ASYNC9
 
 # Check the types, twice
 types:

@@ -1,5 +1,6 @@
 """The table of figures, one column per run, and the table of what was expected of them."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
@@ -142,8 +143,13 @@ def _key(run: Run) -> Markup:
 
 
 def _figure(expectation: Mapping[str, Any]) -> str:
-    """Give the figure that an expectation is about: the first word of its text."""
-    return str(expectation["text"]).partition(" ")[0].replace("-", "_")
+    """Give the figure that an expectation is about, which its text begins with.
+
+    >>> _figure({"text": "upstream-calls<=3"}), _figure({"text": "p99.9 < 50ms"})
+    ('upstream_calls', 'p99.9')
+    """
+    (name, *_) = re.findall(r"[\w.-]*", expectation["text"])
+    return str(name).replace("-", "_").removesuffix("_per_second")
 
 
 def _outcome(expectation: Mapping[str, Any]) -> Markup:

@@ -21,7 +21,7 @@ NAMES: Final = {"oxaigen_auth": "oxaigen-auth", "http_library": "HTTP library", 
 
 
 def page(report: Mapping[str, Any]) -> str:
-    """Write the report of a load test as a self-contained HTML document.
+    """Write the report of a load test as a self-contained HTML document, to be saved as UTF-8.
 
     Args:
         report: as `oxaigen-auth-load` writes it as JSON.
@@ -80,12 +80,15 @@ def _facts(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     known: dict[str, Any] = {**plan, **tool}
     for name, value in known.items():
         if value is not None:
-            yield NAMES.get(name, name.replace("_", " ").capitalize()), _written(value)
+            text = str(value) if name == "seed" else _written(value)
+            yield NAMES.get(name, name.replace("_", " ").capitalize()), text
 
 
 def _written(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(_written, value))
     return number(value) if isinstance(value, int | float) else str(value)
 
 

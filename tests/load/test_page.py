@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from oxaigen_auth_load import axes, markup, units
+from oxaigen_auth_load import axes, figures, markup, units
 from oxaigen_auth_load.axes import latency_axis, linear_axis, percentile_axis
 from oxaigen_auth_load.page import page
 from tests.load.sample import partial_report, sample_report
@@ -74,7 +74,7 @@ def row(document: Document, head: str) -> list[str]:
     return cells
 
 
-@pytest.mark.parametrize("module", [axes, markup, units])
+@pytest.mark.parametrize("module", [axes, figures, markup, units])
 def test_the_examples_in_docstrings_are_true(module: Any) -> None:
     failed, tried = doctest.testmod(module)
     assert (failed, tried > 0) == (0, True)
@@ -96,11 +96,18 @@ def test_it_says_what_was_run() -> None:
 
 def test_what_is_unknown_of_a_plan_is_left_out_and_the_rest_is_in_words() -> None:
     report = sample_report()
-    report["plan"] |= {"cold_start": True, "keep": False, "zipf": None, "seed": [1, 2]}
+    report["plan"] |= {
+        "cold_start": True,
+        "keep": False,
+        "zipf": None,
+        "seed": 20261124,
+        "at": [1, 2.5],
+    }
     document = shown(report)
     facts = dict(zip(document.all("dt"), document.all("dd"), strict=True))
     assert "Zipf" not in facts
-    assert (facts["Cold start"], facts["Keep"], facts["Seed"]) == ("yes", "no", "[1, 2]")
+    assert (facts["Cold start"], facts["Keep"], facts["Seed"]) == ("yes", "no", "20261124")
+    assert facts["At"] == "1, 2.5"
 
 
 def test_a_partial_report_is_marked() -> None:
