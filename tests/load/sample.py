@@ -1,0 +1,122 @@
+"""A report as a load test writes it, made without one: the same numbers every time."""
+
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+INTERVAL = 0.1
+UPSTREAM = 0.020
+
+
+def sample_report() -> dict[str, Any]:
+    """A client beside the naive way, both asked 5,000 times in ten seconds."""
+    client = _client()
+    p50, p99 = (client["latency_seconds"][name] for name in ("p50", "p99"))
+    return {
+        "version": 1,
+        "tool": {
+            "oxaigen_auth": "0.2.0",
+            "python": "3.11.7",
+            "http_library": "httpx2 2.1",
+            "backend": "asyncio",
+            "cpus": 2,
+        },
+        "started": "2026-11-24T02:40:00+00:00",
+        "partial": None,
+        "plan": {
+            "shape": "steady",
+            "lookups": 5000,
+            "seconds": 10.0,
+            "tokens": 100,
+            "zipf": 1.1,
+            "bad_tokens": 5,
+            "seed": 1,
+        },
+        "target": "embedded mock, latency 20 ms",
+        "runs": [client, _naive()],
+        "expectations": [
+            {"text": "p50 < 1ms", "run": "client", "value": p50, "met": True},
+            {"text": "p99 < 25ms", "run": "client", "value": p99, "met": False},
+            {"text": "unavailable = 0", "run": "client", "value": 3, "met": False},
+            {"text": "upstream-calls-per-token < 2", "run": "client", "value": 1.15, "met": True},
+        ],
+    }
+
+
+def partial_report() -> dict[str, Any]:
+    """A run of an app, whose cache and upstream calls nobody saw, stopped early."""
+    report = sample_report()
+    run = _client() | {"name": "app", "seconds": 3.2, "lookups": 1600}
+    run |= dict.fromkeys(("cache_hits", "joined", "upstream_calls", "upstream_calls_per_token"))
+    run["timeline"] = {
+        key: value[:32] for key, value in run["timeline"].items() if key != "interval_seconds"
+    }
+    run["timeline"] |= {"interval_seconds": INTERVAL, "upstream_calls": None}
+    return report | {"partial": "stopped after 3.2 s of 10 s", "runs": [run], "expectations": []}
+
+
+def _client() -> dict[str, Any]:
+    random = Random(1)  # noqa: S311 - numbers for a picture
+    hits = [random.lognormvariate(-11.3, 0.35) for _ in range(4700)]
+    calls = [UPSTREAM + random.lognormvariate(-5.2, 0.9) for _ in range(300)]
+    arrivals = [random.randint(42, 58) for _ in range(100)]
+    upstream = [44, 17, 9, 6, 3, 2, *(int(random.random() < 0.4) for _ in range(94))]
+    errors = [0] * 61 + [1, 2] + [0] * 37
+    return _run("client", sorted(hits + calls), arrivals, upstream, errors) | {
+        "cache_hits": 4700,
+        "joined": 180,
+        "most_at_once": 64,
+    }
+
+
+def _naive() -> dict[str, Any]:
+    random = Random(2)  # noqa: S311 - as above
+    calls = [UPSTREAM + random.lognormvariate(-4.9, 0.8) for _ in range(5000)]
+    arrivals = [random.randint(42, 58) for _ in range(100)]
+    errors = [0] * 61 + [4, 13, 9] + [0] * 36
+    return _run("naive", sorted(calls), arrivals, [0, *arrivals[:99]], errors) | {
+        "cache_hits": 0,
+        "joined": 0,
+        "most_at_once": 97,
+    }
+
+
+def _run(
+    name: str,
+    latencies: Sequence[float],
+    arrivals: Sequence[int],
+    upstream: Sequence[int],
+    errors: Sequence[int],
+) -> dict[str, Any]:
+    marks = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p99.9": 99.9, "max": 100.0}
+    return {
+        "name": name,
+        "seconds": 10.1,
+        "lookups": len(latencies),
+        "throughput_per_second": len(latencies) / 10.1,
+        "latency_seconds": {
+            **{mark: _at(latencies, percent) for mark, percent in marks.items()},
+            "mean": sum(latencies) / len(latencies),
+        },
+        "distribution": [[percent, _at(latencies, percent)] for percent in _percentiles()],
+        "errors": {"unavailable": sum(errors), "wrong_accept": 0},
+        "rejected": 240,
+        "upstream_calls": sum(upstream),
+        "upstream_calls_per_token": sum(upstream) / 100,
+        "timeline": {
+            "interval_seconds": INTERVAL,
+            "arrivals": list(arrivals),
+            "upstream_calls": list(upstream),
+            "errors": list(errors),
+        },
+    }
+
+
+def _percentiles() -> list[float]:
+    """Halve what is left, in four steps each time; the named percentiles are there as well."""
+    halves = [100 - 100 / 2 ** (step / 4) for step in range(49)]
+    return sorted({*halves, 90.0, 99.0, 99.9, 100.0})
+
+
+def _at(latencies: Sequence[float], percent: float) -> float:
+    return latencies[min(len(latencies) - 1, int(len(latencies) * percent / 100))]
