@@ -481,6 +481,17 @@ async def test_an_older_grant_does_not_replace_a_newer_denial(
     assert not await client.test_permission("token", "audit")
 
 
+async def test_a_grant_that_another_loop_has_learnt_meanwhile_is_not_asked_for(
+    client: ProxyAuthClient, proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await client.get_me("token")
+    before = len(proxy.calls)
+    looks = iter([None])  # the first look misses, as if the answer came a moment later
+    monkeypatch.setattr(Memory, "grant", lambda *_: next(looks, Accepted(value=True)))
+    assert await client.test_permission("token", "audit")
+    assert len(proxy.calls) == before
+
+
 async def test_a_fresh_caller_that_boards_an_unfresh_flight_gets_a_new_answer(
     client: ProxyAuthClient, proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -558,9 +569,9 @@ async def test_pitfall_23_no_token_is_kept_or_shown(
 async def test_a_lookup_that_crashes_is_an_outage_whose_error_holds_no_traceback(
     client: ProxyAuthClient, proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def crash(*_: object) -> None:
+    async def crash(*_: object, since: float) -> None:
         await anyio.lowlevel.checkpoint()
-        raise ZeroDivisionError
+        raise ZeroDivisionError(since)
 
     monkeypatch.setattr(FakeProxy, "get_me", crash)
     with pytest.raises(OxaigenAuthUpstreamError) as caught:

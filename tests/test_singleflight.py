@@ -535,3 +535,15 @@ async def test_joining_is_counted() -> None:
         for _ in range(5):
             group.start_soon(tower.ask)
     assert len(joined) == 4
+
+
+async def test_a_hosted_flight_that_is_lost_before_it_begins_never_looks() -> None:
+    async def look(_: object) -> None: ...
+
+    flights: SingleFlight[None] = SingleFlight()
+    async with anyio.create_task_group() as group:
+        flight = flights._take_off("key", look, group, fresh=False, hosted=True)  # noqa: SLF001
+        flights.cancel_all()
+    with pytest.raises(FlightLostError):
+        flight.value()
+    assert flight.boarding
