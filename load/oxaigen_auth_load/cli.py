@@ -105,7 +105,9 @@ def _measure(options: Namespace, plan: Plan, tokens: Sequence[str]) -> dict[str,
         "plan": plan_report(plan, zipf=options.zipf, seed=options.seed),
         "target": _described(options, places),
         "runs": runs,
-        "expectations": [each.check(figures(runs[0])) for each in options.expect],
+        "expectations": [
+            {"run": runs[0]["name"], **each.check(figures(runs[0]))} for each in options.expect
+        ],
     }
 
 

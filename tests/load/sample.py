@@ -56,7 +56,7 @@ def partial_report() -> dict[str, Any]:
 
 
 def _client() -> dict[str, Any]:
-    random = Random(1)  # noqa: S311 - numbers for a picture
+    random = Random(1)
     hits = [random.lognormvariate(-11.3, 0.35) for _ in range(4700)]
     calls = [UPSTREAM + random.lognormvariate(-5.2, 0.9) for _ in range(300)]
     arrivals = [random.randint(42, 58) for _ in range(100)]
@@ -70,7 +70,7 @@ def _client() -> dict[str, Any]:
 
 
 def _naive() -> dict[str, Any]:
-    random = Random(2)  # noqa: S311 - as above
+    random = Random(2)
     calls = [UPSTREAM + random.lognormvariate(-4.9, 0.8) for _ in range(5000)]
     arrivals = [random.randint(42, 58) for _ in range(100)]
     errors = [0] * 61 + [4, 13, 9] + [0] * 36

@@ -65,7 +65,7 @@ def test_a_burst_is_one_upstream_call_for_each_token(
     assert "client" in shown
     assert "naive" in shown
     assert shown.count("met  ") == 2
-    assert "upstream calls per token" in page.read_text("utf-8")
+    assert "<svg" in page.read_text("utf-8")
     assert "token-1-" not in shown + page.read_text("utf-8") + path.read_text("utf-8")
 
 
