@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from oxaigen_auth_load.plan import Plan
 
 PROGRAM = "oxaigen-auth-load"
-MAX_TOKENS = 100_000
 EXAMPLES = f"""\
 examples:
   $ {PROGRAM} burst --callers 10000 --tokens 1 --compare naive
