@@ -106,7 +106,7 @@ class Flight(Generic[V]):
         except get_cancelled_exc_class():  # noqa: ASYNC103
             # The task ends here all the same. Raised, a cancellation of this one task, which
             # asyncio lets anybody do, would end the whole group.
-            return False
+            return False  # noqa: ASYNC104
         finally:
             self._end()
         return True
