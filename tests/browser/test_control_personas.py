@@ -301,7 +301,8 @@ def test_who_signs_in_next_is_chosen(show_control: ShowControl, page: Page) -> N
 def test_where_people_are_asked_the_page_says_so(show_control: ShowControl, page: Page) -> None:
     mock = show_control(pick=True)
     expect(page.get_by_label("Ask each time")).to_be_checked()
-    page.get_by_label("guest signs in next").check()
+    with page.expect_response("**/auto-login"):
+        page.get_by_label("guest signs in next").check()
     expect(page.get_by_label("Ask each time")).not_to_be_checked()
     with page.expect_response("**/auto-login"):
         page.get_by_label("Ask each time").check()
