@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from oxaigen_auth._core.cache import LruCache
+from oxaigen_auth._core.cache import Cache
 from oxaigen_auth._core.epochs import Epochs
 from oxaigen_auth.verdict import Accepted, Rejected
 
@@ -36,17 +36,17 @@ class Memory:
 
     settings: OxaigenAuthSettings
     clock: Callable[[], float]
-    _users: LruCache[Accepted[User]] = field(init=False)
-    _grants: LruCache[Accepted[bool]] = field(init=False)
-    _rejections: LruCache[Rejected] = field(init=False)
+    _users: Cache[Accepted[User]] = field(init=False)
+    _grants: Cache[Accepted[bool]] = field(init=False)
+    _rejections: Cache[Rejected] = field(init=False)
     _epochs: Epochs = field(init=False)
     _lock: Lock = field(factory=Lock, init=False)
 
     def __attrs_post_init__(self) -> None:
         size, ttl = self.settings.cache_max_entries, self.settings.cache_ttl_seconds
-        self._users = LruCache(size, ttl, self.clock)
-        self._grants = LruCache(size, ttl, self.clock)
-        self._rejections = LruCache(size, self.settings.negative_cache_ttl_seconds, self.clock)
+        self._users = Cache(size, ttl, self.clock)
+        self._grants = Cache(size, ttl, self.clock)
+        self._rejections = Cache(size, self.settings.negative_cache_ttl_seconds, self.clock)
         self._epochs = Epochs(size)
 
     def key(self, token: bytes, base: str, name: str = "") -> Hashable:

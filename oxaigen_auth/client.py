@@ -24,7 +24,7 @@ from oxaigen_auth.settings import OxaigenAuthSettings, base_url, default_setting
 from oxaigen_auth.verdict import Accepted, Rejected, Unavailable, unwrap
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
+    from collections.abc import AsyncGenerator, Callable
     from ssl import SSLContext
 
     from oxaigen_auth._core.singleflight import Flight
@@ -123,7 +123,11 @@ class ProxyAuthClient(AsyncContextManagerMixin):
             OxaigenAuthConfigurationError: nothing says where the proxy is.
             RuntimeError: the client is closed.
         """
-        verdict = await self.identify(bearer_token, self._base(proxy_base_url), fresh=fresh)
+        base = self._base(proxy_base_url)
+        mark = fingerprint(bearer_token)
+        # Not by way of `identify`: ten thousand may wait here, and each coroutine costs memory.
+        known = None if fresh else self.recall(mark, base)
+        verdict: Verdict[User] = known or await self._learn(bearer_token, mark, base, fresh=fresh)
         del bearer_token  # a traceback that is kept would keep it
         return unwrap(verdict)
 
@@ -176,17 +180,7 @@ class ProxyAuthClient(AsyncContextManagerMixin):
         """Do what `get_me` does, with the outcome as a value; `base` ends without a slash."""
         mark = fingerprint(token)
         known = None if fresh else self.recall(mark, base)
-        return known or await self._identify(token, mark, base, fresh=fresh)
-
-    async def _identify(self, token: str, mark: bytes, base: str, *, fresh: bool) -> Verdict[User]:
-        self._check_open()
-        if not is_token(token):
-            return _NO_TOKEN
-        key = self._memory.key(mark, base)
-        verdict = await self._fly(key, self._ask_user, base, token, fresh=fresh)
-        if isinstance(verdict, Accepted) and self._memory.key(mark, base) != key:
-            return await self.identify(token, base, fresh=fresh)  # forgotten meanwhile
-        return verdict
+        return known or await self._learn(token, mark, base, fresh=fresh)
 
     def recall_permission(self, token: bytes, name: str, base: str) -> Verdict[bool] | None:
         """Return what is known of a permission of a user who has just been identified."""
@@ -202,38 +196,35 @@ class ProxyAuthClient(AsyncContextManagerMixin):
         """Do what `test_permission` does, for a user who has just been identified."""
         mark = fingerprint(token)
         known = None if fresh else self.recall_permission(mark, name, base)
-        return known or await self._check_permission(token, mark, name, base, fresh=fresh)
+        return known or await self._learn(token, mark, base, name, fresh=fresh)
 
-    async def _check_permission(
-        self, token: str, mark: bytes, name: str, base: str, *, fresh: bool
-    ) -> Verdict[bool]:
+    async def _learn(
+        self, token: str, mark: bytes, base: str, *name: str, fresh: bool
+    ) -> Verdict[Any]:
+        """Ask the proxy who the user is, or for a permission, together with whoever asks the same.
+
+        A caller holds as little as may be while it waits, since the garbage collector goes through
+        it all again and again: this one coroutine, and no callable where it joins a lookup.
+        """
         self._check_open()
-        key = self._memory.key(mark, base, name)
-        verdict = await self._fly(key, self._ask_permission, base, token, name, fresh=fresh)
-        if isinstance(verdict, Accepted) and self._memory.key(mark, base, name) != key:
-            return await self.check_permission(token, name, base, fresh=fresh)
-        return verdict
-
-    async def _fly(
-        self,
-        key: Hashable,
-        ask: Callable[..., Awaitable[Verdict[T]]],
-        *question: str,
-        fresh: bool,
-    ) -> Verdict[T]:
-        """Join the lookup for `key`, or start one: `ask` with a proxy, the question, a flight."""
+        if not is_token(token):
+            return _NO_TOKEN
         self._stats.misses += 1
         here = self._here.get() or await self._start_here()
+        key = self._memory.key(mark, base, *name)
         try:
             flight = here.flights.joinable(key, fresh=fresh)
-            if flight is not None:
-                await flight.wait()
-                return flight.value()
-            # Made only now: whatever ten thousand waiting callers hold, the garbage collector
-            # goes through again and again.
-            return await here.flights.run(key, partial(ask, here.proxy, *question), fresh=fresh)
+            if flight is None:
+                ask: Callable[..., Any] = self._ask_permission if name else self._ask_user
+                look_up = partial(ask, here.proxy, base, token, *name)
+                verdict = await here.flights.run(key, look_up, fresh=fresh)
+            else:
+                verdict = await flight.wait()
         except FlightLostError as error:
             return Unavailable(str(error))
+        if isinstance(verdict, Accepted) and self._memory.key(mark, base, *name) != key:
+            return await self._learn(token, mark, base, *name, fresh=fresh)  # forgotten meanwhile
+        return verdict
 
     async def _ask_user(
         self, proxy: Proxy, base: str, token: str, flight: Flight[Verdict[User]]

@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from oxaigen_auth._core.cache import LruCache
+from oxaigen_auth._core.cache import Cache
 
 TTL = 10.0
 KEYS = st.sampled_from([b"a", b"b", b"c", b"d"])
@@ -21,8 +21,8 @@ class Clock:
         return self.now
 
 
-def new_cache(clock: Clock, *, size: int = 2, ttl: float = TTL) -> LruCache[str]:
-    return LruCache(size, ttl, clock)
+def new_cache(clock: Clock, *, size: int = 2, ttl: float = TTL) -> Cache[str]:
+    return Cache(size, ttl, clock)
 
 
 def test_a_value_lasts_from_the_birth_it_was_given_until_its_ttl_is_over() -> None:
@@ -52,7 +52,7 @@ def test_a_ttl_of_zero_switches_the_cache_off() -> None:
     assert len(cache) == 0
 
 
-def test_the_least_recently_used_value_makes_room() -> None:
+def test_the_oldest_value_that_was_not_used_makes_room() -> None:
     clock = Clock()
     cache = new_cache(clock)
     cache.put(b"a", "ada", born=clock.now)
@@ -62,6 +62,16 @@ def test_the_least_recently_used_value_makes_room() -> None:
     assert [cache.get(key) for key in (b"a", b"b", b"c")] == ["ada", None, "cyd"]
 
 
+def test_a_value_that_was_used_once_is_passed_over_once() -> None:
+    clock = Clock()
+    cache = new_cache(clock)
+    cache.put(b"a", "ada", born=clock.now)
+    assert cache.get(b"a") == "ada"
+    for key in (b"b", b"c", b"d"):
+        cache.put(key, "new", born=clock.now)
+    assert cache.get(b"a") is None
+
+
 def test_discarding_what_is_not_there_is_no_error() -> None:
     cache = new_cache(Clock())
     cache.discard(b"a")
@@ -69,16 +79,21 @@ def test_discarding_what_is_not_there_is_no_error() -> None:
 
 
 class CacheMachine(RuleBasedStateMachine):
-    """The model: a list of (key, value, birth), least recently used first."""
+    """The model: a list of (key, value, birth, used), in the order in which they go."""
 
     def __init__(self) -> None:
         super().__init__()
         self.clock = Clock()
         self.cache = new_cache(self.clock, size=3)
-        self.model: list[tuple[bytes, str, float]] = []
+        self.model: list[tuple[bytes, str, float, bool]] = []
 
     def remove(self, key: bytes) -> None:
         self.model = [entry for entry in self.model if entry[0] != key]
+
+    def make_room(self) -> None:
+        while self.model[0][3]:
+            self.model = [*self.model[1:], (*self.model[0][:3], False)]
+        del self.model[0]
 
     @rule(key=KEYS, value=st.text(max_size=2), age=st.integers(0, 12))
     def put(self, key: bytes, value: str, age: int) -> None:
@@ -86,15 +101,20 @@ class CacheMachine(RuleBasedStateMachine):
         self.cache.put(key, value, born=born)
         self.remove(key)
         if age < TTL:
-            self.model = [*self.model, (key, value, born)][-3:]
+            if len(self.model) == 3:
+                self.make_room()
+            self.model = [*self.model, (key, value, born, False)]
 
     @rule(key=KEYS)
     def get(self, key: bytes) -> None:
-        found = [entry for entry in self.model if entry[0] == key]
-        self.remove(key)
-        alive = [entry for entry in found if self.clock.now - entry[2] < TTL]
-        self.model += alive
-        assert self.cache.get(key) == (alive[0][1] if alive else None)
+        known = {entry[0]: entry for entry in self.model}.get(key)
+        value = self.cache.get(key)
+        if known is None or self.clock.now - known[2] >= TTL:
+            assert value is None
+            self.remove(key)
+        else:
+            assert value == known[1]
+            self.model[self.model.index(known)] = (*known[:3], True)
 
     @rule(key=KEYS)
     def discard(self, key: bytes) -> None:
@@ -116,7 +136,7 @@ TestCacheMachine = CacheMachine.TestCase
 
 def test_what_another_thread_discards_during_a_look_is_still_returned() -> None:
     """The clock is read between the two steps of a look; here the other thread is the clock."""
-    cache: LruCache[str] = LruCache(2, 10, lambda: 0)
+    cache: Cache[str] = Cache(2, 10, lambda: 0)
     cache.put(b"a", "one", born=0)
 
     def discard() -> float:
@@ -129,7 +149,7 @@ def test_what_another_thread_discards_during_a_look_is_still_returned() -> None:
 
 
 def test_what_another_thread_renews_during_a_look_is_not_discarded_with_the_old() -> None:
-    cache: LruCache[str] = LruCache(2, 10, lambda: 0)
+    cache: Cache[str] = Cache(2, 10, lambda: 0)
     cache.put(b"a", "old", born=0)
 
     def renew() -> float:

@@ -545,5 +545,5 @@ async def test_a_hosted_flight_that_is_lost_before_it_begins_never_looks() -> No
         flight = flights._take_off("key", look, group, fresh=False, hosted=True)  # noqa: SLF001
         flights.cancel_all()
     with pytest.raises(FlightLostError):
-        flight.value()
+        await flight.wait()
     assert flight.boarding

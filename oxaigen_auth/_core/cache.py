@@ -16,8 +16,19 @@ V = TypeVar("V")
 
 
 @define(eq=False)
-class LruCache(Generic[V]):
-    """Keeps at most `max_entries` values, the most recently used, each for `ttl` seconds.
+class _Entry(Generic[V]):
+    value: V
+    born: float
+    used: bool = False
+
+
+@define(eq=False)
+class Cache(Generic[V]):
+    """Keeps at most `max_entries` values, each for `ttl` seconds.
+
+    Room is made by second chance: the oldest goes, but one that was used since it was last passed
+    over is passed over again. So a hit writes to its own entry only, where the order of a list of
+    the least recently used would have it write to its neighbours, which lie elsewhere in memory.
 
     Invariants: never more than `max_entries`; a value whose age is `ttl` or more is never
     returned; with a `ttl` of 0 nothing is kept. Safe to share between threads.
@@ -26,7 +37,7 @@ class LruCache(Generic[V]):
     max_entries: int
     ttl: float
     clock: Callable[[], float]
-    _entries: OrderedDict[Hashable, tuple[V, float]] = field(factory=OrderedDict, init=False)
+    _entries: OrderedDict[Hashable, _Entry[V]] = field(factory=OrderedDict, init=False)
     _lock: Lock = field(factory=Lock, init=False)
 
     def __len__(self) -> int:
@@ -37,21 +48,17 @@ class LruCache(Generic[V]):
         entry = self._entries.get(key)
         if entry is None:
             return None
-        value, born = entry
-        if self.clock() - born >= self.ttl:
+        if self.clock() - entry.born >= self.ttl:
             self._discard(key, entry)
             return None
-        try:
-            self._entries.move_to_end(key)
-        except KeyError:  # another thread has discarded it since; it was good when it was asked for
-            return value
-        return value
+        entry.used = True
+        return entry.value
 
     def born(self, key: Hashable) -> float:
         """Return when the value that is kept was born, or minus infinity."""
         with self._lock:
             entry = self._entries.get(key)
-            return -inf if entry is None else entry[1]
+            return -inf if entry is None else entry.born
 
     def put(self, key: Hashable, value: V, *, born: float) -> None:
         """Keep a value whose age counts from `born`, a reading of `clock`."""
@@ -59,16 +66,22 @@ class LruCache(Generic[V]):
             if self.clock() - born >= self.ttl:
                 self._entries.pop(key, None)
                 return
-            self._entries[key] = value, born
+            if key not in self._entries and len(self._entries) >= self.max_entries:
+                self._make_room()
+            self._entries[key] = _Entry(value, born)
             self._entries.move_to_end(key)
-            if len(self._entries) > self.max_entries:
-                self._entries.popitem(last=False)
 
     def discard(self, key: Hashable) -> None:
         with self._lock:
             self._entries.pop(key, None)
 
-    def _discard(self, key: Hashable, entry: tuple[V, float]) -> None:
+    def _make_room(self) -> None:
+        while (entry := self._entries[key := next(iter(self._entries))]).used:
+            entry.used = False
+            self._entries.move_to_end(key)
+        del self._entries[key]
+
+    def _discard(self, key: Hashable, entry: _Entry[V]) -> None:
         """Discard an entry, unless another thread has put a new one in its place."""
         with self._lock:
             if self._entries.get(key) is entry:

@@ -85,7 +85,7 @@ class Flight(Generic[V]):
         """Whether later callers would join this flight: if not, its value is out of date."""
         return self._table.get(self.key) is self
 
-    async def wait(self) -> None:
+    async def wait(self) -> V:
         self.callers += 1
         try:
             await self.over.wait()
@@ -93,6 +93,9 @@ class Flight(Generic[V]):
             self.callers -= 1
             if not self.callers and not self.over.is_set():
                 self.lose()
+        if not self.values:
+            raise FlightLostError(f"The lookup did not finish: {self.crash}.")
+        return self.values[0]
 
     async def fly(self, *, shield: bool = False) -> bool:
         """Look up. Return whether the task may go on, because nobody has cancelled the task."""
@@ -123,11 +126,6 @@ class Flight(Generic[V]):
     def detach(self) -> None:
         if self.current:
             del self._table[self.key]
-
-    def value(self) -> V:
-        if not self.values:
-            raise FlightLostError(f"The lookup did not finish: {self.crash}.")
-        return self.values[0]
 
     def _end(self) -> None:
         self.detach()
@@ -173,12 +171,10 @@ class SingleFlight(Generic[V]):
         if flight is None and self.task_group is not None:
             flight = self._take_off(key, lookup, self.task_group, fresh=fresh)
         if flight is not None:
-            await flight.wait()
-            return flight.value()
+            return await flight.wait()
         async with quiet_task_group() as own:
             hosted = self._take_off(key, lookup, own, fresh=fresh, hosted=True)
-            await hosted.wait()
-        return hosted.value()
+            return await hosted.wait()
 
     def joinable(self, key: Hashable, *, fresh: bool = False) -> Flight[V] | None:
         """Return the flight that `run` would board, for a caller that now awaits its `wait`."""

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from starlette.testclient import TestClient
 
 import oxaigen_auth_load
 from oxaigen_auth_load import cli, embedded, main
 from oxaigen_auth_load.display import Progress
 from oxaigen_auth_load.embedded import EmbeddedError, embedded_app, embedded_mock
+from tests.apps import TestClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
