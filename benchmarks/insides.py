@@ -18,6 +18,8 @@ from benchmarks.proxy_process import profile
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from starlette.requests import HTTPConnection
+
     from oxaigen_auth import ProxyAuthClient
 
 BASE = "http://127.0.0.1:9"
@@ -55,20 +57,42 @@ def filled_client(users: int) -> ProxyAuthClient:
     """Return a client of ours that knows the tokens `token_of` these numbers."""
     from oxaigen_auth import OxaigenAuthSettings, ProxyAuthClient  # noqa: PLC0415
     from oxaigen_auth._core.fingerprint import fingerprint  # noqa: PLC0415
-    from oxaigen_auth._wire import parse_user  # noqa: PLC0415
-    from oxaigen_auth.verdict import Accepted  # noqa: PLC0415
 
     settings = OxaigenAuthSettings(cache_ttl_seconds=TTL, cache_max_entries=users)
     client = ProxyAuthClient(BASE, settings=settings)
-    memory, now = client._memory, time.monotonic()  # noqa: SLF001
     gc.disable()  # it would go through everything again and again
     for number in range(users):
-        user = parse_user(profile(number))
-        key = memory.key(fingerprint(token_of(number)), BASE)
-        key = memory.key(fingerprint(token_of(number)), BASE)
-        memory.keep_user(key, Accepted(user), now)
+        _keep(client, fingerprint(token_of(number)), BASE, number)
     gc.enable()
     return client
+
+
+def _keep(client: ProxyAuthClient, mark: bytes, base: str, number: int) -> None:
+    from oxaigen_auth._wire import parse_user  # noqa: PLC0415
+    from oxaigen_auth.verdict import Accepted  # noqa: PLC0415
+
+    memory = client._memory  # noqa: SLF001
+    user = parse_user(profile(number))
+    memory.keep_user(memory.key(mark, base), Accepted(user), time.monotonic())
+
+
+def steps(base: str, token: str) -> dict[str, Callable[[HTTPConnection], object]]:
+    """Return what `get_current_user` does on a hit, step by step."""
+    from oxaigen_auth import connection as of  # noqa: PLC0415
+    from oxaigen_auth._core.fingerprint import fingerprint  # noqa: PLC0415
+    from oxaigen_auth.client import default_client  # noqa: PLC0415
+
+    client = default_client()
+    settings, mark = client.settings, fingerprint(token)
+    cookie = settings.access_token_cookie_name
+    _keep(client, mark, base, 0)
+    return {
+        "none, but the connection is handed over": lambda _: None,
+        "hash of the token": lambda _: fingerprint(token),
+        "token out of the headers": lambda it: of.token_of(of.by_name(it.scope), cookie),
+        "host out of the headers": lambda it: of.base_url_of_host(of.by_name(it.scope), settings),
+        "look into the cache": lambda _: client.recall(mark, base),
+    }
 
 
 def token_of(number: int) -> str:

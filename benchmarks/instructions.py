@@ -14,15 +14,19 @@ from secrets import token_bytes
 from typing import TYPE_CHECKING
 
 import anyio
+from starlette.requests import HTTPConnection  # noqa: TC002 (FastAPI reads it)
 
 from benchmarks.callgrind import instructions, mark
 from benchmarks.harness import Figure, measured
+from benchmarks.insides import steps
 from benchmarks.proxy_process import local_proxy
-from benchmarks.route import ENVIRON, TOKEN, apps, ask, figures
+from benchmarks.route import ENVIRON, TOKEN, anyone, apps, ask, figures, make_app
 from benchmarks.sides import command, published_python
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from fastapi import FastAPI
 
 HITS = 1000
 REQUESTS = 100
@@ -30,6 +34,13 @@ WARM_UP = 20
 HIT = (
     Figure("hit: instructions of get_me ÷ hash, lookup, coroutine", at_most=4),
     Figure("hit: instructions of get_me", digits=0),
+)
+STEPS = (
+    "none, but the connection is handed over",
+    "hash of the token",
+    "token out of the headers",
+    "host out of the headers",
+    "look into the cache",
 )
 
 
@@ -43,9 +54,11 @@ def measure() -> list[Figure]:
     theirs = figures("instructions, published", targets=False)
     with local_proxy() as proxy:
         host = proxy.url.removeprefix("http://")
+        parts = [Figure(f"instructions of one step: {step}", digits=3) for step in STEPS]
         return [
-            *measured(ours, lambda: _routes(sys.executable, host)),
-            *measured(theirs, lambda: _routes(published_python(), host)),
+            *measured(ours, lambda: _ratios(sys.executable, routes, host)),
+            *measured(theirs, lambda: _ratios(published_python(), routes, host)),
+            *measured(parts, lambda: _ratios(sys.executable, one_step_each, host)),
         ]
 
 
@@ -54,8 +67,8 @@ def _hit(url: str) -> list[tuple[float]]:
     return [(sdk / reference,), (sdk / HITS,)]
 
 
-def _routes(python: str, host: str) -> list[tuple[float]]:
-    trivial, *others = _counted(python, routes, host)
+def _ratios(python: str, function: Callable[..., None], host: str) -> list[tuple[float]]:
+    trivial, *others = _counted(python, function, host)
     return [(other / trivial,) for other in others]
 
 
@@ -85,10 +98,27 @@ async def _hit_cases(url: str) -> None:
 
 
 def routes(host: str) -> None:
-    anyio.run(_route_cases, host)
+    anyio.run(_count_all, apps, host)
 
 
-async def _route_cases(host: str) -> None:
+def one_step_each(host: str) -> None:
+    anyio.run(_count_all, partial(_apps_of_steps, host), host)
+
+
+def _apps_of_steps(host: str) -> list[FastAPI]:
+    """Return an app whose dependency does nothing, and for each step one that does it alone."""
+    each = steps(f"http://{host}", TOKEN)
+    return [make_app(anyone), *(make_app(_dependency(each[step])) for step in STEPS)]
+
+
+def _dependency(step: Callable[[HTTPConnection], object]) -> Callable[..., Awaitable[None]]:
+    async def dependency(connection: HTTPConnection) -> None:
+        step(connection)
+
+    return dependency
+
+
+async def _count_all(apps: Callable[[], list[FastAPI]], host: str) -> None:
     for app in apps():
         await _count(partial(ask, app, host), REQUESTS)
 
