@@ -244,7 +244,7 @@ def _fault(text: str) -> dict[str, Any]:
     try:
         FAULT.validate_python(described)
     except ValueError as error:
-        first = str(error).partition("For further")[0].splitlines()[1:]
+        first = str(error).partition(" [type=")[0].splitlines()[1:]
         said = " ".join(" ".join(first).split())
         raise ArgumentTypeError(f"{text!r} is no fault of the mock: {said}") from None
     return described
