@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
+from operator import itemgetter
+
 from attrs import define
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -91,9 +94,9 @@ class CacheMachine(RuleBasedStateMachine):
         self.model = [entry for entry in self.model if entry[0] != key]
 
     def make_room(self) -> None:
-        while self.model[0][3]:
-            self.model = [*self.model[1:], (*self.model[0][:3], False)]
-        del self.model[0]
+        used = list(takewhile(itemgetter(3), self.model))
+        passed_over = [(*entry[:3], False) for entry in used]
+        self.model = [*self.model[len(used) :], *passed_over][1:]
 
     @rule(key=KEYS, value=st.text(max_size=2), age=st.integers(0, 12))
     def put(self, key: bytes, value: str, age: int) -> None:
