@@ -84,14 +84,13 @@ def steps(base: str, token: str) -> dict[str, Callable[[HTTPConnection], object]
 
     client = default_client()
     settings, mark = client.settings, fingerprint(token)
-    cookie = settings.access_token_cookie_name
     _keep(client, mark, base, 0)
     return {
         "none, but the connection is handed over": lambda _: None,
         "hash of the token": lambda _: fingerprint(token),
-        "token out of the headers": lambda it: of.token_of(of.by_name(it.scope), cookie),
+        "token out of the headers": lambda it: of.token_of_header(of.by_name(it.scope)),
         "host out of the headers": lambda it: of.base_url_of_host(of.by_name(it.scope), settings),
-        "look into the cache": lambda _: client.recall(mark, base),
+        "look into the cache": lambda _: client.recall(token, mark, base),
     }
 
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_address
+from typing import TYPE_CHECKING
 
 from attrs import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = rf"{_LABEL}(?:\.{_LABEL})*"
@@ -31,10 +35,37 @@ class Host:
     def __str__(self) -> str:
         return f"{self.name}:{self.port}" if self.port else self.name
 
+    @property
+    def is_loopback(self) -> bool:
+        """Whether this is the machine that asks (RFC 6761 §6.3, RFC 1122 §3.2.1.3, RFC 4291)."""
+        if self.name == "localhost" or self.name.endswith(".localhost"):
+            return True
+        try:
+            return ip_address(self.name.strip("[]")).is_loopback
+        except ValueError:
+            return False
+
     def matches(self, pattern: Host) -> bool:
         name = pattern.name
         same_name = self.name.endswith(name[1:]) if name.startswith("*.") else self.name == name
         return same_name and pattern.port in {self.port, "*"}
+
+
+@frozen
+class Origin:
+    """Where a page comes from (RFC 6454 §4); in a pattern its host is one."""
+
+    scheme: str
+    host: Host
+
+    def matches(self, pattern: Origin) -> bool:
+        return self.scheme == pattern.scheme and self.host.matches(pattern.host)
+
+
+def host_of(headers: Mapping[bytes, bytes]) -> bytes:
+    """Return the header that says which host a request was sent to; empty if none does."""
+    header = headers.get(b"x-forwarded-host")
+    return headers.get(b"host", b"") if header is None else header
 
 
 def parse_host(text: str, scheme: str) -> Host | None:
@@ -45,6 +76,16 @@ def parse_host(text: str, scheme: str) -> Host | None:
 def parse_pattern(text: str, scheme: str) -> Host | None:
     """Read an allowed host, such as app.example.com, *.example.com, localhost:8000, [::1]:*."""
     return _parse(_PATTERN, text, scheme)
+
+
+def parse_origin(text: str) -> Origin | None:
+    """Read an `Origin` header (RFC 6454 §7); None if it is malformed, or "null"."""
+    return _parse_origin(parse_host, text)
+
+
+def parse_origin_pattern(text: str) -> Origin | None:
+    """Read a trusted origin, such as https://app.example.com, https://*.example.com."""
+    return _parse_origin(parse_pattern, text)
 
 
 def judge(header: bytes, scheme: str, patterns: tuple[str, ...]) -> tuple[str, bool]:
@@ -77,6 +118,12 @@ def _parse(form: re.Pattern[str], text: str, scheme: str) -> Host | None:
             return None
         port = str(int(port))
     return Host(name, "" if port == _STANDARD_PORTS[scheme] else port)
+
+
+def _parse_origin(parse: Callable[[str, str], Host | None], text: str) -> Origin | None:
+    scheme, _, rest = text.partition("://")
+    host = parse(rest, scheme) if scheme in _STANDARD_PORTS else None
+    return None if host is None else Origin(scheme, host)
 
 
 def _is_ipv6(text: str) -> bool:

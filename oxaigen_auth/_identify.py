@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from oxaigen_auth._core.fingerprint import fingerprint
+from oxaigen_auth._origin import is_cross_site
 from oxaigen_auth.client import default_client
-from oxaigen_auth.connection import base_url_of_host, by_name, token_of
+from oxaigen_auth.connection import base_url_of_host, by_name, token_of_cookie, token_of_header
 from oxaigen_auth.errors import OxaigenAuthUnauthenticatedError, UntrustedHostError
 from oxaigen_auth.verdict import Rejected
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from oxaigen_auth.verdict import Verdict
 
 _KEY = "oxaigen_auth.identity"
+_CROSS_SITE = Rejected("Cross-site request refused", forbidden=True)
+_THROTTLED = Rejected("Too many rejected tokens")
 
 
 @define(eq=False)
@@ -48,15 +51,20 @@ class Identity:
         """Whether a token came of which nothing is known yet."""
         return self.verdict is None and self._base != ""
 
-    async def ask(self) -> None:
-        """Let the proxy say who the caller is."""
+    async def ask(self, address: str) -> None:
+        """Let the proxy say who the caller is, unless too many bad tokens came from there."""
         client = self._client or default_client()
+        if client.shuts_out(address):
+            self.verdict = _THROTTLED
+            return
         self.verdict = await client.identify(self._token, self._base)
+        if isinstance(self.verdict, Rejected) and not self.verdict.forbidden:
+            client.note_bad_token(address, self._fingerprint)
 
     async def check_permission(self, name: str) -> Verdict[bool]:
         """Ask for a permission of the caller, who has been accepted."""
         client = self._client or default_client()
-        known = client.recall_permission(self._fingerprint, name, self._base)
+        known = client.recall_permission(self._token, self._fingerprint, name, self._base)
         return known or await client.check_permission(self._token, name, self._base)
 
 
@@ -70,7 +78,7 @@ async def identify(scope: Scope, client: ProxyAuthClient | None = None) -> Ident
     if identity is None:
         identity = _recall(scope, client)
         if identity.unasked:
-            await identity.ask()
+            await identity.ask((scope.get("client") or ("",))[0])
         scope[_KEY] = identity
     return identity
 
@@ -80,13 +88,17 @@ def _recall(scope: Scope, client: ProxyAuthClient | None) -> Identity:
     asked = client or default_client()
     headers = by_name(scope)
     try:
-        token = token_of(headers, asked.settings.access_token_cookie_name)
+        token = token_of_header(headers)
         if token is None:
-            return Identity(None)
+            token = token_of_cookie(headers, asked.settings.access_token_cookie_name)
+            if token is None:
+                return Identity(None)
+            if is_cross_site(scope, headers, asked.settings):
+                return Identity(_CROSS_SITE)
         base = asked.base_url or base_url_of_host(headers, asked.settings)
     except OxaigenAuthUnauthenticatedError as error:
         return Identity(Rejected(error.message))
     except UntrustedHostError as error:
         return Identity(None, bad_host=error.message)
     mark = fingerprint(token)
-    return Identity(asked.recall(mark, base), client, token, mark, base)
+    return Identity(asked.recall(token, mark, base), client, token, mark, base)

@@ -9,13 +9,13 @@ what such a lookup brings is not kept; on every event loop and for every proxy a
 from __future__ import annotations
 
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
 from oxaigen_auth._core.cache import Cache
 from oxaigen_auth._core.epochs import Epochs
-from oxaigen_auth.verdict import Accepted, Rejected
+from oxaigen_auth.verdict import Accepted, Rejected, Stale
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -44,8 +44,9 @@ class Memory:
 
     def __attrs_post_init__(self) -> None:
         size, ttl = self.settings.cache_max_entries, self.settings.cache_ttl_seconds
-        self._users = Cache(size, ttl, self.clock)
-        self._grants = Cache(size, ttl, self.clock)
+        grace = self.settings.stale_if_error_seconds
+        self._users = Cache(size, ttl, self.clock, grace)
+        self._grants = Cache(size, ttl, self.clock, grace)
         self._rejections = Cache(size, self.settings.negative_cache_ttl_seconds, self.clock)
         self._epochs = Epochs(size)
 
@@ -61,6 +62,20 @@ class Memory:
 
     def user(self, key: Hashable) -> Verdict[User] | None:
         return self._users.get(key) or self._rejections.get(key)
+
+    def stale(self, key: Hashable, name: str = "") -> Stale[Any] | None:
+        """Return what the proxy vouched for not too long ago; never that a permission is missing.
+
+        For when the proxy is unavailable, and `stale_if_error_seconds` allows it.
+        """
+        kept = self._grants.stale(key) if name else self._users.stale(key)
+        return None if kept is None or kept.value is False else Stale(kept.value)
+
+    def is_due(self, key: Hashable, name: str = "") -> bool:
+        """Whether what is kept under this key is so old that it should be looked up ahead."""
+        cache = self._grants if name else self._users
+        age = self.clock() - cache.born(key)
+        return age >= self.settings.cache_ttl_seconds - self.settings.refresh_ahead_seconds
 
     def keep_user(self, key: Hashable, verdict: Verdict[User], asked: float) -> None:
         with self._lock:

@@ -6,7 +6,8 @@ import logging
 import time
 from contextlib import asynccontextmanager
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from math import inf
+from typing import TYPE_CHECKING, Any, Self
 
 from anyio import AsyncContextManagerMixin
 from anyio.lowlevel import RunVar
@@ -14,6 +15,8 @@ from attrs import evolve
 
 from oxaigen_auth._core.fingerprint import fingerprint
 from oxaigen_auth._core.singleflight import FlightLostError, SingleFlight
+from oxaigen_auth._core.throttle import Throttle
+from oxaigen_auth._lookup import Lookups
 from oxaigen_auth._loop import LoopState
 from oxaigen_auth._memory import Memory
 from oxaigen_auth._proxy import Proxy
@@ -24,14 +27,11 @@ from oxaigen_auth.settings import OxaigenAuthSettings, base_url, default_setting
 from oxaigen_auth.verdict import Accepted, Rejected, Unavailable, unwrap
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Hashable
     from ssl import SSLContext
 
-    from oxaigen_auth._core.singleflight import Flight
     from oxaigen_auth.models import User
     from oxaigen_auth.verdict import Verdict
-
-T = TypeVar("T")
 
 _log = logging.getLogger("oxaigen_auth")
 
@@ -68,8 +68,12 @@ class ProxyAuthClient(AsyncContextManagerMixin):
         self.base_url = given or self.settings.fixed_proxy_url
         self._ssl_context = ssl_context
         self._clock = clock
+        self._silent_until = -inf
         self._memory = Memory(self.settings, clock)
         self._stats = ClientStats()
+        self._lookups = Lookups(self.settings, clock, self._memory, self._stats)
+        self._ahead = self.settings.refresh_ahead_seconds
+        self._throttle = Throttle(self.settings.max_rejected_per_minute, clock)
         self._closed = False
         self._here: RunVar[LoopState | None] = RunVar("oxaigen_auth.client", None)
 
@@ -126,7 +130,7 @@ class ProxyAuthClient(AsyncContextManagerMixin):
         base = self._base(proxy_base_url)
         mark = fingerprint(bearer_token)
         # Not by way of `identify`: ten thousand may wait here, and each coroutine costs memory.
-        known = None if fresh else self.recall(mark, base)
+        known = None if fresh else self.recall(bearer_token, mark, base)
         verdict: Verdict[User] = known or await self._learn(bearer_token, mark, base, fresh=fresh)
         del bearer_token  # a traceback that is kept would keep it
         return unwrap(verdict)
@@ -168,26 +172,34 @@ class ProxyAuthClient(AsyncContextManagerMixin):
         """Return a copy of the counts."""
         return evolve(self._stats)
 
-    def recall(self, token: bytes, base: str) -> Verdict[User] | None:
-        """Return what is known of a token, given by its fingerprint; None: ask with `identify`."""
+    def recall(self, token: str, mark: bytes, base: str) -> Verdict[User] | None:
+        """Return what is known of a token; None: ask with `identify`. `mark` is its fingerprint."""
         self._check_open()
-        verdict = self._memory.user(self._memory.key(token, base))
+        key = self._memory.key(mark, base)
+        verdict = self._memory.user(key)
         if verdict is not None:
             self._stats.hits += 1
+            if self._ahead and isinstance(verdict, Accepted):
+                self._refresh(token, key, base)
         return verdict
 
     async def identify(self, token: str, base: str, *, fresh: bool = False) -> Verdict[User]:
         """Do what `get_me` does, with the outcome as a value; `base` ends without a slash."""
         mark = fingerprint(token)
-        known = None if fresh else self.recall(mark, base)
+        known = None if fresh else self.recall(token, mark, base)
         return known or await self._learn(token, mark, base, fresh=fresh)
 
-    def recall_permission(self, token: bytes, name: str, base: str) -> Verdict[bool] | None:
+    def recall_permission(
+        self, token: str, mark: bytes, name: str, base: str
+    ) -> Verdict[bool] | None:
         """Return what is known of a permission of a user who has just been identified."""
         self._check_open()
-        verdict = self._memory.grant(self._memory.key(token, base, name))
+        key = self._memory.key(mark, base, name)
+        verdict = self._memory.grant(key)
         if verdict is not None:
             self._stats.hits += 1
+            if self._ahead:
+                self._refresh(token, key, base, name)
         return verdict
 
     async def check_permission(
@@ -195,8 +207,18 @@ class ProxyAuthClient(AsyncContextManagerMixin):
     ) -> Verdict[bool]:
         """Do what `test_permission` does, for a user who has just been identified."""
         mark = fingerprint(token)
-        known = None if fresh else self.recall_permission(mark, name, base)
+        known = None if fresh else self.recall_permission(token, mark, name, base)
         return known or await self._learn(token, mark, base, name, fresh=fresh)
+
+    def shuts_out(self, address: str) -> bool:
+        """Tell whether so many bad tokens came from an address that it gets no lookup for now."""
+        shut = self._throttle.is_shut(address)
+        self._stats.throttled += shut
+        return shut
+
+    def note_bad_token(self, address: str, mark: bytes) -> None:
+        """Count a token that the proxy turned down, and that came from this address."""
+        self._throttle.note(address, mark)
 
     async def _learn(
         self, token: str, mark: bytes, base: str, *name: str, fresh: bool
@@ -212,65 +234,52 @@ class ProxyAuthClient(AsyncContextManagerMixin):
         self._stats.misses += 1
         here = self._here.get() or await self._start_here()
         key = self._memory.key(mark, base, *name)
+        verdict: Verdict[Any]
         try:
             flight = here.flights.joinable(key, fresh=fresh)
             if flight is None:
-                ask: Callable[..., Any] = self._ask_permission if name else self._ask_user
-                look_up = partial(ask, here.proxy, base, token, *name)
+                look_up = self._lookup(here, base, token, *name)
                 verdict = await here.flights.run(key, look_up, fresh=fresh)
             else:
                 verdict = await flight.wait()
         except FlightLostError as error:
-            return Unavailable(str(error))
-        if isinstance(verdict, Accepted) and self._memory.key(mark, base, *name) != key:
+            verdict = Unavailable(str(error))
+        now = self._memory.key(mark, base, *name)
+        if isinstance(verdict, Accepted) and now != key:
             return await self._learn(token, mark, base, *name, fresh=fresh)  # forgotten meanwhile
+        if isinstance(verdict, Unavailable) and not fresh:
+            return self._stale(now, base, *name) or verdict
         return verdict
 
-    async def _ask_user(
-        self, proxy: Proxy, base: str, token: str, flight: Flight[Verdict[User]]
-    ) -> Verdict[User]:
-        known = None if flight.fresh else self._memory.user(flight.key)
-        if known is not None:
-            return known  # another event loop has learnt it since the caller looked
-        if base == self.settings.dev_mode_url:
-            warn_of_dev_mode()  # no permission is looked up before its user
-        asked = self._clock()
-        answer = await proxy.get_me(base, token, since=flight.took_off)
-        verdict = self._note(answer, "get-me", base)
-        key = self._memory.key(fingerprint(token), base)
-        if flight.current and flight.key == key:
-            self._memory.keep_user(key, verdict, asked)
+    def _lookup(self, here: LoopState, base: str, token: str, *name: str) -> Callable[..., Any]:
+        ask: Callable[..., Any] = self._lookups.permission if name else self._lookups.user
+        return partial(ask, here.proxy, base, token, *name)
+
+    def _stale(self, key: Hashable, base: str, *name: str) -> Verdict[Any] | None:
+        """Return what the proxy, which cannot be asked, said not too long ago."""
+        if not self.settings.stale_if_error_seconds:
+            return None
+        verdict = self._memory.stale(key, *name)
+        if verdict is not None:
+            self._stats.stale += 1
+            self._say_stale(base)
         return verdict
 
-    async def _ask_permission(
-        self, proxy: Proxy, base: str, token: str, name: str, flight: Flight[Verdict[bool]]
-    ) -> Verdict[bool]:
-        known = None if flight.fresh else self._memory.grant(flight.key)
-        if known is not None:
-            return known
-        asked = self._clock()
-        answer = await proxy.test_permission(base, token, name, since=flight.took_off)
-        verdict = self._note(answer, "test-app-permission", base)
-        mark = fingerprint(token)
-        key = self._memory.key(mark, base, name)
-        if flight.current and flight.key == key:
-            self._memory.keep_grant(key, verdict, asked)
-            if isinstance(verdict, Rejected):
-                self._memory.forget(mark)
-                self._memory.keep_user(self._memory.key(mark, base), verdict, asked)
-        return verdict
+    def _say_stale(self, base: str) -> None:
+        """Log it once a second at most: every request of an outage comes by."""
+        now = self._clock()
+        if now >= self._silent_until:
+            self._silent_until = now + 1
+            said = "Auth proxy %s unavailable: answered from memory, past its time (%d so far)"
+            _log.warning(said, base, self._stats.stale)
 
-    def _note(self, verdict: Verdict[T], endpoint: str, base: str) -> Verdict[T]:
-        """Count an answer of the proxy, and log why if it was none."""
-        if isinstance(verdict, Accepted):
-            self._stats.accepted += 1
-        elif isinstance(verdict, Rejected):
-            self._stats.rejected += 1
-        else:
-            self._stats.unavailable += 1
-            said = "Auth proxy unavailable: %s at %s: %s"
-            _log.log(verdict.log_level, said, endpoint, base, verdict.reason)
-        return verdict
+    def _refresh(self, token: str, key: Hashable, base: str, *name: str) -> None:
+        """Start a lookup for what was just served and ends soon, unless one is under way."""
+        here = self._here.get()
+        if here is None or not self._memory.is_due(key, *name):
+            return
+        if here.flights.start(key, self._lookup(here, base, token, *name)):
+            self._stats.refreshed += 1
 
     def _base(self, proxy_base_url: str | None) -> str:
         base = base_url(proxy_base_url) if proxy_base_url else self.base_url
@@ -311,14 +320,6 @@ class ProxyAuthClient(AsyncContextManagerMixin):
 
     def _count_join(self) -> None:
         self._stats.joined += 1
-
-
-@cache
-def warn_of_dev_mode() -> None:
-    _log.warning(
-        "OXAIGEN_AUTH_DEV_MODE is on: the auth proxy is the development one at "
-        "OXAIGEN_AUTH_DEV_PROXY_URL, where a mock vouches for tokens. Never use it in production."
-    )
 
 
 @cache

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import cookie_parser
 
-from oxaigen_auth._host import judge
+from oxaigen_auth._host import host_of, judge
 from oxaigen_auth._syntax import is_token
 from oxaigen_auth.errors import OxaigenAuthUnauthenticatedError, UntrustedHostError
 from oxaigen_auth.settings import default_settings
@@ -35,7 +35,8 @@ def extract_bearer_token(
             or with characters outside visible ASCII.
     """
     name = cookie_name or default_settings().access_token_cookie_name
-    token = token_of(by_name(connection.scope), name)
+    headers = by_name(connection.scope)
+    token = token_of_header(headers) or token_of_cookie(headers, name)
     if token is not None and not is_token(token):
         raise OxaigenAuthUnauthenticatedError("Invalid token")
     return token
@@ -68,20 +69,31 @@ def by_name(scope: Scope) -> dict[bytes, bytes]:
     return found
 
 
-def token_of(headers: dict[bytes, bytes], cookie_name: str) -> str | None:
-    """Do what `extract_bearer_token` does, but let the client refuse what cannot be a token."""
+def token_of_header(headers: dict[bytes, bytes]) -> str | None:
+    """Return what stands after `Bearer`; the client refuses what cannot be a token."""
     header = headers.get(b"authorization", b"")
     if b"\n" in header:
         raise OxaigenAuthUnauthenticatedError("More than one Authorization header")
-    return _bearer(header.decode("latin-1")) or _cookie(headers, cookie_name) or None
+    scheme, _, token = header.decode("latin-1").partition(" ")
+    if scheme != "Bearer":  # the usual spelling
+        scheme, _, token = header.decode("latin-1").strip(" \t").partition(" ")
+        if scheme.lower() != "bearer":
+            return None
+    return token.strip(" \t") or None
+
+
+def token_of_cookie(headers: dict[bytes, bytes], name: str) -> str | None:
+    """Return the cookie's one value; HTTP/2 may spread cookies over several headers."""
+    pairs = headers.get(b"cookie", b"").decode("latin-1").replace("\n", ";").split(";")
+    found = {cookie_parser(pair).get(name, "") for pair in pairs} - {""}
+    if len(found) > 1:
+        raise OxaigenAuthUnauthenticatedError("More than one access cookie")
+    return found.pop() if found else None
 
 
 def base_url_of_host(headers: dict[bytes, bytes], settings: OxaigenAuthSettings) -> str:
     """Do what `derive_proxy_base_url` does where the settings name no proxy."""
-    header = headers.get(b"x-forwarded-host")
-    if header is None:
-        header = headers.get(b"host", b"")
-    url, allowed = judge(header, settings.proxy_scheme, settings.allowed_hosts)
+    url, allowed = judge(host_of(headers), settings.proxy_scheme, settings.allowed_hosts)
     if not allowed:
         if url:
             _log.warning("Refused a request for %s, not in OXAIGEN_AUTH_ALLOWED_HOSTS", url)
@@ -89,24 +101,6 @@ def base_url_of_host(headers: dict[bytes, bytes], settings: OxaigenAuthSettings)
     if not settings.allowed_hosts:
         warn_of_unchecked_hosts()
     return url
-
-
-def _bearer(header: str) -> str:
-    scheme, _, token = header.partition(" ")
-    if scheme != "Bearer":  # the usual spelling
-        scheme, _, token = header.strip(" \t").partition(" ")
-        if scheme.lower() != "bearer":
-            return ""
-    return token.strip(" \t")
-
-
-def _cookie(headers: dict[bytes, bytes], name: str) -> str:
-    """Return the cookie's one value; HTTP/2 may spread cookies over several headers."""
-    pairs = headers.get(b"cookie", b"").decode("latin-1").replace("\n", ";").split(";")
-    found = {cookie_parser(pair).get(name, "") for pair in pairs} - {""}
-    if len(found) > 1:
-        raise OxaigenAuthUnauthenticatedError("More than one access cookie")
-    return found.pop() if found else ""
 
 
 @cache

@@ -8,7 +8,7 @@ from attrs import define, field
 
 from oxaigen_auth._identify import identify
 from oxaigen_auth.client import default_client
-from oxaigen_auth.verdict import UNAVAILABLE_MESSAGE, Accepted, Rejected
+from oxaigen_auth.verdict import UNAVAILABLE_MESSAGE, Accepted, Rejected, Stale
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 class OxaigenAuthMiddleware:
     """Fills `request.state.user` and `request.state.auth_error` on HTTP and WebSocket scopes.
 
-    `user` is a `User` or None; `auth_error` says why there is none although a token came, else it
-    is None. Routes are protected by the dependencies, which reuse what this has learnt. While the
-    app's lifespan lasts, lookups run in a task group of their own.
+    `user` is a `User` or None; `auth_error` says why there is none although a token came, or that
+    the user comes from memory past its time; else it is None. Routes are protected by the
+    dependencies, which reuse what this has learnt. While the app's lifespan lasts, lookups run in a
+    task group of their own.
 
     Args:
         app: the ASGI app to serve.
@@ -49,7 +50,7 @@ class OxaigenAuthMiddleware:
         identity = await identify(scope, self.client)
         verdict = identity.verdict
         if isinstance(verdict, Accepted):
-            return verdict.value, None
+            return verdict.value, UNAVAILABLE_MESSAGE if isinstance(verdict, Stale) else None
         if verdict is None:
             return None, identity.bad_host
         return None, verdict.detail if isinstance(verdict, Rejected) else UNAVAILABLE_MESSAGE

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from attrs import Attribute, field, fields, frozen
 
-from oxaigen_auth._host import parse_pattern
+from oxaigen_auth._host import parse_origin_pattern, parse_pattern
 from oxaigen_auth.errors import OxaigenAuthConfigurationError
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ def _is_number(value: Any, least: float) -> bool:
     return type(value) in {int, float} and least <= value < math.inf
 
 
-def _is_count(value: Any) -> bool:
-    return type(value) is int and value >= 1
+def _is_count(value: Any, least: int) -> bool:
+    return type(value) is int and value >= least
 
 
 def _matches(pattern: re.Pattern[str], value: Any) -> bool:
@@ -67,12 +67,16 @@ def _is_host_pattern(value: Any) -> bool:
     return type(value) is str and parse_pattern(value, "https") is not None
 
 
+def _is_origin(value: Any) -> bool:
+    return type(value) is str and parse_origin_pattern(value) is not None
+
+
 def _flag(text: str) -> bool:
     return {**dict.fromkeys(_TRUE, True), **dict.fromkeys(_FALSE, False)}[text.lower()]
 
 
-def _hosts(text: str) -> tuple[str, ...]:
-    return tuple(host.strip() for host in text.split(","))
+def _several(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(","))
 
 
 def _setting(
@@ -100,16 +104,33 @@ def _seconds(default: float, *, least: float = 0.0) -> Any:
     )
 
 
-def _count(default: int) -> Any:
-    return _setting(default, _is_count, "a whole number, 1 or more", parse=int)
+def _count(default: int, *, least: int = 1) -> Any:
+    return _setting(
+        default, lambda v: _is_count(v, least), f"a whole number, {least} or more", parse=int
+    )
+
+
+def _switch(default: bool) -> Any:  # noqa: FBT001 (the only argument)
+    return _setting(
+        default,
+        lambda v: type(v) is bool,
+        "1, true, yes or on; 0, false, no or off",
+        parse=_flag,
+    )
+
+
+def _list(is_one: Callable[[Any], bool], may_hold: str) -> Any:
+    return _setting(
+        (), lambda v: type(v) is tuple and all(map(is_one, v)), may_hold, parse=_several
+    )
 
 
 @frozen(kw_only=True)
 class OxaigenAuthSettings:
     """How the SDK behaves. Each field is the variable of its name: `OXAIGEN_AUTH_<NAME>`.
 
-    Times are in seconds. Sources: product page, "SDK configuration"; `allowed_hosts`,
-    `environment` and `max_connections` are this package's own.
+    Times are in seconds. Sources: product page, "SDK configuration", down to `dev_proxy_url`; the
+    others are this package's own. docs/resilience.md says what those from `breaker` on do.
 
     Raises:
         OxaigenAuthConfigurationError: names every field that holds what it may not; also when dev
@@ -130,25 +151,27 @@ class OxaigenAuthSettings:
     negative_cache_ttl_seconds: float = _seconds(5.0)
     cache_max_entries: int = _count(1024)
     proxy_timeout_seconds: float = _seconds(5.0, least=0.001)
-    dev_mode: bool = _setting(
-        False,  # noqa: FBT003 (a default)
-        lambda v: type(v) is bool,
-        "1, true, yes or on; 0, false, no or off",
-        parse=_flag,
-    )
+    dev_mode: bool = _switch(False)  # noqa: FBT003 (a default)
     dev_proxy_url: str = _url("http://127.0.0.1:8765")
     environment: str | None = _setting(
         None,
         lambda v: v is None or type(v) is str,
         "any text; production, in any case, is the one that changes anything",
     )
-    allowed_hosts: tuple[str, ...] = _setting(
-        (),
-        lambda v: type(v) is tuple and all(_is_host_pattern(host) for host in v),
+    allowed_hosts: tuple[str, ...] = _list(
+        _is_host_pattern,
         "hosts separated by commas, such as app.example.com, *.example.com, localhost:8000",
-        parse=_hosts,
     )
     max_connections: int = _count(100)
+    breaker: bool = _switch(True)  # noqa: FBT003 (a default)
+    stale_if_error_seconds: float = _seconds(0.0)
+    refresh_ahead_seconds: float = _seconds(0.0)
+    max_rejected_per_minute: int = _count(0, least=0)
+    cross_site_guard: bool = _switch(True)  # noqa: FBT003 (a default)
+    trusted_origins: tuple[str, ...] = _list(
+        _is_origin,
+        "origins separated by commas, such as https://www.example.com, https://*.example.com",
+    )
 
     def __attrs_post_init__(self) -> None:
         settings = fields(OxaigenAuthSettings)

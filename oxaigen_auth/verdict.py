@@ -30,6 +30,11 @@ class Accepted(Generic[T]):
 
 
 @frozen
+class Stale(Accepted[T]):
+    """The proxy vouched for the token, longer ago than its word counts, and cannot be asked now."""
+
+
+@frozen
 class Rejected:
     """The proxy turned the token down. `forbidden`: the token is good, but not for this app."""
 

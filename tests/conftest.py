@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from oxaigen_auth.client import default_client, warn_of_dev_mode
+from oxaigen_auth._lookup import warn_of_dev_mode
+from oxaigen_auth.client import default_client
 from oxaigen_auth.connection import warn_of_unchecked_hosts
 from oxaigen_auth.settings import default_settings
 

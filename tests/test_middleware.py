@@ -509,3 +509,39 @@ async def test_a_client_that_goes_away_costs_the_others_nothing(override: Any) -
             go_on.set()
     assert answers == [state("ada")]
     assert len(server.requests) == 1
+
+
+async def test_a_user_past_their_time_is_served_with_a_word_of_why(
+    override: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OXAIGEN_AUTH_CACHE_TTL_SECONDS", "0.05")
+    monkeypatch.setenv("OXAIGEN_AUTH_STALE_IF_ERROR_SECONDS", "60")
+    upstream, app = FakeProxy(), app_with_middleware()
+    async with serving(upstream) as server:
+        override(server)
+        assert (await get(app, "/state", GOOD)).json() == state("ada")
+        upstream.user = answer(503)
+        await anyio.sleep(0.1)
+        said = (await get(app, "/state", GOOD)).json()
+        assert said == state("ada", "Auth service unavailable")
+        assert (await get(app, "/me", GOOD)).json() == {"user": "ada"}
+
+
+@pytest.mark.parametrize(("status", "calls", "throttled"), [(401, 3, 2), (403, 5, 0)])
+async def test_pitfall_22_an_address_with_too_many_bad_tokens_costs_the_proxy_nothing(
+    override: Any, monkeypatch: pytest.MonkeyPatch, status: int, calls: int, throttled: int
+) -> None:
+    monkeypatch.setenv("OXAIGEN_AUTH_MAX_REJECTED_PER_MINUTE", "2")
+    upstream, app = FakeProxy(), app_with_middleware()
+    async with serving(upstream) as server:
+        override(server)
+        assert (await get(app, "/me", GOOD)).status_code == 200
+        upstream.user, upstream.calls = answer(status), []
+        bad = [{"authorization": f"Bearer bad-{number}"} for number in range(5)]
+        responses = [await get(app, "/me", headers) for headers in bad]
+        assert [response.status_code for response in responses] == [status] * 5
+        details = [response.json()["detail"] for response in responses]
+        assert details.count("Too many rejected tokens") == throttled
+        assert (await get(app, "/me", GOOD)).json() == {"user": "ada"}
+    assert len(upstream.calls) == calls
+    assert default_client().stats().throttled == throttled

@@ -24,6 +24,12 @@ DEFAULTS: dict[str, Any] = {
     "OXAIGEN_AUTH_ENVIRONMENT": None,
     "OXAIGEN_AUTH_ALLOWED_HOSTS": (),
     "OXAIGEN_AUTH_MAX_CONNECTIONS": 100,
+    "OXAIGEN_AUTH_BREAKER": True,
+    "OXAIGEN_AUTH_STALE_IF_ERROR_SECONDS": 0.0,
+    "OXAIGEN_AUTH_REFRESH_AHEAD_SECONDS": 0.0,
+    "OXAIGEN_AUTH_MAX_REJECTED_PER_MINUTE": 0,
+    "OXAIGEN_AUTH_CROSS_SITE_GUARD": True,
+    "OXAIGEN_AUTH_TRUSTED_ORIGINS": (),
 }
 
 GOOD = [
@@ -47,6 +53,17 @@ GOOD = [
     ),
     ("MAX_CONNECTIONS", "5", 5),
     ("MAX_CONNECTIONS", "  5  ", 5),
+    ("BREAKER", "0", False),
+    ("STALE_IF_ERROR_SECONDS", "60", 60.0),
+    ("REFRESH_AHEAD_SECONDS", "2.5", 2.5),
+    ("MAX_REJECTED_PER_MINUTE", "20", 20),
+    ("CROSS_SITE_GUARD", "off", False),
+    ("TRUSTED_ORIGINS", "https://www.example.com", ("https://www.example.com",)),
+    (
+        "TRUSTED_ORIGINS",
+        "https://*.example.com, http://localhost:3000",
+        ("https://*.example.com", "http://localhost:3000"),
+    ),
     *[("DEV_MODE", text, True) for text in ("1", "true", "yes", "on", "TRUE", "On")],
     *[("DEV_MODE", text, False) for text in ("0", "false", "no", "off", "FALSE", "Off")],
 ]
@@ -93,6 +110,24 @@ BAD = [
         )
     ],
     *[("MAX_CONNECTIONS", text) for text in ("0", "ten", "1.0")],
+    *[("BREAKER", text) for text in ("2", "5")],
+    *[("STALE_IF_ERROR_SECONDS", text) for text in ("-1", "inf", "a minute")],
+    *[("REFRESH_AHEAD_SECONDS", text) for text in ("-1", "nan")],
+    *[("MAX_REJECTED_PER_MINUTE", text) for text in ("-1", "1.5")],
+    *[("CROSS_SITE_GUARD", text) for text in ("2", "maybe")],
+    *[
+        ("TRUSTED_ORIGINS", text)
+        for text in (
+            "*",
+            "null",
+            "www.example.com",
+            "ftp://www.example.com",
+            "https://www.example.com/",
+            "https://www.example.com/path",
+            "https://user@www.example.com",
+            "https://www.example.com,",
+        )
+    ],
 ]
 
 

@@ -24,19 +24,20 @@ class _Entry(Generic[V]):
 
 @define(eq=False)
 class Cache(Generic[V]):
-    """Keeps at most `max_entries` values, each for `ttl` seconds.
+    """Keeps at most `max_entries` values, each for `ttl` seconds, and for `grace` more as stale.
 
     Room is made by second chance: the oldest goes, but one that was used since it was last passed
     over is passed over again. So a hit writes to its own entry only, where the order of a list of
     the least recently used would have it write to its neighbours, which lie elsewhere in memory.
 
     Invariants: never more than `max_entries`; a value whose age is `ttl` or more is never
-    returned; with a `ttl` of 0 nothing is kept. Safe to share between threads.
+    returned, but by `stale`; with a `ttl` of 0 nothing is kept. Safe to share between threads.
     """
 
     max_entries: int
     ttl: float
     clock: Callable[[], float]
+    grace: float = 0.0
     _entries: OrderedDict[Hashable, _Entry[V]] = field(factory=OrderedDict, init=False)
     _lock: Lock = field(factory=Lock, init=False)
 
@@ -48,10 +49,19 @@ class Cache(Generic[V]):
         entry = self._entries.get(key)
         if entry is None:
             return None
-        if self.clock() - entry.born >= self.ttl:
-            self._discard(key, entry)
+        age = self.clock() - entry.born
+        if age >= self.ttl:
+            if age >= self.ttl + self.grace:
+                self._discard(key, entry)
             return None
         entry.used = True
+        return entry.value
+
+    def stale(self, key: Hashable) -> V | None:
+        """Return a value although its time may be over, by less than `grace`."""
+        entry = self._entries.get(key)
+        if entry is None or self.clock() - entry.born >= self.ttl + self.grace:
+            return None
         return entry.value
 
     def born(self, key: Hashable) -> float:

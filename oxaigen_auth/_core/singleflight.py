@@ -14,9 +14,9 @@ A flight's life, and who may change it:
 
 Invariants, checked by the state machine in the tests after every step:
 
-    one flight per key in the table; a flight in the table has a caller; a caller waits only for
-    a flight that is neither landed nor lost; a flight removes only itself from the table; while a
-    flight waits for its turn in a task group, as many fly as may.
+    one flight per key in the table; a flight in the table has a caller, or was begun by `start`;
+    a caller waits only for a flight that is neither landed nor lost; a flight removes only itself
+    from the table; while a flight waits for its turn in a task group, as many fly as may.
 
 Each state change is synchronous: between two awaits the table and the counts always agree.
 
@@ -175,6 +175,16 @@ class SingleFlight(Generic[V]):
         async with quiet_task_group() as own:
             hosted = self._take_off(key, lookup, own, fresh=fresh, hosted=True)
             return await hosted.wait()
+
+    def start(self, key: Hashable, lookup: Callable[[Flight[V]], Awaitable[V]]) -> bool:
+        """Start a fresh flight on behalf of nobody: without a task group, or beside another, none.
+
+        It has one caller more than wait for it, so that it is never abandoned.
+        """
+        if self.task_group is None or key in self._flights:
+            return False
+        self._take_off(key, lookup, self.task_group, fresh=True).callers += 1
+        return True
 
     def joinable(self, key: Hashable, *, fresh: bool = False) -> Flight[V] | None:
         """Return the flight that `run` would board, for a caller that now awaits its `wait`."""

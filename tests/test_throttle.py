@@ -1,0 +1,107 @@
+"""The throttle: who is shut out, for how long, and what it may remember."""
+
+from __future__ import annotations
+
+import pytest
+from attrs import define
+
+from oxaigen_auth._core import throttle as module
+from oxaigen_auth._core.throttle import Throttle
+
+HERE, THERE = "192.0.2.1", "192.0.2.2"
+
+
+@define(eq=False)
+class Clock:
+    now: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def bring(throttle: Throttle, address: str, *tokens: str) -> bool:
+    """Note these tokens; tell whether the address is shut out then."""
+    for token in tokens:
+        throttle.note(address, token.encode())
+    return throttle.is_shut(address)
+
+
+def test_an_address_is_shut_out_by_one_bad_token_more_than_the_limit(clock: Clock) -> None:
+    throttle = Throttle(2, clock)
+    assert not throttle.is_shut(HERE)
+    assert not bring(throttle, HERE, "a", "b")
+    assert bring(throttle, HERE, "c")
+    assert not throttle.is_shut(THERE)
+
+
+def test_the_same_token_again_does_not_count(clock: Clock) -> None:
+    assert not bring(Throttle(2, clock), HERE, "a", "b", "a", "b", "a")
+
+
+def test_it_lasts_until_the_minute_of_the_first_bad_token_is_over(clock: Clock) -> None:
+    throttle = Throttle(1, clock)
+    bring(throttle, HERE, "a")
+    clock.now += 59
+    assert bring(throttle, HERE, "b")
+    clock.now += 0.999
+    assert throttle.is_shut(HERE)
+    clock.now += 0.001
+    assert not throttle.is_shut(HERE)
+    assert not bring(throttle, HERE, "c")
+    assert bring(throttle, HERE, "d")
+
+
+def test_a_limit_of_zero_switches_it_off(clock: Clock) -> None:
+    throttle = Throttle(0, clock)
+    assert not bring(throttle, HERE, "a", "b")
+    assert throttle._minutes == {}  # noqa: SLF001
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::2", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("testclient", "testclient", True),
+        ("testclient", "", False),
+    ],
+)
+def test_an_ipv6_address_stands_for_its_network(
+    clock: Clock, one: str, other: str, *, same: bool
+) -> None:
+    throttle = Throttle(1, clock)
+    bring(throttle, one, "a", "b")
+    assert throttle.is_shut(other) is same
+
+
+def test_what_it_remembers_is_bounded_however_many_addresses_come(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_TOKENS", 10)
+    throttle = Throttle(2, clock)
+    for number in range(100):
+        bring(throttle, f"192.0.2.{number}", "a", "b", "c", "d", "e")
+        remembered = [minute.tokens for minute in throttle._minutes.values()]  # noqa: SLF001
+        assert sum(map(len, remembered)) <= 10
+    assert throttle.is_shut("192.0.2.99")
+    assert not throttle.is_shut("192.0.2.90")
+
+
+def test_what_came_of_an_earlier_minute_is_not_counted_for_ever(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_TOKENS", 4)
+    throttle = Throttle(1, clock)
+    for _ in range(10):
+        assert bring(throttle, HERE, "a", "b")
+        clock.now += 60
+    bring(throttle, THERE, "a", "b")
+    assert bring(throttle, HERE, "a", "b")
+    assert throttle.is_shut(THERE)
