@@ -29,6 +29,10 @@ types:
 test *args:
     {{ if args == "" { "uv run coverage run -m pytest -q && uv run coverage report" } else { 'uv run pytest "$@"' } }}
 
+# Run the proofs in their long form; the tests run the short one
+proof *args:
+    uv run pytest -q --long tests/proof "$@"
+
 # See it work: a mock proxy, a real app, real sockets (`--backend asyncio` or `trio`)
 demo *args:
     uv run python docs/examples/demo.py "$@"
