@@ -57,9 +57,13 @@ openapi:
 bench *args:
     uv run python -m benchmarks "$@"
 
+# Mixed traffic against a mock with random faults, on both backends: `just soak --minutes 1`
+soak *args:
+    uv run python -W error -m benchmarks.soak "$@"
+
 # Build the wheel and run the tests against it: in a clean environment, without httpx2, away from the source
 wheel:
     uv run bash .ci/test-wheel
 
 # Everything that CI checks
-ci: lint types test wheel demo
+ci: lint types test wheel demo (soak "--minutes" "1")

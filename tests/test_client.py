@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import time
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 
@@ -107,6 +108,23 @@ async def client(
         return
     yield client
     await client.aclose()
+
+
+async def test_pitfall_28_the_time_of_day_ends_nothing_and_prolongs_nothing(
+    proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = OxaigenAuthSettings(cache_ttl_seconds=0.05)
+    async with ProxyAuthClient(BASE, settings=settings) as client:
+        await client.get_me("token")
+        monkeypatch.setattr(time, "time", lambda: 1e12)
+        await client.get_me("token")
+        assert len(proxy.calls) == 1
+        monkeypatch.setattr(time, "time", lambda: 0.0)
+        stop = time.monotonic() + 0.06
+        while time.monotonic() < stop:
+            await anyio.lowlevel.checkpoint()
+        await client.get_me("token")
+    assert len(proxy.calls) == 2
 
 
 async def test_an_answer_is_remembered_for_its_ttl(

@@ -61,7 +61,7 @@ def test_the_header_comes_before_the_cookie() -> None:
     "header",
     ["", "Bearer", "Bearer ", "bearer \t ", "Basic YWRhOng=", "Token abc", "abc", "Bearerabc", " "],
 )
-def test_another_scheme_or_nothing_after_bearer_counts_as_no_header(header: str) -> None:
+def test_pitfall_24_another_scheme_or_nothing_after_bearer_counts_as_no_header(header: str) -> None:
     assert token(("authorization", header)) is None
     cookie = ("cookie", f"{COOKIE}=from-cookie")
     assert token(("authorization", header), cookie) == "from-cookie"
@@ -83,7 +83,9 @@ def test_without_header_and_cookie_there_is_no_token() -> None:
         ("", ""),
     ],
 )
-def test_several_authorization_headers_are_refused_and_none_is_taken(pair: tuple[str, str]) -> None:
+def test_pitfall_24_several_authorization_headers_are_refused_and_none_is_taken(
+    pair: tuple[str, str],
+) -> None:
     with pytest.raises(OxaigenAuthUnauthenticatedError, match=r"^More than one Authorization hea"):
         token(*[("authorization", header) for header in pair])
 
@@ -137,7 +139,7 @@ def test_the_cookie_is_found_in_any_of_several_cookie_headers() -> None:
 
 
 @pytest.mark.parametrize("between", ["; ", "|"])
-def test_two_different_access_cookies_are_refused(between: str) -> None:
+def test_pitfall_24_two_different_access_cookies_are_refused(between: str) -> None:
     values = f"{COOKIE}=one{between}{COOKIE}=two".split("|")
     with pytest.raises(OxaigenAuthUnauthenticatedError, match=r"^More than one access cookie$"):
         token(*[("cookie", value) for value in values])
@@ -264,7 +266,9 @@ def test_a_host_that_is_missing_doubtful_or_malformed_is_refused(
     assert not caplog.records
 
 
-def test_a_host_that_is_not_allowed_is_refused_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_pitfall_19_a_host_that_is_not_allowed_is_refused_and_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     allowed = ("*.example.com",)
     assert base({"host": "app.example.com"}, allowed_hosts=allowed) == "https://app.example.com"
     assert not caplog.records

@@ -184,7 +184,7 @@ async def test_pitfall_20_what_is_no_verdict_is_unavailable(
         (503, b""),
     ],
 )
-async def test_in_production_no_answer_of_a_mock_is_believed(
+async def test_pitfall_33_in_production_no_answer_of_a_mock_is_believed(
     status: int, body: bytes, marked: dict[str, str]
 ) -> None:
     calls = Calls(refuse_mock=True)

@@ -196,7 +196,7 @@ NOT_PRODUCTION = [None, "", "staging", "prod", "production-like", "pre productio
 
 @pytest.mark.parametrize("environment", PRODUCTION)
 @pytest.mark.parametrize("override", [None, "https://proxy.example.com"])
-def test_dev_mode_in_production_is_refused_whatever_the_override(
+def test_pitfall_33_dev_mode_in_production_is_refused_whatever_the_override(
     environment: str, override: str | None
 ) -> None:
     environ = {

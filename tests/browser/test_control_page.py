@@ -163,6 +163,7 @@ def test_clearing_forgets_the_calls(show_control: ShowControl, page: Page, pause
 def test_a_token_is_revoked_among_the_totals(show_control: ShowControl, page: Page) -> None:
     mock = show_control()
     ask(mock, times=2)
+    expect(page.locator("#token-count")).to_have_text("1")  # nothing moves under the click
     page.get_by_text("Calls per token").click()
     (call, _) = mock.do(lambda handle: handle.calls())
     row = page.locator(f"#tokens tr[data-token='{call.token}']")

@@ -48,7 +48,7 @@ async def test_a_fault_says_that_it_is_the_mocks() -> None:
 
 
 @pytest.mark.parametrize("address", ["192.0.2.7", "2001:db8::1", "::ffff:192.0.2.7", "fe80::1%e0"])
-async def test_another_machine_is_refused_unless_it_is_let_in(address: str) -> None:
+async def test_pitfall_33_another_machine_is_refused_unless_it_is_let_in(address: str) -> None:
     async with visitor(address) as client:
         response = await client.get(ME, headers=DEV)
         assert response.status_code == 403

@@ -142,7 +142,7 @@ async def test_login_remembers_where_to_return(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize("path", ["https://evil.example", "//evil.example", "/\\evil.example"])
-async def test_login_returns_to_no_other_site(visit: Visit, path: str) -> None:
+async def test_pitfall_35_login_returns_to_no_other_site(visit: Visit, path: str) -> None:
     assert (await visit(return_to="/home").remembered(return_to=path)).return_to == "/home"
 
 

@@ -272,7 +272,7 @@ async def test_a_failure_is_read_out(browse: Browse) -> None:
     assert len(shown.all("noscript")) == 1
 
 
-def test_no_message_goes_to_any_origin() -> None:
+def test_pitfall_34_no_message_goes_to_any_origin() -> None:
     script = page_file("callback.js")
     assert re.findall(r"postMessage\((.*)\)", script) == ["message, target"]
     assert '"*"' not in script
