@@ -133,6 +133,8 @@ class Soak:
                 await kind(int(PEOPLE * self.dice.random() ** 2))
             except OxaigenAuthUpstreamError:
                 self.outcomes["unavailable"] += 1
+            except Exception as error:  # noqa: BLE001 (whatever it is, it is a breach)
+                self.wrong.append(f"{kind.__name__}: {error!r}")
             await anyio.sleep(self.dice.expovariate(1 / PAUSE))
 
     async def user(self, number: int) -> None:
@@ -298,7 +300,7 @@ async def _serve_until_terminated(app: Any, tell: Connection) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description="Look for what grows, or is wrong, only after a while.")
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--backend", choices=["asyncio", "trio", "both"], default="both")
     parser.add_argument("--seed", type=int, default=0)
