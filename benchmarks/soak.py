@@ -300,7 +300,7 @@ async def _serve_until_terminated(app: Any, tell: Connection) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Look for what grows, or is wrong, only after a while.")
+    parser = argparse.ArgumentParser(description="Look for what goes wrong only after a while.")
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--backend", choices=["asyncio", "trio", "both"], default="both")
     parser.add_argument("--seed", type=int, default=0)

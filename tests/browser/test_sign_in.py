@@ -135,6 +135,16 @@ def test_a_second_click_brings_the_open_popup_back(
     expect_status(page, "Signed in as guest.")
 
 
+def test_pitfall_34_a_page_believes_its_popup_alone(
+    page: Page, start_mock: StartMock, start_front_end: StartFrontEnd
+) -> None:
+    page.goto(start_front_end(start_mock(pick=True)))
+    popup = open_popup(page)
+    page.evaluate("postMessage({type: 'OXA_AUTH_FAILURE', message: 'forged'}, '*')")
+    popup.get_by_role("button", name="guest").click()
+    expect_status(page, "Signed in as guest.")
+
+
 def test_closing_the_popup_by_hand_ends_the_sign_in(
     page: Page, start_mock: StartMock, start_front_end: StartFrontEnd
 ) -> None:
