@@ -140,8 +140,10 @@ def test_pitfall_34_a_page_believes_its_popup_alone(
 ) -> None:
     page.goto(start_front_end(start_mock(pick=True)))
     popup = open_popup(page)
+    guest = popup.get_by_role("button", name="guest")
+    guest.wait_for()  # by now the page listens
     page.evaluate("postMessage({type: 'OXA_AUTH_FAILURE', message: 'forged'}, '*')")
-    popup.get_by_role("button", name="guest").click()
+    guest.click()
     expect_status(page, "Signed in as guest.")
 
 
