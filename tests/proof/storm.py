@@ -1,0 +1,101 @@
+"""What both kinds of storm share: seeds that can be run again, dice, and cancelling natively.
+
+A schedule is drawn from its seed alone, and nothing in it waits for time to pass, so that the same
+seed is the same run: also on trio, whose tasks `replayable` shuffles by the seed. A schedule that
+fails says its seed. To run only that one:
+
+    STORM_SEED=1234 uv run pytest tests/proof/test_storms.py
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+import trio
+from anyio.lowlevel import checkpoint
+from attrs import define
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from random import Random
+
+SEED = os.environ.get("STORM_SEED", "")
+
+_scheduler: Any = trio._core._run  # type: ignore[attr-defined]  # noqa: SLF001 (as Hypothesis does)
+
+
+def seeds(how_many: int) -> Iterable[int]:
+    return [int(SEED)] if SEED else range(how_many)
+
+
+@pytest.fixture(autouse=True)
+def replayable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let trio shuffle its tasks in an order that depends on the seed only."""
+    monkeypatch.setattr(_scheduler, "_ALLOW_DETERMINISTIC_SCHEDULING", True)  # noqa: FBT003
+    state = _scheduler._r.getstate()  # noqa: SLF001
+    yield
+    _scheduler._r.setstate(state)  # noqa: SLF001
+
+
+@contextmanager
+def schedule(seed: int, plan: object) -> Iterator[None]:
+    """Say which schedule it was that failed."""
+    _scheduler._r.seed(seed)  # noqa: SLF001
+    try:
+        yield
+    except BaseException as error:
+        raise AssertionError(f"STORM_SEED={seed} fails: {plan}") from error
+
+
+@define(eq=False)
+class Natively:
+    """Cancels tasks as only asyncio lets everybody do; on trio it falls back on what it is told."""
+
+    backend: str
+
+    def cancel_of_this_task(self, otherwise: Callable[[], object]) -> Callable[[], object]:
+        return {"asyncio": _cancel_of_this_task, "trio": lambda: otherwise}[self.backend]()
+
+    def left_over(self) -> int:
+        """Return how many cancellations this task has not dealt with."""
+        return {"asyncio": _cancelling, "trio": lambda: 0}[self.backend]()
+
+
+def _cancel_of_this_task() -> Callable[[], object]:
+    task: Any = asyncio.current_task()
+    return task.cancel
+
+
+def _cancelling() -> int:
+    task: Any = asyncio.current_task()
+    return task.cancelling()
+
+
+async def checkpoints(how_many: int) -> None:
+    for _ in range(how_many):
+        await checkpoint()
+
+
+@define(eq=False)
+class Dice:
+    """Draws from one seed."""
+
+    random: Random
+
+    def number(self, least: int, most: int) -> int:
+        return least + int(self.random.random() * (most - least + 1))
+
+    def chance(self, probability: float) -> bool:
+        return self.random.random() < probability
+
+    def pick(self, *items: Any) -> Any:
+        return items[int(self.random.random() * len(items))]
+
+
+def running_tasks() -> int:
+    return len(anyio.get_running_tasks())
