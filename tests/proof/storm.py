@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 import pytest
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 SEED = os.environ.get("STORM_SEED", "")
 
-_scheduler: Any = trio._core._run  # type: ignore[attr-defined]  # noqa: SLF001 (as Hypothesis does)
+_scheduler: Any = trio._core._run  # noqa: SLF001 (Hypothesis does the same)
 
 
 def seeds(how_many: int) -> Iterable[int]:
@@ -36,7 +36,7 @@ def seeds(how_many: int) -> Iterable[int]:
 @pytest.fixture(autouse=True)
 def replayable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let trio shuffle its tasks in an order that depends on the seed only."""
-    monkeypatch.setattr(_scheduler, "_ALLOW_DETERMINISTIC_SCHEDULING", True)  # noqa: FBT003
+    monkeypatch.setattr(_scheduler, "_ALLOW_DETERMINISTIC_SCHEDULING", True)
     state = _scheduler._r.getstate()  # noqa: SLF001
     yield
     _scheduler._r.setstate(state)  # noqa: SLF001
@@ -48,7 +48,7 @@ def schedule(seed: int, plan: object) -> Iterator[None]:
     _scheduler._r.seed(seed)  # noqa: SLF001
     try:
         yield
-    except BaseException as error:
+    except Exception as error:
         raise AssertionError(f"STORM_SEED={seed} fails: {plan}") from error
 
 
@@ -59,21 +59,19 @@ class Natively:
     backend: str
 
     def cancel_of_this_task(self, otherwise: Callable[[], object]) -> Callable[[], object]:
-        return {"asyncio": _cancel_of_this_task, "trio": lambda: otherwise}[self.backend]()
+        choices: dict[str, Callable[[], Callable[[], object]]]
+        choices = {"asyncio": lambda: _this_task().cancel, "trio": lambda: otherwise}
+        return choices[self.backend]()
 
     def left_over(self) -> int:
         """Return how many cancellations this task has not dealt with."""
-        return {"asyncio": _cancelling, "trio": lambda: 0}[self.backend]()
+        choices: dict[str, Callable[[], int]]
+        choices = {"asyncio": lambda: _this_task().cancelling(), "trio": lambda: 0}
+        return choices[self.backend]()
 
 
-def _cancel_of_this_task() -> Callable[[], object]:
-    task: Any = asyncio.current_task()
-    return task.cancel
-
-
-def _cancelling() -> int:
-    task: Any = asyncio.current_task()
-    return task.cancelling()
+def _this_task() -> asyncio.Task[Any]:
+    return cast("asyncio.Task[Any]", asyncio.current_task())
 
 
 async def checkpoints(how_many: int) -> None:
