@@ -140,6 +140,7 @@ class World:
     callers: list[Caller] = field(factory=list)
     running: list[Lookup] = field(factory=list)
     forgotten: dict[int, set[Flight[Lookup]]] = field(factory=dict)
+    let_go: set[Flight[Lookup]] = field(factory=set)  # flights that later callers do not board
     begun: int = 0
     asked: int = 0
     joined: int = 0
@@ -165,6 +166,7 @@ class World:
                 finally:
                     self.flights.task_group = None
                     self.lose()
+                    assert self.closing.is_set() or self.home.cancel_called
 
     async def look_up(self, flight: Flight[Lookup]) -> Lookup:
         plan = self.plan.lookups[self.begun % len(self.plan.lookups)]
@@ -197,7 +199,9 @@ class World:
     async def ask(self, caller: Caller) -> None:
         key, fresh = caller.plan.key, caller.plan.fresh
         self.asked += 1
-        self.must_join += key in self.flights._flights and not fresh  # noqa: SLF001
+        under_way = self.flights._flights.get(key)  # noqa: SLF001
+        self.must_join += under_way is not None and (under_way.boarding or not fresh)
+        self.let_go.update(flight for flight in [under_way] if flight and fresh)
         caller.asked_after = self.begun
         caller.losses = self.losses
         caller.barred = frozenset(self.forgotten.get(key, ()))
@@ -218,6 +222,7 @@ class World:
     def forget(self, key: int) -> None:
         aboard = [flight for flight in self.flights._aloft if flight.key == key]  # noqa: SLF001
         self.forgotten.setdefault(key, set()).update(aboard)
+        self.let_go.update(aboard)
         self.flights.forget(key)
 
     def start(self, key: int) -> None:
@@ -227,6 +232,7 @@ class World:
         self.losses += 1
         self.flights.cancel_all()
         assert len(self.flights) == 0
+        assert all(is_dying(flight) for flight in self.flights._aloft)  # noqa: SLF001
 
     def close(self, _: int = 0) -> None:
         """Close the task group as a client does whose block ends."""
@@ -266,8 +272,11 @@ class World:
             assert flight.key == key
             assert flight in aloft
             assert flight.callers > 0
-            assert flight._scope is None or not flight._scope.cancel_called  # noqa: SLF001
-        assert not any(flight.over.is_set() for flight in aloft)
+            assert not is_dying(flight)
+        for flight in aloft:
+            assert not flight.over.is_set()
+            assert flight.current or flight in self.let_go or is_dying(flight)
+        assert aloft.issuperset(lookup.flight for lookup in self.running)
         assert sum(flight.callers for flight in aloft) <= self.waiting + self.started
         joinable = [lookup.flight.key for lookup in self.running if lookup.flight.current]
         assert len(joinable) == len(set(joinable))
@@ -308,6 +317,10 @@ class World:
         return [words.get(str(caller.outcome), "answered") for caller in self.callers]
 
 
+def is_dying(flight: Flight[Lookup]) -> bool:
+    return flight._scope is not None and flight._scope.cancel_called  # noqa: SLF001
+
+
 async def run(plan: Plan, natively: Natively) -> World:
     async with anyio.create_task_group() as tasks:
         world = World(plan, tasks, natively)
@@ -326,7 +339,7 @@ async def run(plan: Plan, natively: Natively) -> World:
             moments += 1
             assert moments < PATIENCE, "somebody waits for ever"
         world.check_end()
-        tasks.cancel_scope.cancel()
+        world.close()
     return world
 
 
@@ -361,4 +374,4 @@ async def test_the_same_seed_is_the_same_run(anyio_backend_name: str) -> None:
 def test_a_schedule_that_fails_says_its_seed() -> None:
     with pytest.raises(AssertionError, match="STORM_SEED=7 fails: some plan"):
         with schedule(7, "some plan"):
-            pytest.fail("as it should")
+            raise ValueError
