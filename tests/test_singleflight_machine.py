@@ -105,8 +105,8 @@ class World:
         self.tasks.start_soon(self.call, caller)
 
     def start(self, key: str) -> None:
-        started = self.flights.start(key, self.look_up)
-        self.ahead += [self.flights._flights[key]] * started  # noqa: SLF001 (seen nowhere else)
+        if self.flights.start(key, self.look_up):
+            self.ahead.append(self.flights._flights[key])  # noqa: SLF001 (seen nowhere else)
 
     @property
     def waiting(self) -> list[Caller]:
