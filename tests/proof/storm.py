@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from random import Random
 
+    from oxaigen_auth._core.singleflight import Flight, SingleFlight
+
 SEED = os.environ.get("STORM_SEED", "")
 
 _scheduler: Any = trio._core._run  # noqa: SLF001 (Hypothesis does the same)
@@ -93,6 +95,33 @@ class Dice:
 
     def pick(self, *items: Any) -> Any:
         return items[int(self.random.random() * len(items))]
+
+
+def is_dying(flight: Flight[Any]) -> bool:
+    return flight._scope is not None and flight._scope.cancel_called  # noqa: SLF001
+
+
+def check_flights(flights: SingleFlight[Any]) -> None:
+    """Hold what the module of the single-flight says always holds."""
+    table, aloft = flights._flights, flights._aloft  # noqa: SLF001
+    queue, pilots = flights._queue, flights._pilots  # noqa: SLF001
+    for key, flight in table.items():
+        assert flight.key == key
+        assert flight in aloft
+        assert flight.callers > 0
+        assert not is_dying(flight)
+    assert not any(flight.over.is_set() for flight in aloft)
+    assert aloft.issuperset(queue)
+    assert all(flight.boarding for flight in queue)
+    # As many fly as may, in the task group; a hosted flight has no pilot.
+    assert min(flights.max_pilots, len(queue)) <= pilots <= flights.max_pilots
+
+
+def check_nothing_flies(flights: SingleFlight[Any]) -> None:
+    assert not flights._flights  # noqa: SLF001
+    assert not flights._queue  # noqa: SLF001
+    assert not flights._aloft  # noqa: SLF001
+    assert not flights._pilots  # noqa: SLF001
 
 
 def running_tasks() -> int:

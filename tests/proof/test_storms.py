@@ -18,7 +18,18 @@ from attrs import define, field, frozen
 
 from oxaigen_auth._core.groups import quiet_task_group
 from oxaigen_auth._core.singleflight import Flight, FlightLostError, SingleFlight
-from tests.proof.storm import SEED, Dice, Natively, checkpoints, running_tasks, schedule, seeds
+from tests.proof.storm import (
+    SEED,
+    Dice,
+    Natively,
+    check_flights,
+    check_nothing_flies,
+    checkpoints,
+    is_dying,
+    running_tasks,
+    schedule,
+    seeds,
+)
 from tests.proof.storm import replayable as replayable  # noqa: PLC0414
 
 if TYPE_CHECKING:
@@ -267,33 +278,17 @@ class World:
         return bool(self.waiting or self.running or self.flights._pilots)  # noqa: SLF001
 
     def check(self) -> None:
+        check_flights(self.flights)
         aloft = self.flights._aloft  # noqa: SLF001
-        for key, flight in self.flights._flights.items():  # noqa: SLF001
-            assert flight.key == key
-            assert flight in aloft
-            assert flight.callers > 0
-            assert not is_dying(flight)
         for flight in aloft:
-            assert not flight.over.is_set()
             assert flight.current or flight in self.let_go or is_dying(flight)
-        assert aloft.issuperset(lookup.flight for lookup in self.running)
         assert sum(flight.callers for flight in aloft) <= self.waiting + self.started
+        assert aloft.issuperset(lookup.flight for lookup in self.running)
         joinable = [lookup.flight.key for lookup in self.running if lookup.flight.current]
         assert len(joinable) == len(set(joinable))
-        self.check_pilots()
-
-    def check_pilots(self) -> None:
-        """Hold as many to fly as may, in the task group; a hosted flight has no pilot."""
-        queue, pilots = self.flights._queue, self.flights._pilots  # noqa: SLF001
-        assert min(self.plan.pilots, len(queue)) <= pilots <= self.plan.pilots
-        assert self.flights._aloft.issuperset(queue)  # noqa: SLF001
-        assert all(flight.boarding for flight in queue)
 
     def check_end(self) -> None:
-        flights = self.flights
-        assert not flights._flights  # noqa: SLF001
-        assert not flights._queue  # noqa: SLF001
-        assert not flights._aloft  # noqa: SLF001
+        check_nothing_flies(self.flights)
         assert self.begun <= self.asked - self.joined + self.started
         assert self.must_join <= self.joined
         for caller in self.callers:
@@ -315,10 +310,6 @@ class World:
         """Return what became of the callers, in a word each."""
         words = {LOST: "lost", CRASHED: "crashed", "cancelled": "cancelled"}
         return [words.get(str(caller.outcome), "answered") for caller in self.callers]
-
-
-def is_dying(flight: Flight[Lookup]) -> bool:
-    return flight._scope is not None and flight._scope.cancel_called  # noqa: SLF001
 
 
 async def run(plan: Plan, natively: Natively) -> World:
