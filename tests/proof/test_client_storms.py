@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
-from attrs import asdict, define, field, frozen
+from attrs import asdict, define, evolve, field, frozen
 
 from oxaigen_auth import client as client_module
 from oxaigen_auth._core import breaker as breaker_module
@@ -68,10 +68,9 @@ SETTINGS = (
     PLAIN,
     OxaigenAuthSettings(cache_ttl_seconds=0, negative_cache_ttl_seconds=0),
     OxaigenAuthSettings(cache_max_entries=1, max_connections=1),
-    OxaigenAuthSettings(stale_if_error_seconds=60, max_connections=2),
-    OxaigenAuthSettings(stale_if_error_seconds=60),
-    OxaigenAuthSettings(stale_if_error_seconds=60, refresh_ahead_seconds=25),
     OxaigenAuthSettings(refresh_ahead_seconds=30, cache_max_entries=2),
+    STALE := OxaigenAuthSettings(stale_if_error_seconds=60, max_connections=2),
+    evolve(STALE, refresh_ahead_seconds=25),
 )
 
 Question = tuple[str, str, str]  # base URL, token, permission or nothing
@@ -111,27 +110,34 @@ class PlannedCall:
 def draw(seed: int) -> Plan:
     dice = Dice(Random(seed))
     calm = dice.chance(0.25)
-    tokens = ("ada", "bob", "eve")[: dice.number(1, 3)]
-    bases = BASES[: dice.pick(1, 1, 2)]
+    outage = not calm and dice.chance(0.25)
+    tokens = ("ada", "bob", "eve")[: 1 if outage else dice.number(1, 3)]
+    bases = BASES[: 1 if outage else dice.pick(1, 1, 2)]
     names = ("", "audit", "edit")[: dice.number(1, 3)]
     questions = [(base, token, name) for base in bases for token in tokens for name in names]
-    troubled = not calm and dice.chance(0.6)
+    troubled = not calm and dice.chance(0.5)
+    answers = {token: dice.pick("yes", "yes", "yes", "no", "forbidden") for token in tokens}
+    events = draw_events(dice, calm, [*tokens, *names[1:]])
+    events.setdefault(7, []).extend([("outage", "", "", 31)] * outage)
     return Plan(
         calm=calm,
-        settings=dice.pick(*SETTINGS),
+        settings=dice.pick(*(SETTINGS[-2:] if outage else SETTINGS)),
         threshold=dice.pick(1, 2, 5, inf),
         where=dice.pick("block", "lifespan", "bare"),
         finale=dice.pick("wait", "wait" if calm else "leave"),
-        callers=[draw_caller(dice, questions, calm=calm) for _ in range(dice.number(2, 8))],
+        callers=[
+            draw_caller(dice, questions, calm=calm, outage=outage) for _ in range(dice.number(2, 8))
+        ],
         calls=[draw_call(dice, troubled=troubled) for _ in range(5)],
-        says={token: dice.pick("yes", "yes", "yes", "no", "forbidden") for token in tokens}
-        | {name: dice.pick("yes", "denied") for name in names[1:]},
-        events=draw_events(dice, calm, [*tokens, *names[1:]]),
+        says=answers | {name: dice.pick("yes", "denied") for name in names[1:]},
+        events=events,
     )
 
 
-def draw_caller(dice: Dice, questions: list[Question], *, calm: bool) -> PlannedCaller:
-    comes = dice.pick(0, 1, dice.number(0, 12))
+def draw_caller(
+    dice: Dice, questions: list[Question], *, calm: bool, outage: bool
+) -> PlannedCaller:
+    comes = dice.pick(0, 9) if outage else dice.pick(0, 1, dice.number(0, 12))
     question = dice.pick(*questions)
     return PlannedCaller(
         question=dice.pick(*[question] * 19, (question[0], NO_TOKEN, "")),
@@ -473,7 +479,9 @@ class World:
         memory, most = self.client._memory, self.plan.settings.cache_max_entries  # noqa: SLF001
         caches = memory._users, memory._grants, memory._rejections, memory._epochs  # noqa: SLF001
         assert all(len(cache) <= most for cache in caches)
-        steady = self.plan.calm and self.plan.settings is PLAIN and not self.plan.events
+        steady = (
+            self.plan.calm and self.plan.settings is PLAIN and not any(self.plan.events.values())
+        )
         assert not steady or len(self.calls) == len({call.question for call in self.calls})
         self.check_counts()
 
