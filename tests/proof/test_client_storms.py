@@ -110,34 +110,40 @@ class PlannedCall:
 def draw(seed: int) -> Plan:
     dice = Dice(Random(seed))
     calm = dice.chance(0.25)
-    outage = not calm and dice.chance(0.25)
-    tokens = ("ada", "bob", "eve")[: 1 if outage else dice.number(1, 3)]
-    bases = BASES[: 1 if outage else dice.pick(1, 1, 2)]
+    scene = dice.pick("", *["", "outage", "revoked"] * (not calm))
+    tokens = ("ada", "bob", "eve")[: 1 if scene else dice.number(1, 3)]
+    bases = BASES[: 1 if scene else dice.pick(1, 1, 2)]
     names = ("", "audit", "edit")[: dice.number(1, 3)]
     questions = [(base, token, name) for base in bases for token in tokens for name in names]
     troubled = not calm and dice.chance(0.5)
     answers = {token: dice.pick("yes", "yes", "yes", "no", "forbidden") for token in tokens}
     events = draw_events(dice, calm, [*tokens, *names[1:]])
-    events.setdefault(7, []).extend([("outage", "", "", 31)] * outage)
+    for moment, *event in scene_events(scene, dice.pick(*tokens, *names[1:])):
+        events.setdefault(moment, []).append(event)
     return Plan(
         calm=calm,
-        settings=dice.pick(*(SETTINGS[-2:] if outage else SETTINGS)),
+        settings=dice.pick(*(SETTINGS[-2:] if scene == "outage" else SETTINGS)),
         threshold=dice.pick(1, 2, 5, inf),
         where=dice.pick("block", "lifespan", "bare"),
         finale=dice.pick("wait", "wait" if calm else "leave"),
-        callers=[
-            draw_caller(dice, questions, calm=calm, outage=outage) for _ in range(dice.number(2, 8))
-        ],
+        callers=[draw_caller(dice, questions, scene, calm=calm) for _ in range(dice.number(2, 8))],
         calls=[draw_call(dice, troubled=troubled) for _ in range(5)],
         says=answers | {name: dice.pick("yes", "denied") for name in names[1:]},
         events=events,
     )
 
 
-def draw_caller(
-    dice: Dice, questions: list[Question], *, calm: bool, outage: bool
-) -> PlannedCaller:
-    comes = dice.pick(0, 9) if outage else dice.pick(0, 1, dice.number(0, 12))
+def scene_events(scene: str, subject: str) -> list[tuple[int, str, str, str, float]]:
+    """Return what happens to answers that are kept: they end in an outage, or are taken back."""
+    scenes: dict[str, list[tuple[int, str, str, str, float]]] = {
+        "outage": [(7, "outage", "", "", 31)],
+        "revoked": [(5, "say", subject, "no", 0), (9, "later", "", "", 6)],
+    }
+    return scenes.get(scene, [])
+
+
+def draw_caller(dice: Dice, questions: list[Question], scene: str, *, calm: bool) -> PlannedCaller:
+    comes = dice.pick(0, 6, 10) if scene else dice.pick(0, 1, dice.number(0, 12))
     question = dice.pick(*questions)
     return PlannedCaller(
         question=dice.pick(*[question] * 19, (question[0], NO_TOKEN, "")),
