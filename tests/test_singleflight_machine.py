@@ -67,6 +67,7 @@ class World:
     over: anyio.Event = field(factory=anyio.Event)
     lookups: list[Lookup] = field(factory=list)
     callers: list[Caller] = field(factory=list)
+    ahead: list[Flight[int]] = field(factory=list)  # begun by `start`
     begun: int = 0
 
     async def look_up(self, flight: Flight[int]) -> int:
@@ -102,6 +103,10 @@ class World:
         caller = Caller(key, fresh, self.begun)
         self.callers.append(caller)
         self.tasks.start_soon(self.call, caller)
+
+    def start(self, key: str) -> None:
+        if self.flights.start(key, self.look_up):
+            self.ahead.append(self.flights._flights[key])  # noqa: SLF001 (seen nowhere else)
 
     @property
     def waiting(self) -> list[Caller]:
@@ -151,6 +156,13 @@ class Machine(RuleBasedStateMachine):
             lambda: world.callers[-2].cancel(),  # noqa: PLW0108 (looked up when it is called)
         )
 
+    @rule(key=KEYS)
+    def a_flight_starts_on_behalf_of_nobody(self, key: str) -> None:
+        taken = {flight.key for flight in self.aloft if flight.current}
+        expected = len(self.world.ahead) + (self.where != "hosted" and key not in taken)
+        self.portal.call(self.world.do, lambda: self.world.start(key))
+        assert len(self.world.ahead) == expected
+
     @precondition(lambda self: self.world.waiting)
     @rule(index=st.integers(0, 9))
     def a_caller_is_cancelled(self, index: int) -> None:
@@ -192,7 +204,7 @@ class Machine(RuleBasedStateMachine):
         return running | queued
 
     @invariant()
-    def every_table_entry_is_a_flight_with_callers(self) -> None:
+    def every_table_entry_is_a_flight_with_callers_or_one_that_was_started(self) -> None:
         joinable = [flight for flight in self.aloft if flight.current]
         assert len(self.world.flights) == len(joinable)
         assert all(flight.callers > 0 for flight in joinable)
@@ -205,11 +217,12 @@ class Machine(RuleBasedStateMachine):
             assert len(self.world.lookups) == len(self.aloft)
 
     @invariant()
-    def every_lookup_has_callers_and_every_caller_a_flight(self) -> None:
+    def every_lookup_has_callers_or_was_started_and_every_caller_has_a_flight(self) -> None:
         aboard = sum(flight.callers for flight in self.aloft)
         # A cancelled host stays with its flight without waiting for its value.
         staying = [x for x in self.world.waiting if x.cancelled]
-        assert aboard == len(self.world.waiting) - len(staying)
+        for_nobody = self.aloft.intersection(self.world.ahead)
+        assert aboard == len(self.world.waiting) - len(staying) + len(for_nobody)
         assert all(flight.callers > 0 for flight in self.aloft)
 
     @invariant()
