@@ -162,6 +162,9 @@ class Proxy:
             if self.refuse_mock and MOCK_HEADER in response.headers:
                 return MOCKED  # whatever is, or is wrong, in its body
             body = await call.read(response)
+        if _has_surplus(response):
+            with move_on_after(CLOSE_TIMEOUT, shield=True):
+                await transport.aclose()
         plain = decompress(body, response.headers.get("content-encoding", "identity"))
         return Answer(response.status_code, response.headers, plain)
 
@@ -214,6 +217,20 @@ class _Call:
         if len(body) > MAX_BODY:  # and complete, so that there was nothing left to cancel
             raise AnswerError(_TOO_LARGE)
         return bytes(body)
+
+
+def _has_surplus(response: httpx.Response) -> bool:
+    """Tell whether more came along with an answer: the next call would take it for its own.
+
+    The library keeps it, and says so nowhere in public. Should it change inside, no connection is
+    used twice, and a test fails.
+    """
+    stream: Any = response.stream
+    try:
+        surplus, _ = stream._httpcore_stream._stream._connection._h11_state.trailing_data  # noqa: SLF001
+    except AttributeError:
+        return True
+    return bool(surplus)
 
 
 def _was_dead(error: Exception) -> bool:
