@@ -18,6 +18,7 @@ from oxaigen_auth._memory import Memory
 from oxaigen_auth.client import ProxyAuthClient, aclose_client, default_client
 from oxaigen_auth.errors import (
     OxaigenAuthConfigurationError,
+    OxaigenAuthError,
     OxaigenAuthPermissionDeniedError,
     OxaigenAuthUnauthenticatedError,
     OxaigenAuthUpstreamError,
@@ -278,6 +279,46 @@ async def test_a_401_on_a_permission_check_also_forgets_the_user(
     with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token revoked"):
         await client.get_me("token")
     assert len(proxy.calls) == 2
+
+
+@pytest.mark.parametrize("method", ["get_me", "test_permission"])
+async def test_a_rejection_by_a_lookup_that_another_overtook_ends_what_is_remembered(
+    client: ProxyAuthClient, proxy: FakeProxy, method: str
+) -> None:
+    async def ask(expected: type[OxaigenAuthError]) -> None:
+        with pytest.raises(expected):
+            await getattr(client, method)("token", *["audit"] * (method != "get_me"), fresh=True)
+
+    await client.get_me("token")
+    async with anyio.create_task_group() as group:
+        proxy.user = proxy.grant = Rejected("Token revoked")
+        group.start_soon(ask, OxaigenAuthUnauthenticatedError)
+        await anyio.sleep(0.5)
+        proxy.user = proxy.grant = Unavailable("down")
+        group.start_soon(ask, OxaigenAuthUpstreamError)
+        await anyio.sleep(0.6)  # the first has ended, the second has not
+        with pytest.raises(OxaigenAuthUpstreamError):
+            await client.get_me("token")
+
+
+async def test_a_401_that_is_older_than_a_user_ends_what_is_remembered_and_is_not_kept(
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
+) -> None:
+    async def check() -> None:
+        with pytest.raises(OxaigenAuthUnauthenticatedError, match="Not yet"):
+            await client.test_permission("token", "audit")
+
+    await client.get_me("token")
+    proxy.grant = Rejected("Not yet")
+    async with anyio.create_task_group() as group:
+        group.start_soon(check)
+        await anyio.sleep(0.1)
+        clock.now += 1
+        proxy.delay = 0.1
+        await client.get_me("token", fresh=True)
+    calls = len(proxy.calls)
+    await client.get_me("token")
+    assert len(proxy.calls) == calls + 1
 
 
 async def test_a_junk_token_costs_the_proxy_one_call_and_not_two(
