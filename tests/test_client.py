@@ -12,7 +12,7 @@ import anyio
 import pytest
 from attrs import define, evolve, field
 
-from oxaigen_auth import client as client_module
+from oxaigen_auth import _verifier as verifier_module
 from oxaigen_auth._core.fingerprint import fingerprint
 from oxaigen_auth._memory import Memory
 from oxaigen_auth.client import ProxyAuthClient, aclose_client, default_client
@@ -87,7 +87,7 @@ class Clock:
 @pytest.fixture
 def proxy(monkeypatch: pytest.MonkeyPatch) -> FakeProxy:
     proxy = FakeProxy()
-    monkeypatch.setattr(client_module, "Proxy", proxy)
+    monkeypatch.setattr(verifier_module, "Proxy", proxy)
     return proxy
 
 
@@ -515,7 +515,7 @@ async def test_of_two_event_loops_the_later_question_counts(
         group.start_soon(client.get_me, "token")
         await anyio.sleep(0.5)
         clock.now += 1
-        memory = client._memory  # noqa: SLF001
+        memory = client.verifier.memory
         memory.keep_user(
             memory.key(fingerprint("token"), BASE), Rejected("Token revoked"), clock.now
         )
@@ -532,7 +532,7 @@ async def test_an_older_grant_does_not_replace_a_newer_denial(
         group.start_soon(client.test_permission, "token", "audit")
         await anyio.sleep(0.5)
         clock.now += 1
-        memory = client._memory  # noqa: SLF001
+        memory = client.verifier.memory
         key = memory.key(fingerprint("token"), BASE, "audit")
         memory.keep_grant(key, Accepted(value=False), clock.now)
     assert not await client.test_permission("token", "audit")
@@ -819,7 +819,7 @@ async def test_a_client_cannot_be_entered_twice_but_may_serve_a_block_within(
     proxy: FakeProxy,
 ) -> None:
     async with ProxyAuthClient(BASE) as client:
-        async with client.running():
+        async with client.verifier.running():
             await client.get_me("token")
         assert proxy.closed == 0
         with pytest.raises(RuntimeError, match="already"):
@@ -829,7 +829,7 @@ async def test_a_client_cannot_be_entered_twice_but_may_serve_a_block_within(
 async def test_a_client_may_run_again_after_a_block_of_running(proxy: FakeProxy) -> None:
     client = ProxyAuthClient(BASE)
     for _ in range(2):
-        async with client.running():
+        async with client.verifier.running():
             await client.get_me("token")
     assert (len(proxy.calls), proxy.closed) == (1, 2)
 
