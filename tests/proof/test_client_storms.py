@@ -106,7 +106,8 @@ def check_refusal(world: World, caller: Caller, error: OxaigenAuthError) -> None
     fresh = caller.plan.fresh and not name
     assert call.number > max(caller.forgotten, caller.calls * fresh)
     assert is_young(call, caller, world.plan.settings.negative_cache_ttl_seconds)
-    check_order(world, caller, call, (base, token, ""))
+    about = call.question if was_under_way(call, caller) else (base, token, "")
+    check_order(world, caller, call, about)
     for question in [(base, token, other) for other in ("", "audit", "edit")]:
         world.newest[question] = max(world.newest[question], call.number * bool(call.question[2]))
 
@@ -114,8 +115,8 @@ def check_refusal(world: World, caller: Caller, error: OxaigenAuthError) -> None
 def check_order(world: World, caller: Caller, call: Call, question: Question) -> None:
     """Hold an answer to be no older than one that somebody had got when the caller asked.
 
-    A refusal is about the user, whatever was asked. Two who want fresh answers may overtake each
-    other, and the older one's is not kept.
+    A refusal that is remembered is about the user, whatever was asked. Two who want fresh answers
+    may overtake each other, and the older one's is not kept.
     """
     overtaking = sum(planned.fresh for planned in world.plan.callers) > 1
     assert overtaking or call.number >= caller.newest[question]
@@ -154,9 +155,13 @@ def check_counts(world: World) -> None:
         assert stats.hits + stats.misses <= len(users) + sum(map(bool, users))
 
 
+def was_under_way(call: Call, caller: Caller) -> bool:
+    return call.ended >= caller.at
+
+
 def is_young(call: Call, caller: Caller, longest: float) -> bool:
     """Whether an answer was under way when the caller asked, or kept no longer than it may be."""
-    return call.ended >= caller.at or caller.at - call.asked < longest
+    return was_under_way(call, caller) or caller.at - call.asked < longest
 
 
 async def run(plan: Plan, natively: Natively, stage: Stage) -> World:
