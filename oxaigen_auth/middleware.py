@@ -11,7 +11,7 @@ from oxaigen_auth.client import default_client
 from oxaigen_auth.verdict import UNAVAILABLE_MESSAGE, Accepted, Rejected, Stale
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from oxaigen_auth.client import ProxyAuthClient
     from oxaigen_auth.models import User
@@ -42,9 +42,27 @@ class OxaigenAuthMiddleware:
             user, error = await self._who(scope)
             scope.setdefault("state", {}).update(user=user, auth_error=error)
         elif scope["type"] == "lifespan":
-            async with (self.client or default_client()).verifier.running():
-                return await self.app(scope, receive, send)
+            return await self._live(scope, receive, send)
         return await self.app(scope, receive, send)
+
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the lookups in a task group until the app's lifespan is over.
+
+        The server hears of the end when the connections are closed, and no sooner: from then on it
+        may cancel whatever still runs, and hypercorn on asyncio does.
+        """
+        farewell: list[Message] = []
+
+        async def hold_back(message: Message) -> None:
+            if message["type"] == "lifespan.shutdown.complete":
+                farewell.append(message)
+            else:
+                await send(message)
+
+        async with (self.client or default_client()).verifier.running():
+            await self.app(scope, receive, hold_back)
+        for message in farewell:
+            await send(message)
 
     async def _who(self, scope: Scope) -> tuple[User | None, str | None]:
         identity = await identify(scope, self.client)

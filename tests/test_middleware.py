@@ -20,6 +20,8 @@ from oxaigen_auth import (
     get_current_user,
     require_permission,
 )
+from oxaigen_auth import _verifier as verifier_module
+from oxaigen_auth._proxy import Proxy
 from oxaigen_auth.client import default_client
 from tests.apps import COOKIE, GOOD, FakeProxy, TestClient, get, make_app, serving_elsewhere
 from tests.raw_server import RawServer, answer, serving
@@ -27,7 +29,7 @@ from tests.raw_server import RawServer, answer, serving
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 pytestmark = pytest.mark.anyio
 
@@ -330,6 +332,37 @@ def test_a_lifespan_that_fails_passes_its_own_exception_on(backend: Any) -> None
     with pytest.raises(Broken) as caught, TestClient(lifespan_app([], failure), backend=backend):
         ...
     assert caught.value is failure
+
+
+async def test_the_server_hears_of_the_end_only_when_the_connections_are_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A server may cancel the lifespan as soon as it hears of it; hypercorn does on asyncio."""
+    events: list[str] = []
+
+    class NoisyProxy(Proxy):
+        async def aclose(self) -> None:
+            await super().aclose()
+            events.append("closed")
+
+    async def receive() -> Message:
+        await anyio.lowlevel.checkpoint()
+        return {"type": next(messages)}
+
+    async def send(message: Message) -> None:
+        await anyio.lowlevel.checkpoint()
+        events.append(message["type"])
+
+    monkeypatch.setattr(verifier_module, "Proxy", NoisyProxy)
+    messages = iter(["lifespan.startup", "lifespan.shutdown"])
+    await lifespan_app(events)({"type": "lifespan", "state": {}}, receive, send)
+    assert events == [
+        "start",
+        "lifespan.startup.complete",
+        "stop",
+        "closed",
+        "lifespan.shutdown.complete",
+    ]
 
 
 @BACKENDS
