@@ -73,7 +73,7 @@ def _keep(client: ProxyAuthClient, mark: bytes, base: str, number: int) -> None:
 
     memory = client.verifier.memory
     user = parse_user(profile(number))
-    memory.keep_user(memory.key(mark, base), Accepted(user), time.monotonic())
+    memory.keep(memory.key(mark, base), Accepted(user), time.monotonic())
 
 
 def steps(base: str, token: str) -> dict[str, Callable[[HTTPConnection], object]]:

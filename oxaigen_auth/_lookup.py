@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import logging
-from functools import cache, partial
+from functools import cache
 from math import inf
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
 from oxaigen_auth._core.breaker import THRESHOLD, Breaker
-from oxaigen_auth._core.fingerprint import fingerprint
 from oxaigen_auth.verdict import Accepted, Rejected, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from oxaigen_auth._core.singleflight import Flight
-    from oxaigen_auth._memory import Memory
+    from oxaigen_auth._memory import Key, Memory
     from oxaigen_auth._proxy import Proxy
     from oxaigen_auth._stats import ClientStats
-    from oxaigen_auth.models import User
     from oxaigen_auth.settings import OxaigenAuthSettings
     from oxaigen_auth.verdict import Verdict
-
-T = TypeVar("T")
 
 _log = logging.getLogger("oxaigen_auth")
 
@@ -43,53 +39,30 @@ class Lookups:
         threshold = THRESHOLD if self.settings.breaker else inf
         self._breaker = Breaker(self.settings.proxy_timeout_seconds, self.clock, threshold)
 
-    async def user(
-        self, proxy: Proxy, base: str, token: str, flight: Flight[Verdict[User]]
-    ) -> Verdict[User]:
-        known = None if flight.fresh else self.memory.user(flight.key)
+    async def look_up(
+        self, proxy: Proxy, token: str, asked_for: Key, flight: Flight[Verdict[Any]]
+    ) -> Verdict[Any]:
+        """Learn who the user is, or whether they hold a permission."""
+        mark, _, base, name = asked_for
+        key = self.memory.key(mark, base, name)  # another one, if the token was forgotten since
+        known = None if flight.fresh else self.memory.recall(key)
         if known is not None:
             return known  # another event loop has learnt it since the caller looked
         if base == self.settings.dev_mode_url:
-            warn_of_dev_mode()  # no permission is looked up before its user
+            warn_of_dev_mode()
         asked = self.clock()
-        call = partial(proxy.get_me, base, token, since=flight.took_off)
-        verdict = await self._ask("get-me", base, call)
-        if self._is_newest(verdict, flight, fingerprint(token), base):
-            self.memory.keep_user(flight.key, verdict, asked)
+        verdict = await self._ask(proxy, base, token, name, flight.took_off)
+        if key != self.memory.key(mark, base, name):
+            return verdict  # forgotten while it was being asked about
+        if flight.current:
+            self.memory.keep(key, verdict, asked)
+        elif isinstance(verdict, Rejected):
+            self.memory.forget(mark)  # nobody is let in until the newer lookup has ended
         return verdict
-
-    async def permission(
-        self, proxy: Proxy, base: str, token: str, name: str, flight: Flight[Verdict[bool]]
-    ) -> Verdict[bool]:
-        known = None if flight.fresh else self.memory.grant(flight.key)
-        if known is not None:
-            return known
-        asked = self.clock()
-        call = partial(proxy.test_permission, base, token, name, since=flight.took_off)
-        verdict = await self._ask("test-app-permission", base, call)
-        mark = fingerprint(token)
-        if self._is_newest(verdict, flight, mark, base, name):
-            self.memory.keep_grant(flight.key, verdict, asked)
-            if isinstance(verdict, Rejected):
-                self.memory.revoke(mark, base, verdict, asked)
-        return verdict
-
-    def _is_newest(
-        self, verdict: Verdict[T], flight: Flight[Verdict[T]], mark: bytes, base: str, *name: str
-    ) -> bool:
-        """Tell whether a verdict may be kept: no newer lookup began, and no one forgot the token.
-
-        If not, a rejection still ends what is remembered. So nobody is let in by an older answer
-        while it is being asked again.
-        """
-        newest = flight.current and flight.key == self.memory.key(mark, base, *name)
-        if not newest and isinstance(verdict, Rejected):
-            self.memory.forget(mark)
-        return newest
 
     async def _ask(
-        self, endpoint: str, base: str, call: Callable[[], Awaitable[Verdict[T]]]
-    ) -> Verdict[T]:
+        self, proxy: Proxy, base: str, token: str, name: str, since: float
+    ) -> Verdict[Any]:
         """Ask the proxy, unless it has just failed too often in a row."""
         attempt = self._breaker.begin(base)
         if isinstance(attempt, int):
@@ -97,16 +70,20 @@ class Lookups:
             return Unavailable("the proxy is left alone for a while", retry_after=attempt)
         answered = None
         try:
-            verdict = await call()
+            verdict: Verdict[Any]
+            if name:
+                verdict = await proxy.test_permission(base, token, name, since=since)
+            else:
+                verdict = await proxy.get_me(base, token, since=since)
             answered = not isinstance(verdict, Unavailable)
         finally:
             pause = self._breaker.end(attempt, answered=answered)
-        self._note(verdict, endpoint, base)
+        self._note(verdict, "test-app-permission" if name else "get-me", base)
         if pause:
             _log.warning("Auth proxy %s fails, and is left alone for %.1f s", base, pause)
         return verdict
 
-    def _note(self, verdict: Verdict[T], endpoint: str, base: str) -> None:
+    def _note(self, verdict: Verdict[Any], endpoint: str, base: str) -> None:
         """Count an answer of the proxy, and log why if it was none."""
         if isinstance(verdict, Accepted):
             self.stats.accepted += 1

@@ -22,9 +22,10 @@ from oxaigen_auth._syntax import is_token
 from oxaigen_auth.verdict import Accepted, Rejected, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Hashable
+    from collections.abc import AsyncGenerator, Callable
     from ssl import SSLContext
 
+    from oxaigen_auth._memory import Key
     from oxaigen_auth.settings import OxaigenAuthSettings
     from oxaigen_auth.verdict import Verdict
 
@@ -82,22 +83,22 @@ class Verifier:
         self.closed = True
         await self._leave_loop()
 
-    def recall(self, token: str, mark: bytes, base: str, *name: str) -> Verdict[Any] | None:
+    def recall(self, token: str, mark: bytes, base: str, name: str = "") -> Verdict[Any] | None:
         """Return what is known of a user, or of a permission of theirs; None: `learn` it.
 
         Of a permission only that of a user who has just been identified.
         """
         self._check_open()
-        key = self.memory.key(mark, base, *name)
-        verdict = self.memory.grant(key) if name else self.memory.user(key)
+        key = self.memory.key(mark, base, name)
+        verdict = self.memory.recall(key)
         if verdict is not None:
             self.stats.hits += 1
             if self._ahead and isinstance(verdict, Accepted):
-                self._refresh(token, key, base, *name)
+                self._refresh(token, key)
         return verdict
 
     async def learn(
-        self, token: str, mark: bytes, base: str, *name: str, fresh: bool = False
+        self, token: str, mark: bytes, base: str, name: str = "", *, fresh: bool = False
     ) -> Verdict[Any]:
         """Ask the proxy, together with whoever asks the same; what is remembered is no help.
 
@@ -109,22 +110,22 @@ class Verifier:
             return _NO_TOKEN
         self.stats.misses += 1
         here = self._here.get() or await self._start_here()
-        key = self.memory.key(mark, base, *name)
+        key = self.memory.key(mark, base, name)
         verdict: Verdict[Any]
         try:
             flight = here.flights.joinable(key, fresh=fresh)
             if flight is None:
-                look_up = self._lookup(here, base, token, *name)
+                look_up = partial(self._lookups.look_up, here.proxy, token, key)
                 verdict = await here.flights.run(key, look_up, fresh=fresh)
             else:
                 verdict = await flight.wait()
         except FlightLostError as error:
             verdict = Unavailable(str(error))
-        now = self.memory.key(mark, base, *name)
+        now = self.memory.key(mark, base, name)
         if isinstance(verdict, Accepted) and now != key:
-            return await self.learn(token, mark, base, *name, fresh=fresh)  # forgotten meanwhile
+            return await self.learn(token, mark, base, name, fresh=fresh)  # forgotten meanwhile
         if isinstance(verdict, Unavailable) and not fresh:
-            return self._stale(now, base, *name) or verdict
+            return self._stale(now) or verdict
         return verdict
 
     def shuts_out(self, address: str) -> bool:
@@ -137,34 +138,32 @@ class Verifier:
         """Count a token that the proxy turned down, and that came from this address."""
         self._throttle.note(address, mark)
 
-    def _lookup(self, here: LoopState, base: str, token: str, *name: str) -> Callable[..., Any]:
-        ask: Callable[..., Any] = self._lookups.permission if name else self._lookups.user
-        return partial(ask, here.proxy, base, token, *name)
-
-    def _stale(self, key: Hashable, base: str, *name: str) -> Verdict[Any] | None:
+    def _stale(self, key: Key) -> Verdict[Any] | None:
         """Return what the proxy, which cannot be asked, said not too long ago."""
         if not self.settings.stale_if_error_seconds:
             return None
-        verdict = self.memory.stale(key, *name)
+        verdict = self.memory.stale(key)
         if verdict is not None:
             self.stats.stale += 1
-            self._say_stale(base)
+            self._say_stale(key)
         return verdict
 
-    def _say_stale(self, base: str) -> None:
+    def _say_stale(self, key: Key) -> None:
         """Log it once a second at most: every request of an outage comes by."""
         now = self.clock()
         if now >= self._silent_until:
             self._silent_until = now + 1
             said = "Auth proxy %s unavailable: answered from memory, past its time (%d so far)"
+            _, _, base, _ = key
             _log.warning(said, base, self.stats.stale)
 
-    def _refresh(self, token: str, key: Hashable, base: str, *name: str) -> None:
+    def _refresh(self, token: str, key: Key) -> None:
         """Start a lookup for what was just served and ends soon, unless one is under way."""
         here = self._here.get()
-        if here is None or not self.memory.is_due(key, *name):
+        if here is None or not self.memory.is_due(key):
             return
-        if here.flights.start(key, self._lookup(here, base, token, *name)):
+        look_up = partial(self._lookups.look_up, here.proxy, token, key)
+        if here.flights.start(key, look_up):
             self.stats.refreshed += 1
 
     def _check_open(self) -> None:

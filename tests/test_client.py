@@ -516,9 +516,7 @@ async def test_of_two_event_loops_the_later_question_counts(
         await anyio.sleep(0.5)
         clock.now += 1
         memory = client.verifier.memory
-        memory.keep_user(
-            memory.key(fingerprint("token"), BASE), Rejected("Token revoked"), clock.now
-        )
+        memory.keep(memory.key(fingerprint("token"), BASE), Rejected("Token revoked"), clock.now)
     with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token revoked"):
         await client.get_me("token")
     assert len(proxy.calls) == 1
@@ -534,7 +532,7 @@ async def test_an_older_grant_does_not_replace_a_newer_denial(
         clock.now += 1
         memory = client.verifier.memory
         key = memory.key(fingerprint("token"), BASE, "audit")
-        memory.keep_grant(key, Accepted(value=False), clock.now)
+        memory.keep(key, Accepted(value=False), clock.now)
     assert not await client.test_permission("token", "audit")
 
 
@@ -543,8 +541,8 @@ async def test_a_grant_that_another_loop_has_learnt_meanwhile_is_not_asked_for(
 ) -> None:
     await client.get_me("token")
     before = len(proxy.calls)
-    looks = iter([None])  # the first look misses, as if the answer came a moment later
-    monkeypatch.setattr(Memory, "grant", lambda *_: next(looks, Accepted(value=True)))
+    looks = iter([Accepted(User()), None])  # as if the grant came a moment after the second look
+    monkeypatch.setattr(Memory, "recall", lambda *_: next(looks, Accepted(value=True)))
     assert await client.test_permission("token", "audit")
     assert len(proxy.calls) == before
 
@@ -554,9 +552,9 @@ async def test_a_fresh_caller_that_boards_an_unfresh_flight_gets_a_new_answer(
 ) -> None:
     await client.get_me("token")
     proxy.user = Accepted(User(user_name="ada lovelace"))
-    recall = Memory.user
+    recall = Memory.recall
     looks = iter([None])  # the first look misses, as if the answer came a moment later
-    monkeypatch.setattr(Memory, "user", lambda self, key: next(looks, recall(self, key)))
+    monkeypatch.setattr(Memory, "recall", lambda self, key: next(looks, recall(self, key)))
     names: list[str | None] = []
 
     async def ask(*, fresh: bool) -> None:
@@ -572,9 +570,9 @@ async def test_the_cache_is_looked_at_again_inside_the_flight(
     client: ProxyAuthClient, proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await client.get_me("token")
-    recall = Memory.user
+    recall = Memory.recall
     looks = iter([None])
-    monkeypatch.setattr(Memory, "user", lambda self, key: next(looks, recall(self, key)))
+    monkeypatch.setattr(Memory, "recall", lambda self, key: next(looks, recall(self, key)))
     assert (await client.get_me("token")).user_name == "ada"
     assert len(proxy.calls) == 1
 

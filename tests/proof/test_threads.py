@@ -284,13 +284,13 @@ def test_a_memory_under_the_hammer_never_goes_back_to_an_older_answer(
         key = memory.key(b"token", str(place))
         asked = next(numbers) - random.randrange(4)
         verdicts: list[Verdict[User]] = [Accepted(User(id=asked)), Rejected(f"{asked}")]
-        memory.keep_user(key, random.choice(verdicts), asked)
+        memory.keep(key, random.choice(verdicts), asked)
         least = newest[place]
-        read = number_of(memory.user(key), otherwise=least)
+        read = number_of(memory.recall(key), otherwise=least)
         assert read >= least
         newest[place] = max(newest[place], read)
 
-    assert number_of(memory.user(memory.key(b"another", "")), otherwise=7) == 7
+    assert number_of(memory.recall(memory.key(b"another", "")), otherwise=7) == 7
     hammer(strike, long)
     assert min(newest) > -inf
 
