@@ -9,6 +9,7 @@ number: a user, a permission or a rejection that belongs to another number is a 
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import random
@@ -104,7 +105,10 @@ def _open_sockets() -> int:
 
 
 class ErrorsLogged(logging.Handler):
-    """Keeps what is logged as an error: by the SDK, by the event loop, by anybody."""
+    """Keeps what is logged as an error: by the SDK, by the event loop, by anybody.
+
+    Also what nobody can catch, such as the warning of a socket that nobody closed.
+    """
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -112,6 +116,9 @@ class ErrorsLogged(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.said.append(record.getMessage())
+
+    def note_unraisable(self, what: sys.UnraisableHookArgs) -> None:
+        self.said.append(repr(what.exc_value))
 
 
 @define(eq=False)
@@ -227,6 +234,7 @@ def soak(backend: str, minutes: float, seed: int) -> Report:
 async def _soak(backend: str, url: str, seconds: float, seed: int) -> Report:
     errors = ErrorsLogged()
     logging.getLogger().addHandler(errors)
+    sys.unraisablehook = errors.note_unraisable
     logging.getLogger("oxaigen_auth").setLevel(logging.ERROR)  # faults are what it warns of
     before = _open_sockets()
     samples: list[Sample] = []
@@ -248,6 +256,7 @@ async def _soak(backend: str, url: str, seconds: float, seed: int) -> Report:
                 await anyio.sleep(1)
         calls = client.stats().upstream_calls
     left = _open_sockets() - before
+    gc.collect()
     breaches = [*own.wrong, *(f"logged: {said}" for said in errors.said)]
     breaches += _judge(samples, left, own.outcomes)
     return Report(backend, dict(own.outcomes), calls, samples, left, breaches)
