@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from functools import cache
-from math import inf
+from math import inf, nextafter
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
@@ -34,6 +34,7 @@ class Lookups:
     memory: Memory
     stats: ClientStats
     _breaker: Breaker = field(init=False)
+    _last: float = field(default=-inf, init=False)
 
     def __attrs_post_init__(self) -> None:
         threshold = THRESHOLD if self.settings.breaker else inf
@@ -50,15 +51,16 @@ class Lookups:
             return known  # another event loop has learnt it since the caller looked
         if base == self.settings.dev_mode_url:
             warn_of_dev_mode()
-        asked = self.clock()
+        asked = self._now()
         verdict = await self._ask(proxy, base, token, name, flight.took_off)
-        if key != self.memory.key(mark, base, name):
-            return verdict  # forgotten while it was being asked about
-        if flight.current:
+        if key == self.memory.key(mark, base, name):  # and nobody has forgotten the token since
             self.memory.keep(key, verdict, asked)
-        elif isinstance(verdict, Rejected):
-            self.memory.forget(mark)  # nobody is let in until the newer lookup has ended
         return verdict
+
+    def _now(self) -> float:
+        """Read the clock, and never the same twice: of two lookups the newer can be told."""
+        self._last = max(self.clock(), nextafter(self._last, inf))
+        return self._last
 
     async def _ask(
         self, proxy: Proxy, base: str, token: str, name: str, since: float

@@ -297,7 +297,7 @@ async def test_a_rejection_by_a_lookup_that_another_overtook_ends_what_is_rememb
         proxy.user = proxy.grant = Unavailable("down")
         group.start_soon(ask, OxaigenAuthUpstreamError)
         await anyio.sleep(0.6)  # the first has ended, the second has not
-        with pytest.raises(OxaigenAuthUpstreamError):
+        with pytest.raises(OxaigenAuthUnauthenticatedError):
             await client.get_me("token")
 
 

@@ -9,7 +9,7 @@ A flight's life, and who may change it:
                    that is not in the table.
     fresh          a caller wants a value newer than its call: the lookup must not use a cache.
     detached       `forget` or a fresh caller took it out of the table; it flies on for those who
-                   are aboard, and its lookup sees `current` turn false.
+                   are aboard.
     abandoned      the last caller left: taken out of the table first, cancelled second.
 
 Invariants, checked by the state machine in the tests after every step:
@@ -82,7 +82,7 @@ class Flight(Generic[V]):
 
     @property
     def current(self) -> bool:
-        """Whether later callers would join this flight: if not, its value is out of date."""
+        """Whether later callers would join this flight."""
         return self._table.get(self.key) is self
 
     async def wait(self) -> V:
