@@ -23,7 +23,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.status import HTTP_404_NOT_FOUND, HTTP_503_SERVICE_UNAVAILABLE
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from oxaigen_auth_mock.app import create_app
 from oxaigen_auth_mock.front import Marked
@@ -136,11 +136,22 @@ class ReloadedMock:
         if scope["type"] != "lifespan":
             await self._calls(scope, receive, send)
             return
+        farewell: list[Message] = []
+
+        async def hold_back(message: Message) -> None:
+            """Let the server hear of the end at the end: hypercorn then cancels what still runs."""
+            if message["type"] == "lifespan.shutdown.complete":
+                farewell.append(message)
+            else:
+                await send(message)
+
         self._calls = EndingCalls(_started())
         async with create_task_group() as tasks:
             tasks.start_soon(self._end_when_over)
-            await self._calls(scope, receive, send)
+            await self._calls(scope, receive, hold_back)
             tasks.cancel_scope.cancel()
+        for message in farewell:
+            await send(message)
 
     async def _end_when_over(self) -> None:
         """End running calls, and at last the process, so that the next one can start."""

@@ -235,6 +235,7 @@ class Lifespan:
 
     def __init__(self) -> None:
         self.sent: list[str] = []
+        self.tasks: list[int] = []  # that ran at each message
         self.started, self.stopping = anyio.Event(), anyio.Event()
 
     async def receive(self) -> Message:
@@ -245,6 +246,7 @@ class Lifespan:
 
     async def send(self, message: Message) -> None:
         self.sent.append(message["type"])
+        self.tasks.append(len(anyio.get_running_tasks()))
         self.started.set()
 
 
@@ -275,6 +277,18 @@ async def test_running_calls_and_at_last_the_process_are_ended_when_it_is_over(
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "Listening on http://127.0.0.1:8765"
     assert said[2] == "Starts anew when a source, persona or fault file changes."
+
+
+@pytest.mark.anyio
+async def test_the_server_hears_of_the_end_only_when_nothing_runs_that_it_could_cancel() -> None:
+    mock, lifespan = ReloadedMock(), Lifespan()
+    with fail_after(10):
+        async with create_task_group() as tasks:
+            tasks.start_soon(mock, {"type": "lifespan"}, lifespan.receive, lifespan.send)
+            await lifespan.started.wait()
+            lifespan.stopping.set()
+    started, stopped = lifespan.tasks
+    assert stopped == started - 1
 
 
 @pytest.mark.anyio
