@@ -58,7 +58,7 @@ def _drop(_: Dice, __: bytes, ___: Sequence[bytes]) -> bytes:
 
 
 def _repeat(dice: Dice, piece: bytes, _: Sequence[bytes]) -> bytes:
-    return piece * dice.pick(2, 3, 20)
+    return piece * dice.number(2, 20)
 
 
 def _flip(dice: Dice, piece: bytes, _: Sequence[bytes]) -> bytes:
@@ -70,7 +70,8 @@ def _swap_case(_: Dice, piece: bytes, __: Sequence[bytes]) -> bytes:
 
 
 def _put_odd(dice: Dice, piece: bytes, _: Sequence[bytes]) -> bytes:
-    return dice.pick(piece, b"") + dice.pick(*ODD)
+    odd: bytes = dice.pick(*ODD)
+    return odd + piece if dice.chance(0.5) else odd
 
 
 def _splice(dice: Dice, _: bytes, donors: Sequence[bytes]) -> bytes:

@@ -106,7 +106,7 @@ def field(value: Any, shape: Any) -> Any:
 
 
 LONG_TEXT = "ä" * 70_000
-SCALARS = (
+SCALARS: tuple[Any, ...] = (
     *(
         None,
         True,
