@@ -19,7 +19,7 @@ TOKENS = [
     *(token.encode() for token in (*[GOOD] * 5, NO_AUDITOR, SHAKY, FOREIGN, BROKEN, BAD)),
     *(
         f"{MARK}{text}".encode("latin-1")
-        for text in ("-worse", " two", "é", "x" * 8186, "x" * 8187)
+        for text in ("-worse", "-good\x85", " two", "é", "x" * 8186, "x" * 8187)
     ),
     f'"{GOOD[:-1]}\\144"'.encode(),  # a cookie's way to write it
 ]
@@ -46,6 +46,7 @@ HOSTS = [
     *(b"[::ffff:1.2.3.4]:80", b"[::1", b"::1", b"127.0.0.1:80", b"999.1.1.1", b"1.2.3.04", b""),
     *(
         b"user@app.example.com",
+        b"@app.example.com",
         b"app.example.com/x",
         b"app.example.com\\@b",
         b"a..b",
@@ -70,7 +71,7 @@ NAMES = [
 ]
 CLIENTS = [
     *(("10.0.0.1", 1), ("10.0.0.2", 2), ("::ffff:10.0.0.1", 3), ("2001:db8::1", 4), ("", 0)),
-    *(("2001:db8::2", 5), ("2001:db8:0:1::2", 6), ("a socket", 7), ("10.0.0.256", 8), None),
+    *(("2001:db8::2", 5), *[("2001:db8:0:1::2", 6)] * 2, ("a socket", 7), ("10.0.0.256", 8), None),
 ]
 
 
@@ -79,6 +80,7 @@ def draw(dice: Dice, variant: Variant) -> dict[str, Any]:
     names = [dice.pick(*NAMES) for _ in range(dice.number(0, 4))]
     names += dice.pick([], [b"host"], [b"host"], [b"host"])
     names += dice.pick([], [b"authorization"], [b"authorization"], [b"cookie"], [b"cookie"])
+    names += dice.pick([], [], [b"origin"], [b"sec-fetch-site"], [b"sec-fetch-site"] * 2)
     scope: dict[str, Any] = {
         "type": dice.pick("http", "http", "websocket"),
         "headers": [draw_header(dice, name) for name in names],

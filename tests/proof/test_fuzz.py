@@ -8,7 +8,7 @@ from tests.proof.fuzz import dice_of, mutated, tried
 
 
 def test_an_input_that_fails_says_its_seed() -> None:
-    with pytest.raises(AssertionError, match="FUZZ_SEED=7 fails: .*some input"):
+    with pytest.raises(AssertionError, match=r"FUZZ_SEED=7 fails: .*some input"):
         with tried(7, "some input"):
             raise ValueError
 

@@ -11,6 +11,7 @@ import gzip
 import http.client
 import io
 import json
+import re
 import zlib
 from collections import Counter, deque
 from ssl import PROTOCOL_TLS_CLIENT, SSLContext
@@ -166,7 +167,7 @@ def confirmed(data: bytes) -> bytes:
     That passes over no other interim answer than 100, so those are cut off here.
     """
     while data.startswith(b"HTTP/1.1 1"):
-        data = data.partition(b"\r\n\r\n")[2]
+        data = re.split(rb"\n\r?\n", data, maxsplit=1)[-1]
     response = http.client.HTTPResponse(cast("Any", Sock(data)), method="GET")
     response.begin()
     assert response.status == 200

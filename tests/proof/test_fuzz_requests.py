@@ -64,7 +64,7 @@ VARIANTS = {
         environ={"CROSS_SITE_GUARD": "0", "PROXY_SCHEME": "http"}, scheme="http", guard=False
     ),
     "throttle": Variant(
-        environ={"MAX_REJECTED_PER_MINUTE": "2", "PROXY_URL_OVERRIDE": FIXED}, fixed=FIXED, limit=2
+        environ={"MAX_REJECTED_PER_MINUTE": "1", "PROXY_URL_OVERRIDE": FIXED}, fixed=FIXED, limit=1
     ),
     "dev mode, dependencies alone": Variant(
         environ={"DEV_MODE": "1"},
@@ -164,7 +164,9 @@ def log() -> Iterator[Lines]:
     logger, lines = logging.getLogger("oxaigen_auth"), Lines()
     logger.propagate = False  # pytest would keep each line until the end
     logger.addHandler(lines)
+    logger.setLevel(logging.DEBUG)
     yield lines
+    logger.setLevel(logging.NOTSET)
     logger.removeHandler(lines)
     logger.propagate = True
 
