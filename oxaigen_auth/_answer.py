@@ -121,6 +121,6 @@ def _retry_after(headers: Mapping[str, str]) -> int | None:
         return min(int(text[:9]), MAX_RETRY_AFTER)
     try:
         seconds = (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
     return min(max(ceil(seconds), 0), MAX_RETRY_AFTER)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -111,7 +111,7 @@ def _parse(form: re.Pattern[str], text: str, scheme: str) -> Host | None:
     if match is None:
         return None
     name, port = match[1], match[2] or ""
-    if name.startswith("[") and not _is_ipv6(name[1:-1]):
+    if not _is_possible(name):
         return None
     if port not in {"", "*"}:
         if not 0 < int(port) <= _MAX_PORT:
@@ -126,9 +126,16 @@ def _parse_origin(parse: Callable[[str, str], Host | None], text: str) -> Origin
     return None if host is None else Origin(scheme, host)
 
 
-def _is_ipv6(text: str) -> bool:
+def _is_possible(name: str) -> bool:
+    """Tell whether a name that must be an address is one (RFC 3986 §3.2.2, IPv4 as WHATWG URL).
+
+    A number at its end makes it one: no library sends anything to 999.1.1.1, or to 1.2.3.
+    """
     try:
-        IPv6Address(text)
+        if name.startswith("["):
+            IPv6Address(name[1:-1])
+        elif name.rpartition(".")[2].isdigit():
+            IPv4Address(name)
     except ValueError:
         return False
     return True

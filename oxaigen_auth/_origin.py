@@ -28,7 +28,7 @@ def is_cross_site(scope: Scope, headers: dict[bytes, bytes], settings: OxaigenAu
         return False
     header = headers.get(b"origin")
     if header is None:
-        return headers.get(b"sec-fetch-site") == b"cross-site"
+        return b"cross-site" in headers.get(b"sec-fetch-site", b"").split(b"\n")
     origin = parse_origin(header.decode("latin-1"))
     if origin is None:
         return True

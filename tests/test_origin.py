@@ -67,6 +67,7 @@ def judged(headers: dict[str, str], method: str | None = "POST", /, **settings: 
         {"origin": "https://app.example.com", "x-forwarded-host": "other.example.com"},
         {"origin": "https://evil.example", "sec-fetch-site": "same-origin"},
         {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-origin\ncross-site"},
     ],
 )
 def test_pitfall_32_an_unsafe_request_from_another_site_is_cross_site(

@@ -240,6 +240,8 @@ async def test_a_host_name_that_cannot_be_encoded_is_unavailable(calls: Calls) -
         ("Wed, 21 Oct 2015 07:28:00 GMT", 0),
         ("Wed, 21 Oct 2015 07:28:00 -0000", None),
         ("Wed, 21 Oct 2315 07:28:00 GMT", 86400),
+        ("Wed, 21 Oct 99999999999999999999 07:28:00 GMT", None),
+        ("Wed, 21 Oct 2315 07:28:00 +99999999999999", None),
     ],
 )
 async def test_retry_after_is_passed_on_in_seconds(

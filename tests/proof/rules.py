@@ -1,0 +1,209 @@
+"""What must become of a request, written from the documents alone: shares no code with the SDK.
+
+Knows nothing of regular expressions, caches, or flights; only what DESIGN's rules, RFC 9110 and
+RFC 6265 say of tokens, cookies, hosts and origins.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_network
+from socket import AF_INET6, inet_pton
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field, frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+COOKIE = "OxaigenPlatformAuthAccessToken"
+SAFE = {"GET", "HEAD", "OPTIONS", "TRACE"}
+PORTS = {"http": "80", "https": "443"}
+BYTES = {str(number) for number in range(256)}
+LABEL = set("abcdefghijklmnopqrstuvwxyz0123456789-_")
+
+Place = tuple[str, str]  # a host's name and port; "" is the standard port
+
+
+@frozen(kw_only=True)
+class Variant:
+    """Settings, and what they mean to the rules."""
+
+    environ: dict[str, str]
+    fixed: str | None = None
+    scheme: str = "https"
+    allows: Callable[[str, str], bool] = lambda _name, _port: True
+    guard: bool = True
+    trusts: Callable[[str, str, str], bool] = lambda _scheme, _name, _port: False
+    limit: int = 0
+    middleware: bool = True
+
+
+@frozen
+class Who:
+    """What is known of a caller. `kind` is one of those in `Rules.who`."""
+
+    kind: str
+    detail: str | None = None
+    token: str = ""
+    base: str = ""
+
+
+@define(eq=False)
+class Rules:
+    """The rules over one session of requests: what is remembered counts. `says` is the proxy."""
+
+    variant: Variant
+    says: Callable[[str], tuple[str, str | None]]
+    calls: list[tuple[str, str, str]] = field(factory=list)
+    known: dict[tuple[str, str], Who] = field(factory=dict)
+    grants: set[tuple[str, str]] = field(factory=set)
+    bad: dict[object, set[str]] = field(factory=dict)
+
+    def who(self, scope: dict[str, Any]) -> Who:
+        """Return who calls: nobody, refused, foreign, forbidden, lost, down or user."""
+        values = lines(scope["headers"])
+        header, cookies = values.get(b"authorization", []), values.get(b"cookie", [])
+        if len(header) > 1:
+            return Who("refused", "More than one Authorization header")
+        tokens = bearer(header[0]) if header else set()
+        if not tokens:
+            tokens = access_cookies(cookies)
+            if len(tokens) > 1:
+                return Who("refused", "More than one access cookie")
+            if tokens and self.is_foreign(scope.get("method"), values):
+                return Who("foreign", "Cross-site request refused")
+        if not tokens:
+            return Who("nobody")
+        base = self.variant.fixed or self.base(values)
+        if base is None:
+            return Who("lost", "Invalid host header")
+        return self.ask(scope, tokens.pop(), base)
+
+    def ask(self, scope: dict[str, Any], token: str, base: str) -> Who:
+        known = self.known.get((token, base))
+        if known is not None:
+            return known
+        brought = self.bad.setdefault(network(scope["client"]), set())
+        if 0 < self.variant.limit < len(brought):
+            return Who("refused", "Too many rejected tokens")
+        if not is_visible(token):
+            brought.add(token)
+            return Who("refused", "Invalid token")
+        self.calls.append((base, token, "get-me"))
+        who = Who(*self.says(token), token, base)
+        if who.kind == "refused":
+            brought.add(token)
+        if who.kind != "down":
+            self.known[token, base] = who
+        return who
+
+    def base(self, values: dict[bytes, list[bytes]]) -> str | None:
+        place = requested(values, self.variant.scheme)
+        if place is None or not self.variant.allows(*place):
+            return None
+        name, port = place
+        return f"{self.variant.scheme}://{name}" + (f":{port}" if port else "")
+
+    def is_foreign(self, method: str | None, values: dict[bytes, list[bytes]]) -> bool:
+        if not self.variant.guard or method in SAFE:
+            return False
+        origins = values.get(b"origin")
+        if origins is None:
+            return b"cross-site" in values.get(b"sec-fetch-site", [])
+        scheme, _, rest = b" ".join(origins).decode("latin-1").partition("://")
+        origin = place_of(rest.encode("latin-1"), scheme) if scheme in PORTS else None
+        if origin is None:
+            return True
+        return origin != requested(values, scheme) and not self.variant.trusts(scheme, *origin)
+
+
+def lines(headers: list[tuple[bytes, bytes]]) -> dict[bytes, list[bytes]]:
+    """Return each header's values. A line break in one, which HTTP has not, begins another."""
+    values: dict[bytes, list[bytes]] = {}
+    for name, value in headers:
+        values.setdefault(name, []).extend(value.split(b"\n"))
+    return values
+
+
+def bearer(value: bytes) -> set[str]:
+    """Return the token of an `Authorization` header (RFC 6750 §2.1), if it is of that scheme."""
+    scheme, _, token = value.decode("latin-1").strip(" \t").partition(" ")
+    return {token.strip(" \t")} - {""} if scheme.lower() == "bearer" else set()
+
+
+def access_cookies(values: list[bytes]) -> set[str]:
+    """Return the different tokens that the cookies bring; whatever Starlette calls a space is."""
+    pairs = [pair.partition("=") for pair in b";".join(values).decode("latin-1").split(";")]
+    return {unquoted(value.strip()) for name, _, value in pairs if name.strip() == COOKIE} - {""}
+
+
+def unquoted(value: str) -> str:
+    if len(value) < 2 or value[0] != '"' or value[-1] != '"':
+        return value
+    return re.sub(r"\\([0-3][0-7][0-7]|.)", lambda m: character(m[1]), value[1:-1])
+
+
+def character(escaped: str) -> str:
+    return chr(int(escaped, 8)) if len(escaped) == 3 else escaped
+
+
+def is_visible(token: str) -> bool:
+    return len(token) <= 8192 and all("!" <= character <= "~" for character in token)
+
+
+def requested(values: dict[bytes, list[bytes]], scheme: str) -> Place | None:
+    """Return the host that a request was sent to: `X-Forwarded-Host`, else `Host`."""
+    hosts = values.get(b"x-forwarded-host") or values.get(b"host", [b""])
+    return place_of(hosts[0], scheme) if len(hosts) == 1 else None
+
+
+def place_of(text: bytes, scheme: str) -> Place | None:
+    """Read `host[:port]` (RFC 3986 §3.2.2), in one spelling."""
+    if not text.isascii() or len(text) > 260:
+        return None
+    name, bracket, rest = text.decode().lower().rpartition("]")
+    if not bracket:
+        name, colon, port = rest.partition(":")
+        rest = colon + port
+        name = name.removesuffix(".")
+        valid = all(is_label(label) for label in name.split(".")) and is_no_odd_number(name)
+    else:
+        name, rest = f"{name}]", rest.removeprefix(".")
+        valid = name.startswith("[") and is_ipv6(name[1:-1])
+    colon, port = rest[:1], rest[1:]
+    if colon:
+        valid = valid and colon == ":" and port.isdigit() and 0 < int(port[:9]) < 65536
+        valid = valid and len(port) <= 5
+        port = port.lstrip("0")
+    return (name, "" if port == PORTS[scheme] else port) if valid else None
+
+
+def is_label(text: str) -> bool:
+    return 0 < len(text) <= 63 and set(text) <= LABEL and "-" not in {text[0], text[-1]}
+
+
+def is_no_odd_number(name: str) -> bool:
+    """Tell whether a name that ends in a number is an IPv4 address."""
+    parts = name.split(".")
+    numbers = [
+        part for part in parts if part.isdigit() and part == str(int(part)) and len(part) < 4
+    ]
+    is_ipv4 = len(parts) == len(numbers) == 4 and all(int(part) < 256 for part in numbers)
+    return is_ipv4 or not parts[-1].isdigit()
+
+
+def is_ipv6(text: str) -> bool:
+    try:
+        return bool(inet_pton(AF_INET6, text))
+    except (OSError, ValueError):
+        return False
+
+
+def network(client: tuple[str, int] | None) -> object:
+    """Return what counts as one client: an IPv4 address, or 64 bits of an IPv6 one."""
+    address = client[0].removeprefix("::ffff:") if client else ""
+    try:
+        return ip_network((address, 64 if ":" in address else 32), strict=False)
+    except ValueError:
+        return address
