@@ -177,8 +177,8 @@ class _Call:
     why_cancelled: str
     new_connection: bool = False
     answered: bool = False
-    _unused: AsyncResource | None = None
-    _extensions: dict[str, Any] = field(factory=dict)
+    _unused: AsyncResource | None = field(default=None, init=False)
+    _extensions: dict[str, Any] = field(factory=dict, init=False)
 
     def watch(self, request: httpx.Request) -> None:
         """Learn whether the request opens a connection."""

@@ -1,0 +1,41 @@
+"""What all classes of the package promise by the way they are made."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+import attrs
+import pytest
+
+import oxaigen_auth
+from oxaigen_auth._identify import Identity
+from oxaigen_auth._stats import ClientStats
+
+MODULES = [
+    importlib.import_module(module.name)
+    for module in pkgutil.walk_packages(oxaigen_auth.__path__, "oxaigen_auth.")
+]
+CLASSES = sorted(
+    {it for module in MODULES for it in vars(module).values() if isinstance(it, type)},
+    key=lambda it: (it.__module__, it.__name__),
+)
+OURS = [it for it in CLASSES if it.__module__.startswith("oxaigen_auth.") and attrs.has(it)]
+WITH_IDENTITY = [it for it in OURS if it.__eq__ is object.__eq__]
+VALUES = [it for it in OURS if it not in WITH_IDENTITY]
+
+
+def test_there_are_classes_of_both_kinds() -> None:
+    assert len(WITH_IDENTITY) > 10
+    assert len(VALUES) > 10
+
+
+@pytest.mark.parametrize("cls", VALUES)
+def test_what_is_compared_by_its_value_never_changes(cls: type) -> None:
+    assert cls is ClientStats or "__setattr__" in vars(cls)
+
+
+@pytest.mark.parametrize("cls", WITH_IDENTITY)
+def test_what_a_thing_keeps_to_itself_is_no_argument_of_its_class(cls: type) -> None:
+    private = [it for it in attrs.fields(cls) if it.name.startswith("_") and it.init]
+    assert cls is Identity or all(it.default is attrs.NOTHING for it in private)
