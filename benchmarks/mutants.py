@@ -37,10 +37,10 @@ class Mutant:
         start, end = (_offset(self.source, at) for at in (self.spec.start_pos, self.spec.end_pos))
         old, new = self.source[start:end], self.text
         new = new[start : len(new) - (len(self.source) - end)]
-        code = self.source.splitlines()[self.spec.start_pos[0] - 1]
+        code = self.source.splitlines()[self.spec.start_pos[0] - 1].partition("  #")[0]
         place = self.spec.definition_name or "module"
-        cells = (place, code, f"{_on_one_line(old)}` → `{_on_one_line(new)}")
-        return "".join(f"| `{_on_one_line(cell)}` " for cell in cells).replace("``", "nothing")
+        row = f"| `{place}` | {_cell(code)} | {_cell(old)} → {_cell(new)} |"
+        return row.replace("``", "nothing")
 
     @property
     def runs(self) -> bool:
@@ -60,8 +60,8 @@ def _offset(text: str, at: Position) -> int:
     return sum(len(line) for line in text.splitlines(keepends=True)[: at[0] - 1]) + at[1]
 
 
-def _on_one_line(code: str) -> str:
-    return " ".join(code.split()).replace("|", "\\|")
+def _cell(code: str) -> str:
+    return f"`{' '.join(code.split())}`".replace("|", "\\|")
 
 
 def _idle(source: str) -> Iterator[tuple[Position, Position]]:

@@ -63,7 +63,7 @@ MODULES = {
     "_answer": ["proxy"],
     "_proxy": ["proxy", "client_sockets"],
     "_memory": ["client", "resilience"],
-    "_loop": ["client", "client_sockets"],
+    "_loop": ["loop", "client", "client_sockets"],
     "_lookup": ["client", "resilience"],
     "client": ["client", "resilience", "client_sockets"],
 }

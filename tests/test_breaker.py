@@ -63,6 +63,10 @@ def test_an_answer_between_failures_starts_the_count_anew(breaker: Breaker) -> N
     assert isinstance(breaker.begin(A), Attempt)
 
 
+def test_every_attempt_is_a_right_of_its_own(breaker: Breaker) -> None:
+    assert begin(breaker) != begin(breaker)
+
+
 def test_a_place_that_fails_costs_another_nothing(breaker: Breaker) -> None:
     fail(breaker, 5)
     assert isinstance(breaker.begin(B), Attempt)
@@ -93,6 +97,7 @@ def test_each_failed_probe_doubles_the_pause_up_to_ten_seconds(
 def test_the_hint_is_what_is_left_of_the_pause_in_whole_seconds(
     breaker: Breaker, clock: Clock
 ) -> None:
+    clock.now = 0.0
     fail(breaker, 5)
     for pause in (0.5, 1, 2):
         clock.now += pause
@@ -176,12 +181,12 @@ def test_a_pause_is_between_half_and_the_whole(clock: Clock) -> None:
 def test_of_too_many_places_the_one_is_forgotten_that_failed_longest_ago(
     breaker: Breaker,
 ) -> None:
-    places = [f"https://{number}.example.com" for number in range(module.MAX_PLACES)]
+    places = [f"https://{number}.example.com" for number in range(256)]
     for place in places:
         fail(breaker, 5, place)
     assert breaker.begin(places[0]) == 1
     fail(breaker, 1, A)
-    assert len(breaker) == module.MAX_PLACES
+    assert len(breaker) == 256
     assert isinstance(breaker.begin(places[0]), Attempt)
     assert breaker.begin(places[1]) == 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import takewhile
+from math import inf
 from operator import itemgetter
 
 from attrs import define
@@ -73,6 +74,27 @@ def test_a_value_that_was_used_once_is_passed_over_once() -> None:
     for key in (b"b", b"c", b"d"):
         cache.put(key, "new", born=clock.now)
     assert cache.get(b"a") is None
+
+
+def test_a_value_past_its_ttl_is_stale_until_its_grace_is_over() -> None:
+    clock = Clock(3.0)
+    cache: Cache[str] = Cache(2, TTL, clock, grace=5.0)
+    cache.put(b"a", "ada", born=clock.now)
+    clock.now += 14.999
+    assert cache.get(b"a") is None
+    assert cache.stale(b"a") == "ada"
+    clock.now += 0.001
+    assert cache.stale(b"a") is None
+    assert cache.get(b"a") is None
+    assert len(cache) == 0
+    assert cache.stale(b"a") is None
+
+
+def test_what_is_not_kept_was_born_before_everything() -> None:
+    cache = new_cache(Clock())
+    assert cache.born(b"a") == -inf
+    cache.put(b"a", "ada", born=995.0)
+    assert cache.born(b"a") == 995.0
 
 
 def test_discarding_what_is_not_there_is_no_error() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 
 import attrs
@@ -16,11 +17,9 @@ MODULES = [
     importlib.import_module(module.name)
     for module in pkgutil.walk_packages(oxaigen_auth.__path__, "oxaigen_auth.")
 ]
-CLASSES = sorted(
-    {it for module in MODULES for it in vars(module).values() if isinstance(it, type)},
-    key=lambda it: (it.__module__, it.__name__),
-)
-OURS = [it for it in CLASSES if it.__module__.startswith("oxaigen_auth.") and attrs.has(it)]
+FOUND = {it for module in MODULES for it in vars(module).values() if isinstance(it, type)}
+CLASSES = sorted((it for it in FOUND if it.__module__.startswith("oxaigen_auth.")), key=repr)
+OURS = [it for it in CLASSES if attrs.has(it)]
 WITH_IDENTITY = [it for it in OURS if it.__eq__ is object.__eq__]
 VALUES = [it for it in OURS if it not in WITH_IDENTITY]
 
@@ -28,6 +27,12 @@ VALUES = [it for it in OURS if it not in WITH_IDENTITY]
 def test_there_are_classes_of_both_kinds() -> None:
     assert len(WITH_IDENTITY) > 10
     assert len(VALUES) > 10
+
+
+def test_every_class_that_lists_its_fields_is_one_of_attrs() -> None:
+    others = [it for it in CLASSES if "__attrs_attrs__" not in vars(it)]
+    used_alone = [it for it in others if not it.__subclasses__()]
+    assert [it for it in used_alone if inspect.get_annotations(it)] == []
 
 
 @pytest.mark.parametrize("cls", VALUES)

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import gzip
 import importlib
+import ssl
 import sys
 import zlib
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from importlib.util import find_spec
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
+import trustme
 from anyio.lowlevel import checkpoint
 
+from oxaigen_auth import _proxy
 from oxaigen_auth._answer import MAX_BODY, MOCKED
-from oxaigen_auth._proxy import Proxy, _has_surplus
+from oxaigen_auth._proxy import Proxy, _default_ssl_context, _has_surplus
 from oxaigen_auth.models import User
 from oxaigen_auth.verdict import Accepted, Rejected, Unavailable
 from tests.raw_server import PROFILE, RawServer, always, answer, serving
@@ -479,6 +483,29 @@ async def test_a_tls_handshake_that_never_ends_leaves_no_socket_behind() -> None
             group.cancel_scope.cancel()
     assert verdict == Unavailable("there was no answer within 0.2 seconds")
     await calls.proxy.aclose()
+
+
+async def test_a_proxy_is_trusted_by_the_authority_that_was_handed_over_and_by_no_other(
+    calls: Calls,
+) -> None:
+    authority = trustme.CA()
+    theirs, ours = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(theirs)
+    authority.configure_trust(ours)
+    trusting = Proxy(5, 1, ours, calls.count)
+    async with serving(always(answer(200, PROFILE)), theirs) as server:
+        assert await trusting.get_me(server.url, TOKEN) == ADA
+        verdict = await calls.proxy.get_me(server.url, TOKEN)
+    assert verdict == Unavailable("the call failed with ConnectError")
+    await trusting.aclose()
+
+
+def test_the_certificates_of_the_system_are_read_once() -> None:
+    assert _default_ssl_context() is _default_ssl_context()
+
+
+def test_httpx2_is_used_where_it_is_installed() -> None:
+    assert vars(_proxy)["httpx"].__name__ == ("httpx2" if find_spec("httpx2") else "httpx")
 
 
 def test_without_httpx2_its_predecessor_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
