@@ -71,7 +71,7 @@ def _keep(client: ProxyAuthClient, mark: bytes, base: str, number: int) -> None:
     from oxaigen_auth._wire import parse_user  # noqa: PLC0415
     from oxaigen_auth.verdict import Accepted  # noqa: PLC0415
 
-    memory = client._memory  # noqa: SLF001
+    memory = client.verifier.memory
     user = parse_user(profile(number))
     memory.keep_user(memory.key(mark, base), Accepted(user), time.monotonic())
 
@@ -90,7 +90,7 @@ def steps(base: str, token: str) -> dict[str, Callable[[HTTPConnection], object]
         "hash of the token": lambda _: fingerprint(token),
         "token out of the headers": lambda it: of.token_of_header(of.by_name(it.scope)),
         "host out of the headers": lambda it: of.base_url_of_host(of.by_name(it.scope), settings),
-        "look into the cache": lambda _: client.recall(token, mark, base),
+        "look into the cache": lambda _: client.verifier.recall(token, mark, base),
     }
 
 

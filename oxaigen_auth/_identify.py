@@ -19,6 +19,7 @@ from oxaigen_auth.verdict import Rejected
 if TYPE_CHECKING:
     from starlette.types import Scope
 
+    from oxaigen_auth._verifier import Verifier
     from oxaigen_auth.client import ProxyAuthClient
     from oxaigen_auth.models import User
     from oxaigen_auth.verdict import Verdict
@@ -51,21 +52,24 @@ class Identity:
         """Whether a token came of which nothing is known yet."""
         return self.verdict is None and self._base != ""
 
+    @property
+    def _verifier(self) -> Verifier:
+        return (self._client or default_client()).verifier
+
     async def ask(self, address: str) -> None:
         """Let the proxy say who the caller is, unless too many bad tokens came from there."""
-        client = self._client or default_client()
-        if client.shuts_out(address):
+        verifier = self._verifier
+        if verifier.shuts_out(address):
             self.verdict = _THROTTLED
             return
-        self.verdict = await client.identify(self._token, self._base)
+        self.verdict = await verifier.learn(self._token, self._fingerprint, self._base)
         if isinstance(self.verdict, Rejected) and not self.verdict.forbidden:
-            client.note_bad_token(address, self._fingerprint)
+            verifier.note_bad_token(address, self._fingerprint)
 
     async def check_permission(self, name: str) -> Verdict[bool]:
         """Ask for a permission of the caller, who has been accepted."""
-        client = self._client or default_client()
-        known = client.recall_permission(self._token, self._fingerprint, name, self._base)
-        return known or await client.check_permission(self._token, name, self._base)
+        question = self._token, self._fingerprint, self._base, name
+        return self._verifier.recall(*question) or await self._verifier.learn(*question)
 
 
 async def identify(scope: Scope, client: ProxyAuthClient | None = None) -> Identity:
@@ -101,4 +105,4 @@ def _recall(scope: Scope, client: ProxyAuthClient | None) -> Identity:
     except UntrustedHostError as error:
         return Identity(None, bad_host=error.message)
     mark = fingerprint(token)
-    return Identity(asked.recall(token, mark, base), client, token, mark, base)
+    return Identity(asked.verifier.recall(token, mark, base), client, token, mark, base)

@@ -54,9 +54,8 @@ class Lookups:
         asked = self.clock()
         call = partial(proxy.get_me, base, token, since=flight.took_off)
         verdict = await self._ask("get-me", base, call)
-        key = self.memory.key(fingerprint(token), base)
-        if flight.current and flight.key == key:
-            self.memory.keep_user(key, verdict, asked)
+        if self._is_newest(verdict, flight, fingerprint(token), base):
+            self.memory.keep_user(flight.key, verdict, asked)
         return verdict
 
     async def permission(
@@ -69,13 +68,24 @@ class Lookups:
         call = partial(proxy.test_permission, base, token, name, since=flight.took_off)
         verdict = await self._ask("test-app-permission", base, call)
         mark = fingerprint(token)
-        key = self.memory.key(mark, base, name)
-        if flight.current and flight.key == key:
-            self.memory.keep_grant(key, verdict, asked)
+        if self._is_newest(verdict, flight, mark, base, name):
+            self.memory.keep_grant(flight.key, verdict, asked)
             if isinstance(verdict, Rejected):
-                self.memory.forget(mark)
-                self.memory.keep_user(self.memory.key(mark, base), verdict, asked)
+                self.memory.revoke(mark, base, verdict, asked)
         return verdict
+
+    def _is_newest(
+        self, verdict: Verdict[T], flight: Flight[Verdict[T]], mark: bytes, base: str, *name: str
+    ) -> bool:
+        """Tell whether a verdict may be kept: no newer lookup began, and no one forgot the token.
+
+        If not, a rejection still ends what is remembered. So nobody is let in by an older answer
+        while it is being asked again.
+        """
+        newest = flight.current and flight.key == self.memory.key(mark, base, *name)
+        if not newest and isinstance(verdict, Rejected):
+            self.memory.forget(mark)
+        return newest
 
     async def _ask(
         self, endpoint: str, base: str, call: Callable[[], Awaitable[Verdict[T]]]

@@ -88,6 +88,16 @@ class Memory:
                 self._users.discard(key)
                 self._rejections.put(key, verdict, born=asked)
 
+    def revoke(self, token: bytes, base: str, verdict: Rejected, asked: float) -> None:
+        """Forget a user whose permission check said that the token is not good any more.
+
+        The rejection is kept, unless it is older than what was known of the user.
+        """
+        known = self._users.born(self.key(token, base))
+        self.forget(token)
+        if asked >= known:
+            self.keep_user(self.key(token, base), verdict, asked)
+
     def grant(self, key: Hashable) -> Verdict[bool] | None:
         return self._grants.get(key)
 

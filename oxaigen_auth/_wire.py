@@ -65,6 +65,8 @@ def structure_user(profile: object) -> User:
 def parse_json(body: bytes) -> Any:
     """Decode JSON that can be encoded again: no NaN, no infinity, no lone surrogates, not deep.
 
+    Of a name that stands twice in an object the last one counts (RFC 8259 §4 leaves it open).
+
     Raises:
         WireError: the body is not such JSON.
     """

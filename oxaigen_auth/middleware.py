@@ -42,7 +42,7 @@ class OxaigenAuthMiddleware:
             user, error = await self._who(scope)
             scope.setdefault("state", {}).update(user=user, auth_error=error)
         elif scope["type"] == "lifespan":
-            async with (self.client or default_client()).running():
+            async with (self.client or default_client()).verifier.running():
                 return await self.app(scope, receive, send)
         return await self.app(scope, receive, send)
 

@@ -12,12 +12,13 @@ import anyio
 import pytest
 from attrs import define, evolve, field
 
-from oxaigen_auth import client as client_module
+from oxaigen_auth import _verifier as verifier_module
 from oxaigen_auth._core.fingerprint import fingerprint
 from oxaigen_auth._memory import Memory
 from oxaigen_auth.client import ProxyAuthClient, aclose_client, default_client
 from oxaigen_auth.errors import (
     OxaigenAuthConfigurationError,
+    OxaigenAuthError,
     OxaigenAuthPermissionDeniedError,
     OxaigenAuthUnauthenticatedError,
     OxaigenAuthUpstreamError,
@@ -86,7 +87,7 @@ class Clock:
 @pytest.fixture
 def proxy(monkeypatch: pytest.MonkeyPatch) -> FakeProxy:
     proxy = FakeProxy()
-    monkeypatch.setattr(client_module, "Proxy", proxy)
+    monkeypatch.setattr(verifier_module, "Proxy", proxy)
     return proxy
 
 
@@ -278,6 +279,46 @@ async def test_a_401_on_a_permission_check_also_forgets_the_user(
     with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token revoked"):
         await client.get_me("token")
     assert len(proxy.calls) == 2
+
+
+@pytest.mark.parametrize("method", ["get_me", "test_permission"])
+async def test_a_rejection_by_a_lookup_that_another_overtook_ends_what_is_remembered(
+    client: ProxyAuthClient, proxy: FakeProxy, method: str
+) -> None:
+    async def ask(expected: type[OxaigenAuthError]) -> None:
+        with pytest.raises(expected):
+            await getattr(client, method)("token", *["audit"] * (method != "get_me"), fresh=True)
+
+    await client.get_me("token")
+    async with anyio.create_task_group() as group:
+        proxy.user = proxy.grant = Rejected("Token revoked")
+        group.start_soon(ask, OxaigenAuthUnauthenticatedError)
+        await anyio.sleep(0.5)
+        proxy.user = proxy.grant = Unavailable("down")
+        group.start_soon(ask, OxaigenAuthUpstreamError)
+        await anyio.sleep(0.6)  # the first has ended, the second has not
+        with pytest.raises(OxaigenAuthUpstreamError):
+            await client.get_me("token")
+
+
+async def test_a_401_that_is_older_than_a_user_ends_what_is_remembered_and_is_not_kept(
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
+) -> None:
+    async def check() -> None:
+        with pytest.raises(OxaigenAuthUnauthenticatedError, match="Not yet"):
+            await client.test_permission("token", "audit")
+
+    await client.get_me("token")
+    proxy.grant = Rejected("Not yet")
+    async with anyio.create_task_group() as group:
+        group.start_soon(check)
+        await anyio.sleep(0.1)
+        clock.now += 1
+        proxy.delay = 0.1
+        await client.get_me("token", fresh=True)
+    calls = len(proxy.calls)
+    await client.get_me("token")
+    assert len(proxy.calls) == calls + 1
 
 
 async def test_a_junk_token_costs_the_proxy_one_call_and_not_two(
@@ -474,7 +515,7 @@ async def test_of_two_event_loops_the_later_question_counts(
         group.start_soon(client.get_me, "token")
         await anyio.sleep(0.5)
         clock.now += 1
-        memory = client._memory  # noqa: SLF001
+        memory = client.verifier.memory
         memory.keep_user(
             memory.key(fingerprint("token"), BASE), Rejected("Token revoked"), clock.now
         )
@@ -491,7 +532,7 @@ async def test_an_older_grant_does_not_replace_a_newer_denial(
         group.start_soon(client.test_permission, "token", "audit")
         await anyio.sleep(0.5)
         clock.now += 1
-        memory = client._memory  # noqa: SLF001
+        memory = client.verifier.memory
         key = memory.key(fingerprint("token"), BASE, "audit")
         memory.keep_grant(key, Accepted(value=False), clock.now)
     assert not await client.test_permission("token", "audit")
@@ -778,7 +819,7 @@ async def test_a_client_cannot_be_entered_twice_but_may_serve_a_block_within(
     proxy: FakeProxy,
 ) -> None:
     async with ProxyAuthClient(BASE) as client:
-        async with client.running():
+        async with client.verifier.running():
             await client.get_me("token")
         assert proxy.closed == 0
         with pytest.raises(RuntimeError, match="already"):
@@ -788,7 +829,7 @@ async def test_a_client_cannot_be_entered_twice_but_may_serve_a_block_within(
 async def test_a_client_may_run_again_after_a_block_of_running(proxy: FakeProxy) -> None:
     client = ProxyAuthClient(BASE)
     for _ in range(2):
-        async with client.running():
+        async with client.verifier.running():
             await client.get_me("token")
     assert (len(proxy.calls), proxy.closed) == (1, 2)
 

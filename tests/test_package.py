@@ -35,6 +35,7 @@ FLOORS = [
     {"_origin", "_proxy", "connection"},
     {"_loop", "_memory"},
     {"_lookup"},
+    {"_verifier"},
     {"client"},
     {"_identify"},
     {"dependencies", "middleware", "testing"},

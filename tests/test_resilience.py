@@ -441,9 +441,9 @@ async def test_what_another_event_loop_learnt_is_not_refreshed_where_nothing_was
 ) -> None:
     settings = OxaigenAuthSettings(refresh_ahead_seconds=30)
     client = ProxyAuthClient(BASE, settings=settings, clock=clock)
-    key = client._memory.key(b"mark", BASE)  # noqa: SLF001
-    client._memory.keep_user(key, Accepted(User(user_name="ada")), clock())  # noqa: SLF001
-    assert client.recall("token", b"mark", BASE) == Accepted(User(user_name="ada"))
+    key = client.verifier.memory.key(b"mark", BASE)
+    client.verifier.memory.keep_user(key, Accepted(User(user_name="ada")), clock())
+    assert client.verifier.recall("token", b"mark", BASE) == Accepted(User(user_name="ada"))
     assert (client.stats().refreshed, proxy.calls) == (0, [])
 
 

@@ -143,6 +143,8 @@ UNAVAILABLE: dict[str, Behaviour] = {
     "nested objects": sends(answer(b'{"a":' * 100_000 + b"1" + b"}" * 100_000)),
     "a nested field": sends(answer(ADA[:-1] + b',"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}")),
     "two JSON texts": sends(answer(ADA + ADA)),
+    "not a number": sends(answer(ADA[:-1] + b',"x":NaN}')),
+    "a lone surrogate": sends(answer(ADA[:-1] + b',"x":"\\ud800"}')),
     "bad UTF-8": sends(answer(ADA.replace(b"user1", b"\xff\xfe"))),
     "UTF-16": sends(answer(ADA.decode().encode("utf-16"))),
     "a list as each field's value": sends(
@@ -156,6 +158,14 @@ UNAVAILABLE: dict[str, Behaviour] = {
 EXACT: dict[str, tuple[str, Behaviour]] = {
     "two answers": ("accepted", sends(answer(ADA) + answer(EVE))),
     "an answer after the answer": ("accepted", afterwards(answer(EVE), 0.001)),
+    "a name twice, the second time no": (
+        "rejected",
+        sends(answer(ADA[:-1] + b',"is_authenticated":false}')),
+    ),
+    "a name twice, the second time yes": (
+        "accepted",
+        sends(answer(b'{"user_name":"user666",' + ADA[1:])),
+    ),
     "no authenticated user": ("rejected", sends(answer(_json(is_authenticated=False)))),
     "401 with HTML": ("rejected", sends(answer(b"<h1>No</h1>", 401))),
     "401 with a nested detail": ("rejected", sends(answer(b'{"detail":' * 90_000, 401))),
@@ -301,6 +311,15 @@ def secured(certificate: trustme.LeafCert) -> ssl.SSLContext:
     return context
 
 
+def self_signed() -> ssl.SSLContext:
+    """Let an authority speak for itself."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority = trustme.CA()
+    with authority.cert_pem.tempfile() as own, authority.private_key_pem.tempfile() as key:
+        context.load_cert_chain(own, key)
+    return context
+
+
 def trusting() -> ssl.SSLContext:
     context = ssl.create_default_context()
     AUTHORITY.configure_trust(context)
@@ -309,17 +328,18 @@ def trusting() -> ssl.SSLContext:
 
 YESTERDAY = datetime.now(UTC) - timedelta(days=1)
 CERTIFICATES = {
-    "good": ("accepted", AUTHORITY.issue_cert("127.0.0.1")),
-    "expired": ("unavailable", AUTHORITY.issue_cert("127.0.0.1", not_after=YESTERDAY)),
-    "of another host": ("unavailable", AUTHORITY.issue_cert("other.example.com")),
-    "of an unknown authority": ("unavailable", trustme.CA().issue_cert("127.0.0.1")),
+    "good": ("accepted", secured(AUTHORITY.issue_cert("127.0.0.1"))),
+    "expired": ("unavailable", secured(AUTHORITY.issue_cert("127.0.0.1", not_after=YESTERDAY))),
+    "of another host": ("unavailable", secured(AUTHORITY.issue_cert("other.example.com"))),
+    "of an unknown authority": ("unavailable", secured(trustme.CA().issue_cert("127.0.0.1"))),
+    "self-signed": ("unavailable", self_signed()),
 }
 
 
 @pytest.mark.parametrize("kind", CERTIFICATES)
 async def test_only_a_good_certificate_is_believed(kind: str) -> None:
-    expected, certificate = CERTIFICATES[kind]
-    with faulty_server(secured(certificate)) as server:
+    expected, context = CERTIFICATES[kind]
+    with faulty_server(context) as server:
         async with ProxyAuthClient(settings=SETTINGS, ssl_context=trusting()) as client:
             assert await outcome(client, f"https://127.0.0.1:{server.port}") == expected
             assert await outcome(client, f"http://127.0.0.1:{server.port}") == "unavailable"

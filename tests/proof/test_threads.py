@@ -100,7 +100,7 @@ class Loop:
     async def run(self, *, in_block: bool) -> None:
         async with AsyncExitStack() as stack:
             if in_block:
-                await stack.enter_async_context(default_client().running())
+                await stack.enter_async_context(default_client().verifier.running())
             async with anyio.create_task_group() as group:
                 for number in range(VISITORS):
                     group.start_soon(self.visit, Random(self.seed * VISITORS + number))
@@ -216,7 +216,7 @@ def test_event_loops_in_two_threads_share_a_client_and_nobody_gets_a_wrong_answe
     gc.collect()  # a connection that was left open would warn
     said = loops[0].said + loops[1].said
     assert set(said) == {"welcome", "True", "False", "403", "401", "502", "cut off"}
-    stats, memory = client.stats(), client._memory  # noqa: SLF001
+    stats, memory = client.stats(), client.verifier.memory
     print(said, upstream.seen, stats)  # noqa: T201 (shown with -s)
     for kept in (memory._users, memory._grants, memory._rejections, memory._epochs):  # noqa: SLF001
         assert 0 < len(kept) <= MOST
