@@ -61,11 +61,12 @@ MODULES = {
     "verdict": ["verdict", "errors"],
     "connection": ["connection"],
     "_answer": ["proxy"],
-    "_proxy": ["proxy", "client_sockets"],
+    "_proxy": ["call", "proxy", "client_sockets"],
     "_memory": ["client", "resilience"],
     "_loop": ["loop", "client", "client_sockets"],
     "_lookup": ["client", "resilience"],
-    "client": ["client", "resilience", "client_sockets"],
+    "_verifier": ["client", "resilience", "client_sockets"],
+    "client": ["client", "settings", "resilience"],
 }
 LAST = ["tests/test_servers.py", "tests/test_shutdown.py"]  # slow: for what nothing else finds
 NOT_ABOUT_IT = ["tests/test_benchmarks.py", "tests/test_security_page.py"]

@@ -67,7 +67,7 @@ class Proxy:
     max_connections: int
     ssl_context: SSLContext | None
     on_call: Callable[[], None]
-    refuse_mock: bool = field(default=False, kw_only=True)
+    refuse_mock: bool = field(kw_only=True)
     _turns: CapacityLimiter = field(init=False)
     _lanes: Lanes[httpx.AsyncHTTPTransport] = field(init=False)
 

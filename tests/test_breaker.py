@@ -19,7 +19,7 @@ A, B = "https://a.example.com", "https://b.example.com"
 
 @define(eq=False)
 class Clock:
-    now: float = 1000.0
+    now: float = 7.0  # seconds since the machine started
 
     def __call__(self) -> float:
         return self.now
@@ -74,9 +74,9 @@ def test_a_place_that_fails_costs_another_nothing(breaker: Breaker) -> None:
 
 def test_one_probe_may_ask_when_the_pause_is_over(breaker: Breaker, clock: Clock) -> None:
     fail(breaker, 5)
-    clock.now += 0.499
+    clock.now += 0.375
     assert breaker.begin(A) == 1
-    clock.now += 0.001
+    clock.now += 0.125
     probe = begin(breaker)
     assert breaker.begin(A) == 1
     assert breaker.end(probe, answered=True) == 0
@@ -132,9 +132,9 @@ def test_a_probe_of_which_nothing_is_heard_is_given_up(breaker: Breaker, clock: 
     fail(breaker, 5)
     clock.now += 0.5
     lost = begin(breaker)
-    clock.now += PATIENCE - 0.001
+    clock.now += PATIENCE - 0.125
     assert breaker.begin(A) == 1
-    clock.now += 0.001
+    clock.now += 0.125
     begin(breaker)
     assert breaker.end(lost, answered=False) == 0
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import importlib
+import socket
 import ssl
+import struct
 import sys
 import zlib
 from datetime import UTC, datetime, timedelta
@@ -492,7 +494,7 @@ async def test_a_proxy_is_trusted_by_the_authority_that_was_handed_over_and_by_n
     theirs, ours = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
     authority.issue_cert("127.0.0.1").configure_cert(theirs)
     authority.configure_trust(ours)
-    trusting = Proxy(5, 1, ours, calls.count)
+    trusting = Proxy(5, 1, ours, calls.count, refuse_mock=False)
     async with serving(always(answer(200, PROFILE)), theirs) as server:
         assert await trusting.get_me(server.url, TOKEN) == ADA
         verdict = await calls.proxy.get_me(server.url, TOKEN)
@@ -544,6 +546,51 @@ async def test_an_answer_that_breaks_off_is_not_asked_for_again(calls: Calls) ->
             group.cancel_scope.cancel()
     assert verdict == Unavailable("the call failed with RemoteProtocolError")
     assert served == 2
+
+
+async def test_an_answer_that_is_reset_is_not_asked_for_again(calls: Calls) -> None:
+    responses = iter([answer(200, PROFILE), b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n{"])
+    served = 0
+
+    async def serve(stream: anyio.abc.SocketStream) -> None:
+        nonlocal served
+        for response in responses:
+            await stream.receive()
+            served += 1
+            await stream.send(response)
+        await anyio.sleep(0.05)  # so that the head of the answer is read before the reset comes
+        raw = stream.extra(anyio.abc.SocketAttribute.raw_socket)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await stream.aclose()
+
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+        url = f"http://127.0.0.1:{listener.extra(anyio.abc.SocketAttribute.local_port)}"
+        async with anyio.create_task_group() as group:
+            group.start_soon(listener.serve, serve)
+            assert await calls.proxy.get_me(url, TOKEN) == ADA
+            verdict = await calls.proxy.get_me(url, TOKEN)
+            group.cancel_scope.cancel()
+    assert verdict == Unavailable("the call failed with ReadError")
+    assert (served, calls.sent) == (2, 2)
+
+
+async def test_a_body_that_just_fits_is_waited_for_to_its_end(calls: Calls) -> None:
+    body = PROFILE + b" " * (MAX_BODY - len(PROFILE))
+
+    async def serve(stream: anyio.abc.SocketStream) -> None:
+        async with stream:
+            await stream.receive()
+            head = f"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{MAX_BODY:x}\r\n"
+            await stream.send(head.encode() + body)
+            await anyio.sleep(0.05)
+            await stream.send(b"\r\n0\r\n\r\n")
+
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+        url = f"http://127.0.0.1:{listener.extra(anyio.abc.SocketAttribute.local_port)}"
+        async with anyio.create_task_group() as group:
+            group.start_soon(listener.serve, serve)
+            assert await calls.proxy.get_me(url, TOKEN) == ADA
+            group.cancel_scope.cancel()
 
 
 async def test_a_cancelled_call_leaves_a_pool_that_works() -> None:
