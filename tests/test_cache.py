@@ -85,8 +85,20 @@ def test_a_value_past_its_ttl_is_stale_until_its_grace_is_over() -> None:
     assert cache.stale(b"a") == "ada"
     clock.now += 0.125
     assert cache.stale(b"a") is None
+    clock.now += 1
+    assert cache.stale(b"a") is None
     assert cache.get(b"a") is None
     assert len(cache) == 0
+    assert cache.stale(b"a") is None
+
+
+def test_without_grace_a_value_is_stale_as_long_as_it_is_fresh() -> None:
+    clock = Clock()
+    cache = new_cache(clock)
+    cache.put(b"a", "ada", born=clock.now)
+    clock.now += 9.875
+    assert cache.stale(b"a") == cache.get(b"a") == "ada"
+    clock.now += 0.125
     assert cache.stale(b"a") is None
 
 

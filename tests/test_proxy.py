@@ -21,7 +21,7 @@ import trustme
 from anyio.lowlevel import checkpoint
 
 from oxaigen_auth import _proxy
-from oxaigen_auth._answer import MAX_BODY, MOCKED
+from oxaigen_auth._answer import MOCKED
 from oxaigen_auth._proxy import Proxy, _default_ssl_context, _has_surplus
 from oxaigen_auth.models import User
 from oxaigen_auth.verdict import Accepted, Rejected, Unavailable
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 TOKEN = "s3cret-t0ken"
+MAX_BODY = 2**20  # bytes
 ADA = Accepted(User(is_authenticated=True, id=7, user_name="ada"))
 
 
@@ -125,6 +126,13 @@ async def test_pitfall_29_a_detail_that_gives_something_away_is_replaced(
 ) -> None:
     verdict = await get_me(calls, answer(401, b'{"detail": ' + detail + b"}"))
     assert verdict == Rejected("Invalid token")
+
+
+@pytest.mark.parametrize("detail", ["x", "x" * 200])
+async def test_a_detail_may_be_as_short_as_a_letter_and_have_200(calls: Calls, detail: str) -> None:
+    assert await get_me(calls, answer(401, f'{{"detail": "{detail}"}}'.encode())) == Rejected(
+        detail
+    )
 
 
 @pytest.mark.parametrize("body", [b"[]", b"[1]", b'"text"', b"null", b"{}"])
