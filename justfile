@@ -61,6 +61,10 @@ bench *args:
 soak *args:
     uv run python -W error -m benchmarks.soak "$@"
 
+# See whether the tests notice faults in the SDK's core: `just mutate verdict _core.cache` (hours; goes on where it was)
+mutate *args:
+    uv run --group mutation python -m benchmarks.mutate "$@"
+
 # Build the wheel and run the tests against it: in a clean environment, without httpx2, away from the source
 wheel:
     uv run bash .ci/test-wheel

@@ -67,7 +67,7 @@ class Proxy:
     max_connections: int
     ssl_context: SSLContext | None
     on_call: Callable[[], None]
-    refuse_mock: bool = field(default=False, kw_only=True)
+    refuse_mock: bool = field(kw_only=True)
     _turns: CapacityLimiter = field(init=False)
     _lanes: Lanes[httpx.AsyncHTTPTransport] = field(init=False)
 
@@ -177,8 +177,8 @@ class _Call:
     why_cancelled: str
     new_connection: bool = False
     answered: bool = False
-    _unused: AsyncResource | None = None
-    _extensions: dict[str, Any] = field(factory=dict)
+    _unused: AsyncResource | None = field(default=None, init=False)
+    _extensions: dict[str, Any] = field(factory=dict, init=False)
 
     def watch(self, request: httpx.Request) -> None:
         """Learn whether the request opens a connection."""

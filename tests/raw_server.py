@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import anyio
 from anyio.abc import SocketAttribute
+from anyio.streams.tls import TLSListener
 from attrs import define, field
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
+    from ssl import SSLContext
 
-    from anyio.abc import SocketStream
+    from anyio.abc import ByteStream, Listener
 
 PROFILE = b'{"is_authenticated": true, "id": 7, "user_name": "ada"}'
 
@@ -37,7 +39,7 @@ class RawServer:
     requests: list[bytes] = field(factory=list)
     connections: int = 0
 
-    async def serve(self, stream: SocketStream) -> None:
+    async def serve(self, stream: ByteStream) -> None:
         self.connections += 1
         async with stream:
             while (request := await _read_head(stream)) is not None:
@@ -49,7 +51,7 @@ class RawServer:
                     await stream.send(response)
 
 
-async def _read_head(stream: SocketStream) -> bytes | None:
+async def _read_head(stream: ByteStream) -> bytes | None:
     """Return the next request's head; the SDK sends no bodies."""
     data = b""
     while not data.endswith(b"\r\n\r\n"):
@@ -62,12 +64,16 @@ async def _read_head(stream: SocketStream) -> bytes | None:
 
 @asynccontextmanager
 async def serving(
-    respond: Callable[[bytes], Awaitable[bytes | None]],
+    respond: Callable[[bytes], Awaitable[bytes | None]], ssl_context: SSLContext | None = None
 ) -> AsyncGenerator[RawServer]:
     """Serve on a free port of the loopback interface until the block ends."""
     server = RawServer(respond)
+    listener: Listener[ByteStream]
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1", backlog=4096)
     server.url = f"http://127.0.0.1:{listener.extra(SocketAttribute.local_port)}"
+    if ssl_context is not None:
+        server.url = server.url.replace("http", "https")
+        listener = TLSListener(listener, ssl_context, standard_compatible=False)
     async with listener, anyio.create_task_group() as group:
         group.start_soon(listener.serve, server.serve)
         yield server

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import takewhile
+from math import inf
 from operator import itemgetter
 
 from attrs import define
@@ -18,7 +19,7 @@ KEYS = st.sampled_from([b"a", b"b", b"c", b"d"])
 
 @define(eq=False)
 class Clock:
-    now: float = 1000.0
+    now: float = 7.0  # seconds since the machine started
 
     def __call__(self) -> float:
         return self.now
@@ -32,9 +33,9 @@ def test_a_value_lasts_from_the_birth_it_was_given_until_its_ttl_is_over() -> No
     clock = Clock()
     cache = new_cache(clock)
     cache.put(b"a", "ada", born=clock.now - 4)
-    clock.now += 5.999
+    clock.now += 5.875
     assert cache.get(b"a") == "ada"
-    clock.now += 0.001
+    clock.now += 0.125
     assert cache.get(b"a") is None
     assert len(cache) == 0
 
@@ -73,6 +74,46 @@ def test_a_value_that_was_used_once_is_passed_over_once() -> None:
     for key in (b"b", b"c", b"d"):
         cache.put(key, "new", born=clock.now)
     assert cache.get(b"a") is None
+
+
+def test_a_value_past_its_ttl_is_stale_until_its_grace_is_over() -> None:
+    clock = Clock(3.0)
+    cache: Cache[str] = Cache(2, TTL, clock, grace=5.0)
+    cache.put(b"a", "ada", born=clock.now)
+    clock.now += 14.875
+    assert cache.get(b"a") is None
+    assert cache.stale(b"a") == "ada"
+    clock.now += 0.125
+    assert cache.stale(b"a") is None
+    clock.now += 1
+    assert cache.stale(b"a") is None
+    assert cache.get(b"a") is None
+    assert len(cache) == 0
+    assert cache.stale(b"a") is None
+
+
+def test_without_grace_a_value_is_stale_as_long_as_it_is_fresh() -> None:
+    clock = Clock()
+    cache = new_cache(clock)
+    cache.put(b"a", "ada", born=clock.now)
+    clock.now += 9.875
+    assert cache.stale(b"a") == cache.get(b"a") == "ada"
+    clock.now += 0.125
+    assert cache.stale(b"a") is None
+
+
+def test_what_is_not_kept_was_born_before_everything() -> None:
+    cache = new_cache(Clock())
+    assert cache.born(b"a") == -inf
+    cache.put(b"a", "ada", born=2.0)
+    assert cache.born(b"a") == 2.0
+
+
+def test_it_keeps_as_many_values_as_it_may() -> None:
+    cache = new_cache(Clock(), size=1000)
+    for number in range(1001):
+        cache.put(number, "somebody", born=7.0)
+    assert len(cache) == 1000
 
 
 def test_discarding_what_is_not_there_is_no_error() -> None:

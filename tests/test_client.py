@@ -78,7 +78,7 @@ class FakeProxy:
 
 @define(eq=False)
 class Clock:
-    now: float = 5000.0
+    now: float = 7.0  # seconds since the machine started
 
     def __call__(self) -> float:
         return self.now

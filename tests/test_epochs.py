@@ -32,6 +32,15 @@ def test_one_token_too_many_starts_a_new_epoch_for_all() -> None:
     assert len(epochs) == 1
 
 
+def test_it_remembers_as_many_tokens_as_it_may() -> None:
+    epochs = Epochs(1000)
+    for number in range(1000):
+        epochs.advance(str(number).encode())
+    assert len(epochs) == 1000
+    epochs.advance(b"one more")
+    assert len(epochs) == 1
+
+
 @given(st.integers(1, 3), st.lists(st.sampled_from(TOKENS), max_size=40))
 def test_no_token_is_ever_in_a_past_epoch_again(size: int, forgotten: list[bytes]) -> None:
     epochs = Epochs(size)

@@ -47,9 +47,21 @@ async def test_lanes_that_a_burst_left_behind_are_closed_one_by_one() -> None:
     await anyio.sleep(5)
     await lanes.close_stale()
     assert (first.closed, second.closed, len(lanes)) == (False, True, 1)
+    await anyio.sleep(1)
     await lanes.close_stale()
     await lanes.close_stale()
     assert (first.closed, len(lanes)) == (True, 0)
+
+
+async def test_a_lane_that_was_just_used_keeps_none_open_that_was_not() -> None:
+    lanes = Lanes(Lane, 5)
+    with lanes.take() as busy:
+        with lanes.take() as idle:
+            pass
+        await anyio.sleep(3)
+    await anyio.sleep(2)
+    await lanes.close_stale()
+    assert (busy.closed, idle.closed) == (False, True)
 
 
 async def test_all_lanes_are_closed_also_those_in_use() -> None:

@@ -6,12 +6,18 @@ import importlib
 import pkgutil
 import subprocess
 import sys
+from inspect import signature
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import oxaigen
 import oxaigen_auth
+from oxaigen_auth import ProxyAuthClient, extract_bearer_token
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(oxaigen_auth.__file__).parent
 
@@ -122,6 +128,20 @@ def test_the_package_exports_what_is_documented_and_nothing_else() -> None:
         "require_permission",
     }
     assert list(oxaigen_auth.__all__) == sorted(set(oxaigen_auth.__all__))
+
+
+@pytest.mark.parametrize(
+    ("call", "by_position"),
+    [
+        (ProxyAuthClient, ["proxy_base_url"]),
+        (ProxyAuthClient.get_me, ["self", "bearer_token"]),
+        (ProxyAuthClient.test_permission, ["self", "bearer_token", "permission_name"]),
+        (extract_bearer_token, ["connection"]),
+    ],
+)
+def test_options_are_given_by_name(call: Callable[..., Any], by_position: list[str]) -> None:
+    parameters = signature(call).parameters.values()
+    assert [it.name for it in parameters if it.kind is not it.KEYWORD_ONLY] == by_position
 
 
 def test_the_short_name_gives_the_same_objects() -> None:

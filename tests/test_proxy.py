@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import gzip
 import importlib
+import socket
+import ssl
+import struct
 import sys
 import zlib
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from importlib.util import find_spec
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
+import trustme
 from anyio.lowlevel import checkpoint
 
-from oxaigen_auth._answer import MAX_BODY, MOCKED
-from oxaigen_auth._proxy import Proxy, _has_surplus
+from oxaigen_auth import _proxy
+from oxaigen_auth._answer import MOCKED
+from oxaigen_auth._proxy import Proxy, _default_ssl_context, _has_surplus
 from oxaigen_auth.models import User
 from oxaigen_auth.verdict import Accepted, Rejected, Unavailable
 from tests.raw_server import PROFILE, RawServer, always, answer, serving
@@ -29,6 +35,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 TOKEN = "s3cret-t0ken"
+MAX_BODY = 2**20  # bytes
 ADA = Accepted(User(is_authenticated=True, id=7, user_name="ada"))
 
 
@@ -119,6 +126,13 @@ async def test_pitfall_29_a_detail_that_gives_something_away_is_replaced(
 ) -> None:
     verdict = await get_me(calls, answer(401, b'{"detail": ' + detail + b"}"))
     assert verdict == Rejected("Invalid token")
+
+
+@pytest.mark.parametrize("detail", ["x", "x" * 200])
+async def test_a_detail_may_be_as_short_as_a_letter_and_have_200(calls: Calls, detail: str) -> None:
+    assert await get_me(calls, answer(401, f'{{"detail": "{detail}"}}'.encode())) == Rejected(
+        detail
+    )
 
 
 @pytest.mark.parametrize("body", [b"[]", b"[1]", b'"text"', b"null", b"{}"])
@@ -483,6 +497,29 @@ async def test_a_tls_handshake_that_never_ends_leaves_no_socket_behind() -> None
     await calls.proxy.aclose()
 
 
+async def test_a_proxy_is_trusted_by_the_authority_that_was_handed_over_and_by_no_other(
+    calls: Calls,
+) -> None:
+    authority = trustme.CA()
+    theirs, ours = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(theirs)
+    authority.configure_trust(ours)
+    trusting = Proxy(5, 1, ours, calls.count, refuse_mock=False)
+    async with serving(always(answer(200, PROFILE)), theirs) as server:
+        assert await trusting.get_me(server.url, TOKEN) == ADA
+        verdict = await calls.proxy.get_me(server.url, TOKEN)
+    assert verdict == Unavailable("the call failed with ConnectError")
+    await trusting.aclose()
+
+
+def test_the_certificates_of_the_system_are_read_once() -> None:
+    assert _default_ssl_context() is _default_ssl_context()
+
+
+def test_httpx2_is_used_where_it_is_installed() -> None:
+    assert vars(_proxy)["httpx"].__name__ == ("httpx2" if find_spec("httpx2") else "httpx")
+
+
 def test_without_httpx2_its_predecessor_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "httpx2", None)
     monkeypatch.delitem(sys.modules, "oxaigen_auth._proxy")
@@ -519,6 +556,51 @@ async def test_an_answer_that_breaks_off_is_not_asked_for_again(calls: Calls) ->
             group.cancel_scope.cancel()
     assert verdict == Unavailable("the call failed with RemoteProtocolError")
     assert served == 2
+
+
+async def test_an_answer_that_is_reset_is_not_asked_for_again(calls: Calls) -> None:
+    responses = iter([answer(200, PROFILE), b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n{"])
+    served = 0
+
+    async def serve(stream: anyio.abc.SocketStream) -> None:
+        nonlocal served
+        for response in responses:
+            await stream.receive()
+            served += 1
+            await stream.send(response)
+        await anyio.sleep(0.05)  # so that the head of the answer is read before the reset comes
+        raw = stream.extra(anyio.abc.SocketAttribute.raw_socket)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await stream.aclose()
+
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+        url = f"http://127.0.0.1:{listener.extra(anyio.abc.SocketAttribute.local_port)}"
+        async with anyio.create_task_group() as group:
+            group.start_soon(listener.serve, serve)
+            assert await calls.proxy.get_me(url, TOKEN) == ADA
+            verdict = await calls.proxy.get_me(url, TOKEN)
+            group.cancel_scope.cancel()
+    assert verdict == Unavailable("the call failed with ReadError")
+    assert (served, calls.sent) == (2, 2)
+
+
+async def test_a_body_that_just_fits_is_waited_for_to_its_end(calls: Calls) -> None:
+    body = PROFILE + b" " * (MAX_BODY - len(PROFILE))
+
+    async def serve(stream: anyio.abc.SocketStream) -> None:
+        async with stream:
+            await stream.receive()
+            head = f"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{MAX_BODY:x}\r\n"
+            await stream.send(head.encode() + body)
+            await anyio.sleep(0.05)
+            await stream.send(b"\r\n0\r\n\r\n")
+
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+        url = f"http://127.0.0.1:{listener.extra(anyio.abc.SocketAttribute.local_port)}"
+        async with anyio.create_task_group() as group:
+            group.start_soon(listener.serve, serve)
+            assert await calls.proxy.get_me(url, TOKEN) == ADA
+            group.cancel_scope.cancel()
 
 
 async def test_a_cancelled_call_leaves_a_pool_that_works() -> None:

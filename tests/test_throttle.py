@@ -13,7 +13,7 @@ HERE, THERE = "192.0.2.1", "192.0.2.2"
 
 @define(eq=False)
 class Clock:
-    now: float = 1000.0
+    now: float = 7.0  # seconds since the machine started
 
     def __call__(self) -> float:
         return self.now
@@ -34,7 +34,8 @@ def bring(throttle: Throttle, address: str, *tokens: str) -> bool:
 def test_an_address_is_shut_out_by_one_bad_token_more_than_the_limit(clock: Clock) -> None:
     throttle = Throttle(2, clock)
     assert not throttle.is_shut(HERE)
-    assert not bring(throttle, HERE, "a", "b")
+    assert not bring(throttle, HERE, "a")
+    assert not bring(throttle, HERE, "b")
     assert bring(throttle, HERE, "c")
     assert not throttle.is_shut(THERE)
 
@@ -48,9 +49,9 @@ def test_it_lasts_until_the_minute_of_the_first_bad_token_is_over(clock: Clock) 
     bring(throttle, HERE, "a")
     clock.now += 59
     assert bring(throttle, HERE, "b")
-    clock.now += 0.999
+    clock.now += 0.875
     assert throttle.is_shut(HERE)
-    clock.now += 0.001
+    clock.now += 0.125
     assert not throttle.is_shut(HERE)
     assert not bring(throttle, HERE, "c")
     assert bring(throttle, HERE, "d")
@@ -92,6 +93,15 @@ def test_what_it_remembers_is_bounded_however_many_addresses_come(
         assert sum(map(len, remembered)) <= 10
     assert throttle.is_shut("192.0.2.99")
     assert not throttle.is_shut("192.0.2.90")
+
+
+def test_it_remembers_65_536_tokens_and_of_more_not_the_oldest_minute(clock: Clock) -> None:
+    throttle = Throttle(40_000, clock)
+    assert bring(throttle, HERE, *map(str, range(40_001)))
+    bring(throttle, THERE, *map(str, range(65_536 - 40_001)))
+    assert throttle.is_shut(HERE)
+    bring(throttle, THERE, "one more")
+    assert not throttle.is_shut(HERE)
 
 
 def test_what_came_of_an_earlier_minute_is_not_counted_for_ever(

@@ -18,7 +18,7 @@ An attempt that began before the circuit opened cannot prolong a pause: only the
 from __future__ import annotations
 
 from collections import OrderedDict
-from math import ceil, inf
+from math import ceil
 from random import uniform
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -45,9 +45,9 @@ class Attempt:
 class _Circuit:
     failures: int = 0
     pause: float = 0.0  # seconds; 0: closed
-    shut_until: float = -inf
     probe: Attempt | None = None
-    probe_is_lost_at: float = -inf
+    shut_until: float = field(init=False)  # unless it is closed
+    probe_is_lost_at: float = field(init=False)  # if there is a probe
 
 
 @define(eq=False)
@@ -88,12 +88,12 @@ class Breaker:
         Return the seconds of the pause that begins now, or 0 if none does.
         """
         with self._lock:
-            if answered is False:
-                return self._fail(attempt)
-            if answered:
+            if answered is None:
+                self._release(attempt)
+            elif answered:
                 self._circuits.pop(attempt.place, None)
             else:
-                self._release(attempt)
+                return self._fail(attempt)
             return 0.0
 
     def _release(self, attempt: Attempt) -> None:

@@ -73,7 +73,7 @@ class Flight(Generic[V]):
     over: Event = field(factory=Event)
     values: tuple[V, ...] = ()
     crash: str = "it was cancelled"
-    _scope: CancelScope | None = None
+    _scope: CancelScope | None = field(default=None, init=False)
 
     @property
     def boarding(self) -> bool:

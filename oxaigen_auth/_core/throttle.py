@@ -77,4 +77,4 @@ def _network(address: str) -> str:
         return address  # a socket of another family
     if not isinstance(ip, IPv6Address):
         return str(ip)
-    return str(ip.ipv4_mapped or IPv6Address(int(ip) >> 64 << 64))
+    return str(ip.ipv4_mapped or f"{int(ip) >> 64:x}::/64")
