@@ -5,6 +5,7 @@ The answer is kept in the connection's own `scope`, never on an object that outl
 
 from __future__ import annotations
 
+from traceback import clear_frames
 from typing import TYPE_CHECKING
 
 from attrs import define, field
@@ -64,8 +65,12 @@ class Identity:
     async def check_permission(self, name: str) -> Verdict[bool]:
         """Ask for a permission of the caller, who has been accepted."""
         client = self._client or default_client()
-        known = client.recall_permission(self._token, self._fingerprint, name, self._base)
-        return known or await client.check_permission(self._token, name, self._base)
+        try:
+            known = client.recall_permission(self._token, self._fingerprint, name, self._base)
+            return known or await client.check_permission(self._token, name, self._base)
+        except BaseException as error:
+            clear_frames(error.__traceback__)  # a traceback that is kept would keep the token
+            raise
 
 
 async def identify(scope: Scope, client: ProxyAuthClient | None = None) -> Identity:
@@ -76,9 +81,13 @@ async def identify(scope: Scope, client: ProxyAuthClient | None = None) -> Ident
     """
     identity: Identity | None = scope.get(_KEY)
     if identity is None:
-        identity = _recall(scope, client)
-        if identity.unasked:
-            await identity.ask((scope.get("client") or ("",))[0])
+        try:
+            identity = _recall(scope, client)
+            if identity.unasked:
+                await identity.ask((scope.get("client") or ("",))[0])
+        except BaseException as error:
+            clear_frames(error.__traceback__)  # a traceback that is kept would keep the token
+            raise
         scope[_KEY] = identity
     return identity
 

@@ -7,6 +7,7 @@ import time
 from contextlib import asynccontextmanager
 from functools import cache, partial
 from math import inf
+from traceback import clear_frames
 from typing import TYPE_CHECKING, Any, Self
 
 from anyio import AsyncContextManagerMixin
@@ -127,12 +128,19 @@ class ProxyAuthClient(AsyncContextManagerMixin):
             OxaigenAuthConfigurationError: nothing says where the proxy is.
             RuntimeError: the client is closed.
         """
-        base = self._base(proxy_base_url)
-        mark = fingerprint(bearer_token)
-        # Not by way of `identify`: ten thousand may wait here, and each coroutine costs memory.
-        known = None if fresh else self.recall(bearer_token, mark, base)
-        verdict: Verdict[User] = known or await self._learn(bearer_token, mark, base, fresh=fresh)
-        del bearer_token  # a traceback that is kept would keep it
+        try:
+            base = self._base(proxy_base_url)
+            mark = fingerprint(bearer_token)
+            # Not by way of `identify`: ten thousand may wait here, and each coroutine costs memory.
+            known = None if fresh else self.recall(bearer_token, mark, base)
+            verdict: Verdict[User] = known or await self._learn(
+                bearer_token, mark, base, fresh=fresh
+            )
+        except BaseException as error:
+            clear_frames(error.__traceback__)
+            raise
+        finally:
+            del bearer_token  # a traceback that is kept would keep it
         return unwrap(verdict)
 
     async def test_permission(
@@ -151,12 +159,19 @@ class ProxyAuthClient(AsyncContextManagerMixin):
             ValueError: not a permission name.
             Exception: everything that `get_me` raises.
         """
-        check_permission_name(permission_name)
-        base = self._base(proxy_base_url)
-        verdict: Verdict[Any] = await self.identify(bearer_token, base)
-        if isinstance(verdict, Accepted):
-            verdict = await self.check_permission(bearer_token, permission_name, base, fresh=fresh)
-        del bearer_token  # a traceback that is kept would keep it
+        try:
+            check_permission_name(permission_name)
+            base = self._base(proxy_base_url)
+            verdict: Verdict[Any] = await self.identify(bearer_token, base)
+            if isinstance(verdict, Accepted):
+                verdict = await self.check_permission(
+                    bearer_token, permission_name, base, fresh=fresh
+                )
+        except BaseException as error:
+            clear_frames(error.__traceback__)
+            raise
+        finally:
+            del bearer_token  # a traceback that is kept would keep it
         return bool(unwrap(verdict))
 
     def forget(self, bearer_token: str) -> None:

@@ -47,7 +47,7 @@ class FakeProxy:
 
     user: Verdict[User] = field(factory=lambda: Accepted(User(user_name="ada")))
     grant: Verdict[bool] = field(factory=lambda: Accepted(value=True))
-    calls: list[str] = field(factory=list)
+    calls: list[str] = field(factory=list, repr=False)  # they hold tokens
     closed: int = 0
     count: Callable[[], None] = lambda: None
     delay: float = 1.0

@@ -1,0 +1,193 @@
+"""A pytest plugin that looks for the tests' tokens wherever none may be, after each test.
+
+Always: in log records, in what apps answer, in exceptions that leave the client with all that they
+hold, and in all that is reachable from the clients, also when one closes its connections. With
+`--secrets` also, once a test is over, in whatever is left of the SDK in the process. Warnings are
+errors, so that one is among the exceptions.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import logging
+import sys
+import traceback
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+import pytest
+from attrs import define, field
+from fastapi import FastAPI
+
+from oxaigen_auth import dependencies, middleware
+from oxaigen_auth._core.lanes import Lanes
+from oxaigen_auth._core.singleflight import SingleFlight
+from oxaigen_auth._identify import Identity
+from oxaigen_auth._lookup import Lookups
+from oxaigen_auth._loop import LoopState
+from oxaigen_auth._memory import Memory
+from oxaigen_auth._proxy import Proxy
+from oxaigen_auth.client import ProxyAuthClient
+from tests.object_graph import Graph, is_ours, shows
+from tests.tokens import MARK
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from starlette.types import Message, Receive, Scope, Send
+
+# What exceptions leave by, to the code of users and frameworks.
+ENTRIES = (
+    (ProxyAuthClient, "get_me"),
+    (ProxyAuthClient, "test_permission"),
+    (Identity, "check_permission"),
+    (dependencies, "identify"),
+    (middleware, "identify"),
+)
+
+# What an exception's frames lead to, and what is looked through by itself.
+CORE = (ProxyAuthClient, LoopState, Lookups, Memory, Proxy, SingleFlight, Lanes)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--secrets", action="store_true", help="look for tokens in all that is left")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    watch = Watch(thorough=bool(config.getoption("--secrets")))
+    watch.install()
+    config.pluginmanager.register(watch, "secrecy-watch")
+
+
+@pytest.fixture
+def watch(request: pytest.FixtureRequest) -> Watch:
+    """The one that watches all the tests; `take` keeps the test from failing by what it found."""
+    found = request.config.pluginmanager.get_plugin("secrecy-watch")
+    assert isinstance(found, Watch)
+    return found
+
+
+@define(eq=False)
+class Watch(logging.Handler):
+    """Collects where the mark was seen. A test during which that happens fails."""
+
+    thorough: bool
+    found: list[str] = field(factory=list[str], init=False)
+    clients: WeakSet[ProxyAuthClient] = field(factory=WeakSet, init=False)
+
+    def __attrs_pre_init__(self) -> None:
+        super().__init__()
+
+    def install(self) -> None:
+        """Stand where records, exceptions, answers and clients come by, until the process ends."""
+        logging.getLogger().addHandler(self)
+        logging.getLogger("oxaigen_auth").setLevel(logging.DEBUG)
+        for owner, name in ENTRIES:
+            setattr(owner, name, self._watching(getattr(owner, name)))
+        self._replace(ProxyAuthClient, "__init__", self._made)
+        self._replace(Proxy, "aclose", self._closing)
+        self._replace(FastAPI, "__call__", self._serving)
+
+    def _replace(self, owner: type, name: str, by: Callable[..., Any]) -> None:
+        original = getattr(owner, name)
+        setattr(
+            owner, name, functools.wraps(original)(lambda *args, **kw: by(original, *args, **kw))
+        )
+
+    def take(self) -> list[str]:
+        found = self.found
+        self.found = []
+        return found
+
+    def emit(self, record: logging.LogRecord) -> None:
+        said = [record.getMessage(), *map(str, vars(record).values()), repr(vars(record))]
+        if record.exc_info:
+            said += traceback.format_exception(record.exc_info[1])
+        if any(shows(MARK, text) for text in said):
+            self.found.append(f"log record of {record.name}: {record.getMessage()}")
+
+    def look_at_error(self, error: BaseException) -> None:
+        """Look at its texts, its attributes, its causes, and the frames below this one."""
+        said = [str(error), repr(error), *traceback.format_exception(error)]
+        if any(shows(MARK, text) for text in said):
+            self.found.append(f"text of {error!r}")
+        graph = Graph(MARK, is_end=_is_looked_at_elsewhere)
+        self.found += [f"exception: {way}" for way in graph.find(error)]
+
+    def look_at_clients(self, *more: object) -> None:
+        self.found += [f"in use: {way}" for way in Graph(MARK).find(*self.clients, *more)]
+
+    def look_at_all(self) -> None:
+        """Look at all that is left of the SDK in the process, where nothing runs any more."""
+        gc.collect()
+        modules = [vars(m) for n, m in sys.modules.items() if n.split(".")[0] == "oxaigen_auth"]
+        ours = [thing for module in modules for thing in module.values()]
+        ours += [thing for thing in gc.get_objects() if is_ours(thing)]
+        self.found += [f"left over: {way}" for way in Graph(MARK, tasks=True).find(*ours)]
+
+    def _made(
+        self, original: Callable[..., None], client: ProxyAuthClient, *args: Any, **options: Any
+    ) -> None:
+        original(client, *args, **options)
+        self.clients.add(client)
+
+    async def _closing(self, original: Callable[..., Any], proxy: Proxy) -> None:
+        self.look_at_clients(proxy)  # while its connections are still idle
+        await original(proxy)
+
+    async def _serving(
+        self, original: Callable[..., Any], app: FastAPI, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        async def watched(message: Message) -> None:
+            if shows(MARK, repr(message)):
+                self.found.append(f"answer of an app: {message}")
+            await send(message)
+
+        await original(app, scope, receive, watched)
+
+    def _watching(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        async def watched(*args: Any, **options: Any) -> Any:
+            call = original(*args, **options)
+            del args, options
+            try:
+                return await call
+            except BaseException as error:
+                self.look_at_error(error)
+                raise
+
+        return watched
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collection_finish(self) -> Generator[None]:
+        yield
+        if self.thorough:
+            gc.collect()
+            gc.freeze()  # so that each collection goes through what the tests make, and no more
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self) -> Generator[None]:
+        yield
+        self.look_at_clients()
+        self._judge()
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_teardown(self) -> Generator[None]:
+        yield
+        if self.thorough:
+            self.look_at_all()
+        self._judge()
+
+    def _judge(self) -> None:
+        found = self.take()
+        if found:
+            pytest.fail(
+                "\n  ".join(["A token was found in:", *dict.fromkeys(found)]), pytrace=False
+            )
+
+
+def _is_looked_at_elsewhere(thing: object) -> bool:
+    """Whether this is the client's, or the request itself with what is kept in it."""
+    is_scope = isinstance(thing, dict) and {"type", "headers"} <= thing.keys()
+    return is_scope or isinstance(thing, (*CORE, Identity))
