@@ -33,7 +33,7 @@ from tests.object_graph import Graph, is_ours, shows
 from tests.tokens import MARK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator
 
     from starlette.types import Message, Receive, Scope, Send
 
@@ -85,15 +85,9 @@ class Watch(logging.Handler):
         logging.getLogger("oxaigen_auth").setLevel(logging.DEBUG)
         for owner, name in ENTRIES:
             setattr(owner, name, self._watching(getattr(owner, name)))
-        self._replace(ProxyAuthClient, "__init__", self._made)
-        self._replace(Proxy, "aclose", self._closing)
-        self._replace(FastAPI, "__call__", self._serving)
-
-    def _replace(self, owner: type, name: str, by: Callable[..., Any]) -> None:
-        original = getattr(owner, name)
-        setattr(
-            owner, name, functools.wraps(original)(lambda *args, **kw: by(original, *args, **kw))
-        )
+        ProxyAuthClient.__init__ = self._noting(ProxyAuthClient.__init__)  # type: ignore[method-assign]
+        Proxy.aclose = self._closing(Proxy.aclose)  # type: ignore[method-assign]
+        FastAPI.__call__ = self._serving(FastAPI.__call__)  # type: ignore[method-assign]
 
     def take(self) -> list[str]:
         found = self.found
@@ -115,6 +109,10 @@ class Watch(logging.Handler):
         graph = Graph(MARK, is_end=_is_looked_at_elsewhere)
         self.found += [f"exception: {way}" for way in graph.find(error)]
 
+    def look_at_answer(self, message: Message) -> None:
+        if shows(MARK, repr(message)):
+            self.found.append(f"answer of an app: {message}")
+
     def look_at_clients(self, *more: object) -> None:
         self.found += [f"in use: {way}" for way in Graph(MARK).find(*self.clients, *more)]
 
@@ -126,27 +124,34 @@ class Watch(logging.Handler):
         ours += [thing for thing in gc.get_objects() if is_ours(thing)]
         self.found += [f"left over: {way}" for way in Graph(MARK, tasks=True).find(*ours)]
 
-    def _made(
-        self, original: Callable[..., None], client: ProxyAuthClient, *args: Any, **options: Any
-    ) -> None:
-        original(client, *args, **options)
-        self.clients.add(client)
+    def _noting(self, original: Any) -> Any:
+        @functools.wraps(original)
+        def noted(client: ProxyAuthClient, *args: Any, **options: Any) -> None:
+            original(client, *args, **options)
+            self.clients.add(client)
 
-    async def _closing(self, original: Callable[..., Any], proxy: Proxy) -> None:
-        self.look_at_clients(proxy)  # while its connections are still idle
-        await original(proxy)
+        return noted
 
-    async def _serving(
-        self, original: Callable[..., Any], app: FastAPI, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        async def watched(message: Message) -> None:
-            if shows(MARK, repr(message)):
-                self.found.append(f"answer of an app: {message}")
-            await send(message)
+    def _closing(self, original: Any) -> Any:
+        @functools.wraps(original)
+        async def closed(proxy: Proxy) -> None:
+            self.look_at_clients(proxy)  # while its connections are still idle
+            await original(proxy)
 
-        await original(app, scope, receive, watched)
+        return closed
 
-    def _watching(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _serving(self, original: Any) -> Any:
+        @functools.wraps(original)
+        async def served(app: FastAPI, scope: Scope, receive: Receive, send: Send) -> None:
+            async def watched(message: Message) -> None:
+                self.look_at_answer(message)
+                await send(message)
+
+            await original(app, scope, receive, watched)
+
+        return served
+
+    def _watching(self, original: Any) -> Any:
         @functools.wraps(original)
         async def watched(*args: Any, **options: Any) -> Any:
             call = original(*args, **options)
