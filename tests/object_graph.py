@@ -45,7 +45,7 @@ _ENDS = (
     logging.Filterer,
     logging.Logger,
     threading.Thread,
-    trio._core._run.Runner,  # type: ignore[attr-defined]  # noqa: SLF001 (it knows every task)
+    trio._core._run.Runner,  # noqa: SLF001 (it knows every task)
 )
 _TASKS = (asyncio.Task, trio.lowlevel.Task)
 _HTTP_LIBRARIES = {"httpx", "httpx2", "httpcore", "httpcore2", "h11"}
@@ -67,13 +67,19 @@ class Graph:
     """Walks from objects to all that they hold, but not into what `is_end` says.
 
     A lookup under way knows its token. So do its callers: tasks are entered only with `tasks`, for
-    when none runs.
+    when none runs. With `this_loop` the connections of other event loops, which may run in other
+    threads, are left alone.
     """
 
     text: str
     tasks: bool = False
+    this_loop: bool = False
     is_end: Callable[[object], bool] = lambda _: False
     _seen: dict[int, object] = field(factory=dict[int, object], init=False)
+    _special: dict[type, Callable[[Any], Iterable[object]]] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._special = self._how()
 
     def find(self, *roots: object) -> list[str]:
         """Return the way to each place that holds the text, that shows it, or holds a request."""
@@ -102,29 +108,52 @@ class Graph:
             return []
         if isinstance(thing, _TASKS) and not self.tasks:
             return []
-        match thing:
-            case Flight():
-                return _held_by_flight(thing)
-            case Proxy():
-                return self._held_by_proxy(thing)
-            case FunctionType():  # but for its module's globals
-                return [thing.__closure__, thing.__defaults__, thing.__kwdefaults__, vars(thing)]
-            case FrameType():  # but for who called it
-                return [x for x in gc.get_referents(thing) if not isinstance(x, FrameType)]
-            case RunVar():
-                return [here[thing] for here in list(_run_vars.values()) if thing in here]
-            case dict() if "__builtins__" in thing:  # a module's
-                return []
+        for kind, held in self._special.items():
+            if isinstance(thing, kind):
+                return held(thing)
         return gc.get_referents(thing)
+
+    def _how(self) -> dict[type, Callable[[Any], Iterable[object]]]:
+        """Say who holds more, or less, than the garbage collector knows."""
+        return {
+            FunctionType: _held_by_function,
+            dict: _held_by_dict,
+            FrameType: _held_by_frame,
+            Flight: _held_by_flight,
+            Proxy: self._held_by_proxy,
+            RunVar: self._held_by_variable,
+        }
+
+    def _held_by_variable(self, variable: RunVar[Any]) -> list[object]:
+        if self.this_loop:
+            return [variable.get(None)]
+        loops: Any = _run_vars
+        return [here[variable] for here in list(loops.data.values()) if variable in here]
 
     def _held_by_proxy(self, proxy: Proxy) -> list[object]:
         """Leave out the lanes of calls under way."""
         lanes = proxy._lanes  # noqa: SLF001
         if proxy._turns.borrowed_tokens:  # noqa: SLF001
-            idle = {id(lane) for _, lane in lanes._idle}  # noqa: SLF001
+            idle = {id(lane) for _, lane in list(lanes._idle)}  # noqa: SLF001
             busy = [lane for lane in lanes._all if id(lane) not in idle]  # noqa: SLF001
             self._seen |= {id(lane): lane for lane in busy}
         return gc.get_referents(proxy)
+
+
+def _held_by_function(function: FunctionType) -> list[object]:
+    """Leave out its module's globals."""
+    defaults = [function.__defaults__, function.__kwdefaults__]
+    return [function.__closure__, *defaults, vars(function)]
+
+
+def _held_by_dict(content: dict[Any, Any]) -> list[object]:
+    """Leave out what is a module's."""
+    return [] if "__builtins__" in content else gc.get_referents(content)
+
+
+def _held_by_frame(frame: FrameType) -> list[object]:
+    """Leave out who called it."""
+    return [held for held in gc.get_referents(frame) if not isinstance(held, FrameType)]
 
 
 def _held_by_flight(flight: Flight[Any]) -> list[object]:
@@ -153,7 +182,7 @@ def _is_of_tests(thing: Any) -> bool:
 
 
 def _package(thing: object) -> str:
-    return type(thing).__module__.partition(".")[0]
+    return str(type(thing).__module__).partition(".")[0]  # of some C types it is no string
 
 
 def _said(way: Trail) -> str:

@@ -14,7 +14,7 @@ import logging
 import sys
 import traceback
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+from weakref import ref
 
 import pytest
 from attrs import define, field
@@ -74,7 +74,7 @@ class Watch(logging.Handler):
 
     thorough: bool
     found: list[str] = field(factory=list[str], init=False)
-    clients: WeakSet[ProxyAuthClient] = field(factory=WeakSet, init=False)
+    clients: list[ref[ProxyAuthClient]] = field(factory=list, init=False)
 
     def __attrs_pre_init__(self) -> None:
         super().__init__()
@@ -113,8 +113,11 @@ class Watch(logging.Handler):
         if shows(MARK, repr(message)):
             self.found.append(f"answer of an app: {message}")
 
-    def look_at_clients(self, *more: object) -> None:
-        self.found += [f"in use: {way}" for way in Graph(MARK).find(*self.clients, *more)]
+    def look_at_clients(self, *more: object, this_loop: bool = False) -> None:
+        self.clients = [client for client in list(self.clients) if client() is not None]
+        graph = Graph(MARK, this_loop=this_loop)
+        live = [client() for client in self.clients]
+        self.found += [f"in use: {way}" for way in graph.find(*live, *more)]
 
     def look_at_all(self) -> None:
         """Look at all that is left of the SDK in the process, where nothing runs any more.
@@ -132,14 +135,14 @@ class Watch(logging.Handler):
         @functools.wraps(original)
         def noted(client: ProxyAuthClient, *args: Any, **options: Any) -> None:
             original(client, *args, **options)
-            self.clients.add(client)
+            self.clients.append(ref(client))
 
         return noted
 
     def _closing(self, original: Any) -> Any:
         @functools.wraps(original)
         async def closed(proxy: Proxy) -> None:
-            self.look_at_clients(proxy)  # while its connections are still idle
+            self.look_at_clients(proxy, this_loop=True)  # while its connections are still idle
             await original(proxy)
 
         return closed
