@@ -75,11 +75,7 @@ class Graph:
     tasks: bool = False
     this_loop: bool = False
     is_end: Callable[[object], bool] = lambda _: False
-    _seen: dict[int, object] = field(factory=dict[int, object], init=False)
-    _special: dict[type, Callable[[Any], Iterable[object]]] = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._special = self._how()
+    seen: dict[int, object] = field(factory=dict[int, object], init=False)
 
     def find(self, *roots: object) -> list[str]:
         """Return the way to each place that holds the text, that shows it, or holds a request."""
@@ -88,9 +84,9 @@ class Graph:
         while ways:
             way = ways.pop()
             thing = way[1]
-            if id(thing) in self._seen:
+            if id(thing) in self.seen:
                 continue
-            self._seen[id(thing)] = thing  # keeps it, so that nothing else gets its id
+            self.seen[id(thing)] = thing  # keeps it, so that nothing else gets its id
             found += [f"{_said(way)} {fault}" for fault in self._faults(thing)]
             ways += [(way, held) for held in self._held(thing)]
         return found
@@ -108,59 +104,60 @@ class Graph:
             return []
         if isinstance(thing, _TASKS) and not self.tasks:
             return []
-        for kind, held in self._special.items():
+        for kind, held in _SPECIAL.items():
             if isinstance(thing, kind):
-                return held(thing)
+                return held(self, thing)
         return gc.get_referents(thing)
 
-    def _how(self) -> dict[type, Callable[[Any], Iterable[object]]]:
-        """Say who holds more, or less, than the garbage collector knows."""
-        return {
-            FunctionType: _held_by_function,
-            dict: _held_by_dict,
-            FrameType: _held_by_frame,
-            Flight: _held_by_flight,
-            Proxy: self._held_by_proxy,
-            RunVar: self._held_by_variable,
-        }
 
-    def _held_by_variable(self, variable: RunVar[Any]) -> list[object]:
-        if self.this_loop:
-            return [variable.get(None)]
-        loops: Any = _run_vars
-        return [here[variable] for here in list(loops.data.values()) if variable in here]
-
-    def _held_by_proxy(self, proxy: Proxy) -> list[object]:
-        """Leave out the lanes of calls under way."""
-        lanes = proxy._lanes  # noqa: SLF001
-        if proxy._turns.borrowed_tokens:  # noqa: SLF001
-            idle = {id(lane) for _, lane in list(lanes._idle)}  # noqa: SLF001
-            busy = [lane for lane in lanes._all if id(lane) not in idle]  # noqa: SLF001
-            self._seen |= {id(lane): lane for lane in busy}
-        return gc.get_referents(proxy)
-
-
-def _held_by_function(function: FunctionType) -> list[object]:
+def _held_by_function(_: Graph, function: FunctionType) -> list[object]:
     """Leave out its module's globals."""
     defaults = [function.__defaults__, function.__kwdefaults__]
     return [function.__closure__, *defaults, vars(function)]
 
 
-def _held_by_dict(content: dict[Any, Any]) -> list[object]:
+def _held_by_dict(_: Graph, content: dict[Any, Any]) -> list[object]:
     """Leave out what is a module's."""
     return [] if "__builtins__" in content else gc.get_referents(content)
 
 
-def _held_by_frame(frame: FrameType) -> list[object]:
+def _held_by_frame(_: Graph, frame: FrameType) -> list[object]:
     """Leave out who called it."""
     return [held for held in gc.get_referents(frame) if not isinstance(held, FrameType)]
 
 
-def _held_by_flight(flight: Flight[Any]) -> list[object]:
+def _held_by_flight(_: Graph, flight: Flight[Any]) -> list[object]:
     if flight in flight._aloft:  # noqa: SLF001 (a lookup under way)
         return []
     common = {id(flight._table), id(flight._queue), id(flight._aloft)}  # noqa: SLF001
     return [held for held in gc.get_referents(flight) if id(held) not in common]
+
+
+def _held_by_proxy(graph: Graph, proxy: Proxy) -> list[object]:
+    """Leave out the lanes of calls under way."""
+    lanes = proxy._lanes  # noqa: SLF001
+    if proxy._turns.borrowed_tokens:  # noqa: SLF001
+        idle = {id(lane) for _, lane in list(lanes._idle)}  # noqa: SLF001
+        graph.seen |= {id(lane): lane for lane in lanes._all if id(lane) not in idle}  # noqa: SLF001
+    return gc.get_referents(proxy)
+
+
+def _held_by_variable(graph: Graph, variable: RunVar[Any]) -> list[object]:
+    if graph.this_loop:
+        return [variable.get(None)]
+    loops: Any = _run_vars
+    return [here[variable] for here in list(loops.data.values()) if variable in here]
+
+
+# Who holds more, or less, than the garbage collector knows.
+_SPECIAL: dict[type, Callable[[Graph, Any], Iterable[object]]] = {
+    FunctionType: _held_by_function,
+    dict: _held_by_dict,
+    FrameType: _held_by_frame,
+    Flight: _held_by_flight,
+    Proxy: _held_by_proxy,
+    RunVar: _held_by_variable,
+}
 
 
 def _is_of_tests(thing: Any) -> bool:

@@ -142,7 +142,7 @@ def test_a_token_in_a_key_of_the_cache_is_found(watch: Watch) -> None:
 
 
 def test_a_repr_that_shows_a_token_is_found_where_holding_it_is_allowed() -> None:
-    identity = Identity(None, token=TOKEN)
+    identity = Identity(None, None, TOKEN)
     assert Graph(MARK, is_end=lambda thing: thing is identity).find(identity) == []
     identity.bad_host = TOKEN
     found = Graph(MARK, is_end=lambda thing: thing is identity).find(identity)
@@ -155,12 +155,13 @@ def test_a_token_in_a_log_record_is_found(where: str, level: int, watch: Watch) 
     log = logging.getLogger("oxaigen_auth")
     log.log(level, "nothing %s", "here", extra={"harmless": 1})
     assert watch.take() == []
-    options: dict[str, Any] = {
+    ways: dict[str, dict[str, Any]] = {
         "args": {"msg": "%s", "extra": None},
         "extra": {"msg": "there", "extra": {"what": [TOKEN.encode()]}},
         "exception": {"msg": "there", "exc_info": ValueError(TOKEN)},
         "message": {"msg": f"a {TOKEN}"},
-    }[where]
+    }
+    options = ways[where]
     args = (TOKEN,) * (where == "args")
     log.log(level, options.pop("msg"), *args, **options)
     assert len(watch.take()) == 1
