@@ -25,6 +25,7 @@ from oxaigen_auth.errors import (
 from oxaigen_auth.models import User, WorkspacePermission, WorkspaceRole
 from oxaigen_auth.settings import OxaigenAuthSettings
 from oxaigen_auth.verdict import Accepted, Rejected, Unavailable
+from tests.object_graph import Graph
 from tests.tokens import MARK, OTHER, TOKEN
 from tests.virtual_time import anyio_backend as anyio_backend  # noqa: PLC0414
 
@@ -577,6 +578,40 @@ async def test_pitfall_23_no_token_is_kept_or_shown(
     assert secret not in repr([errors, client, client.stats(), vars(client)])
     holders = [x for x in gc.get_referrers(secret) if isinstance(x, (dict, list, tuple, set))]
     assert [x for x in holders if x is not proxy.calls] == []
+
+
+@pytest.mark.parametrize("base", [None, "ftp://x"])
+@pytest.mark.parametrize("name", [(), ("audit",), ("no name",)])
+async def test_pitfall_23_a_refused_call_keeps_no_token_in_its_traceback(
+    proxy: FakeProxy, name: tuple[str, ...], base: str | None
+) -> None:
+    client = ProxyAuthClient(BASE)
+    await client.aclose()
+    call = client.test_permission if name else client.get_me
+    with pytest.raises((RuntimeError, ValueError)) as caught:
+        await call(TOKEN, *name, proxy_base_url=base)
+    assert Graph(MARK).find(caught.value) == []
+    assert proxy.calls == []
+
+
+async def test_pitfall_23_a_cancelled_call_keeps_no_token_in_its_traceback(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    kept: list[BaseException] = []
+
+    async def ask(call: Callable[..., Any], *about: str) -> None:
+        try:
+            await call(*about)
+        except BaseException as error:
+            kept.append(error)
+            raise
+
+    for call, name in ((client.get_me, ()), (client.test_permission, ("audit",))):
+        with anyio.move_on_after(0.5):
+            await ask(call, TOKEN, *name)
+    assert len(kept) == len(proxy.calls) == 2
+    for error in kept:
+        assert Graph(MARK).find(error) == []
 
 
 async def test_a_lookup_that_crashes_is_an_outage_whose_error_holds_no_traceback(

@@ -19,6 +19,7 @@ from oxaigen_auth._syntax import MAX_TOKEN
 from oxaigen_auth.connection import base_url_of_host, by_name
 from oxaigen_auth.errors import UntrustedHostError
 from oxaigen_auth.settings import default_settings
+from tests.object_graph import Graph
 from tests.tokens import MARK, OTHER, TOKEN
 
 if TYPE_CHECKING:
@@ -120,6 +121,21 @@ def test_what_cannot_be_a_token_is_refused_and_not_shown(bad: str) -> None:
         token(("authorization", f"Bearer {bad}"))
     assert caught.value.message == "Invalid token"
     assert bad not in repr(caught.value)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("authorization", f"Bearer {TOKEN} b")],
+        [("authorization", f"Bearer {TOKEN}"), ("authorization", f"Bearer {OTHER}")],
+        [("cookie", f"{COOKIE}={TOKEN}; {COOKIE}={OTHER}")],
+    ],
+)
+def test_a_refusal_keeps_no_token_in_its_traceback(headers: list[tuple[str, str]]) -> None:
+    given = connection(*headers)
+    with pytest.raises(OxaigenAuthUnauthenticatedError) as caught:
+        extract_bearer_token(given)
+    assert Graph(MARK, is_end=lambda thing: thing is given).find(caught.value) == []
 
 
 def test_a_bad_header_is_not_made_good_by_a_cookie() -> None:
