@@ -33,6 +33,10 @@ test *args:
 proof *args:
     uv run pytest -q --long tests/proof "$@"
 
+# Run the SDK's tests, and after each look for its tokens in all that it left in the process
+secrets:
+    uv run pytest -q --secrets tests/test_*.py tests/proof
+
 # See it work: a mock proxy, a real app, real sockets (`--backend asyncio` or `trio`)
 demo *args:
     uv run python docs/examples/demo.py "$@"
@@ -70,4 +74,4 @@ wheel:
     uv run bash .ci/test-wheel
 
 # Everything that CI checks
-ci: lint types test wheel demo (soak "--minutes" "1")
+ci: lint types test secrets wheel demo (soak "--minutes" "1")

@@ -5,6 +5,7 @@ The answer is kept in the connection's own `scope`, never on an object that outl
 
 from __future__ import annotations
 
+from traceback import clear_frames
 from typing import TYPE_CHECKING
 
 from attrs import define, field
@@ -68,8 +69,13 @@ class Identity:
 
     async def check_permission(self, name: str) -> Verdict[bool]:
         """Ask for a permission of the caller, who has been accepted."""
-        question = self._token, self._fingerprint, self._base, name
-        return self._verifier.recall(*question) or await self._verifier.learn(*question)
+        verifier, known_by = self._verifier, (self._fingerprint, self._base, name)
+        try:
+            known = verifier.recall(self._token, *known_by)
+            return known or await verifier.learn(self._token, *known_by)
+        except BaseException as error:
+            clear_frames(error.__traceback__)  # a traceback that is kept would keep the token
+            raise
 
 
 async def identify(scope: Scope, client: ProxyAuthClient | None = None) -> Identity:
@@ -80,9 +86,13 @@ async def identify(scope: Scope, client: ProxyAuthClient | None = None) -> Ident
     """
     identity: Identity | None = scope.get(_KEY)
     if identity is None:
-        identity = _recall(scope, client)
-        if identity.unasked:
-            await identity.ask((scope.get("client") or ("",))[0])
+        try:
+            identity = _recall(scope, client)
+            if identity.unasked:
+                await identity.ask((scope.get("client") or ("",))[0])
+        except BaseException as error:
+            clear_frames(error.__traceback__)  # a traceback that is kept would keep the token
+            raise
         scope[_KEY] = identity
     return identity
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import asynccontextmanager
 from functools import cache
+from traceback import clear_frames
 from typing import TYPE_CHECKING, Self
 
 from anyio import AsyncContextManagerMixin
@@ -88,13 +89,18 @@ class ProxyAuthClient(AsyncContextManagerMixin):
             OxaigenAuthConfigurationError: nothing says where the proxy is.
             RuntimeError: the client is closed.
         """
-        base = self._base(proxy_base_url)
-        mark = fingerprint(bearer_token)
-        known = None if fresh else self.verifier.recall(bearer_token, mark, base)
-        verdict: Verdict[User] = known or await self.verifier.learn(
-            bearer_token, mark, base, fresh=fresh
-        )
-        del bearer_token  # a traceback that is kept would keep it
+        try:
+            base = self._base(proxy_base_url)
+            mark = fingerprint(bearer_token)
+            known = None if fresh else self.verifier.recall(bearer_token, mark, base)
+            verdict: Verdict[User] = known or await self.verifier.learn(
+                bearer_token, mark, base, fresh=fresh
+            )
+        except BaseException as error:
+            clear_frames(error.__traceback__)
+            raise
+        finally:
+            del bearer_token  # a traceback that is kept would keep it
         return unwrap(verdict)
 
     async def test_permission(
@@ -113,14 +119,21 @@ class ProxyAuthClient(AsyncContextManagerMixin):
             ValueError: not a permission name.
             Exception: everything that `get_me` raises.
         """
-        check_permission_name(permission_name)
-        base = self._base(proxy_base_url)
-        question = bearer_token, fingerprint(bearer_token), base
-        verdict = self.verifier.recall(*question) or await self.verifier.learn(*question)
-        if isinstance(verdict, Accepted):
-            known = None if fresh else self.verifier.recall(*question, permission_name)
-            verdict = known or await self.verifier.learn(*question, permission_name, fresh=fresh)
-        del bearer_token, question  # a traceback that is kept would keep it
+        verifier = self.verifier
+        try:
+            name = check_permission_name(permission_name)
+            base = self._base(proxy_base_url)
+            mark = fingerprint(bearer_token)
+            verdict = verifier.recall(bearer_token, mark, base)
+            verdict = verdict or await verifier.learn(bearer_token, mark, base)
+            if isinstance(verdict, Accepted):
+                known = None if fresh else verifier.recall(bearer_token, mark, base, name)
+                verdict = known or await verifier.learn(bearer_token, mark, base, name, fresh=fresh)
+        except BaseException as error:
+            clear_frames(error.__traceback__)
+            raise
+        finally:
+            del bearer_token  # a traceback that is kept would keep it
         return bool(unwrap(verdict))
 
     def forget(self, bearer_token: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from functools import cache
+from traceback import clear_frames
 from typing import TYPE_CHECKING
 
 from starlette.requests import cookie_parser
@@ -35,11 +36,11 @@ def extract_bearer_token(
             or with characters outside visible ASCII.
     """
     name = cookie_name or default_settings().access_token_cookie_name
-    headers = by_name(connection.scope)
-    token = token_of_header(headers) or token_of_cookie(headers, name)
-    if token is not None and not is_token(token):
-        raise OxaigenAuthUnauthenticatedError("Invalid token")
-    return token
+    try:
+        return _token(by_name(connection.scope), name)
+    except OxaigenAuthUnauthenticatedError as error:
+        clear_frames(error.__traceback__)  # a traceback that is kept would keep the token
+        raise
 
 
 def derive_proxy_base_url(connection: HTTPConnection) -> str:
@@ -67,6 +68,13 @@ def by_name(scope: Scope) -> dict[bytes, bytes]:
             values.setdefault(name, []).append(value)
         return {name: b"\n".join(several) for name, several in values.items()}
     return found
+
+
+def _token(headers: dict[bytes, bytes], cookie_name: str) -> str | None:
+    token = token_of_header(headers) or token_of_cookie(headers, cookie_name)
+    if token is not None and not is_token(token):
+        raise OxaigenAuthUnauthenticatedError("Invalid token")
+    return token
 
 
 def token_of_header(headers: dict[bytes, bytes]) -> str | None:

@@ -18,6 +18,7 @@ from oxaigen_auth import (
     require_permission,
 )
 from tests.raw_server import PROFILE, RawServer, answer, serving
+from tests.tokens import TOKEN
 
 with warnings.catch_warnings():
     # It warns where it finds no httpx2, and some runs of the tests do without.
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TestClient", "WebSocketDenialResponse"]  # for the tests, who import them from here
 
-GOOD = {"authorization": "Bearer good-token"}
-COOKIE = {"cookie": "OxaigenPlatformAuthAccessToken=good-token"}
+GOOD = {"authorization": f"Bearer {TOKEN}"}
+COOKIE = {"cookie": f"OxaigenPlatformAuthAccessToken={TOKEN}"}
 
 
 @define(eq=False)

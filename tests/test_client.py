@@ -26,6 +26,8 @@ from oxaigen_auth.errors import (
 from oxaigen_auth.models import User, WorkspacePermission, WorkspaceRole
 from oxaigen_auth.settings import OxaigenAuthSettings
 from oxaigen_auth.verdict import Accepted, Rejected, Unavailable
+from tests.object_graph import Graph
+from tests.tokens import MARK, OTHER, TOKEN
 from tests.virtual_time import anyio_backend as anyio_backend  # noqa: PLC0414
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ class FakeProxy:
 
     user: Verdict[User] = field(factory=lambda: Accepted(User(user_name="ada")))
     grant: Verdict[bool] = field(factory=lambda: Accepted(value=True))
-    calls: list[str] = field(factory=list)
+    calls: list[str] = field(factory=list, repr=False)  # they hold tokens
     closed: int = 0
     count: Callable[[], None] = lambda: None
     delay: float = 1.0
@@ -116,25 +118,25 @@ async def test_pitfall_28_the_time_of_day_ends_nothing_and_prolongs_nothing(
 ) -> None:
     settings = OxaigenAuthSettings(cache_ttl_seconds=0.05)
     async with ProxyAuthClient(BASE, settings=settings) as client:
-        await client.get_me("token")
+        await client.get_me(TOKEN)
         monkeypatch.setattr(time, "time", lambda: 1e12)
-        await client.get_me("token")
+        await client.get_me(TOKEN)
         assert len(proxy.calls) == 1
         monkeypatch.setattr(time, "time", lambda: 0.0)
         time.sleep(0.06)  # noqa: ASYNC251 (of the clock of this machine, not of the event loop)
-        await client.get_me("token")
+        await client.get_me(TOKEN)
     assert len(proxy.calls) == 2
 
 
 async def test_an_answer_is_remembered_for_its_ttl(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
-    assert (await client.get_me("token")).user_name == "ada"
+    assert (await client.get_me(TOKEN)).user_name == "ada"
     clock.now += 29.9
-    assert (await client.get_me("token")).user_name == "ada"
+    assert (await client.get_me(TOKEN)).user_name == "ada"
     assert len(proxy.calls) == 1
     clock.now += 0.1
-    await client.get_me("token")
+    await client.get_me(TOKEN)
     assert len(proxy.calls) == 2
 
 
@@ -142,11 +144,11 @@ async def test_an_answers_age_counts_from_when_the_lookup_started(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
     async with anyio.create_task_group() as group:
-        group.start_soon(client.get_me, "token")
+        group.start_soon(client.get_me, TOKEN)
         await anyio.sleep(0.5)
         clock.now += 20
     clock.now += 10
-    await client.get_me("token")
+    await client.get_me(TOKEN)
     assert len(proxy.calls) == 2
 
 
@@ -156,7 +158,7 @@ async def test_a_rejection_is_remembered_for_a_shorter_time(
     proxy.user = Rejected("Token expired")
     for expected_calls in (1, 1, 2):
         with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token expired"):
-            await client.get_me("token")
+            await client.get_me(TOKEN)
         assert len(proxy.calls) == expected_calls
         clock.now += 2.5
 
@@ -167,7 +169,7 @@ async def test_who_may_not_use_the_app_is_told_apart_and_remembered(
     proxy.user = Rejected("Not for you.", forbidden=True)
     for _ in range(2):
         with pytest.raises(OxaigenAuthPermissionDeniedError, match=r"Not for you\.") as caught:
-            await client.get_me("token")
+            await client.get_me(TOKEN)
         assert caught.value.permission is None
     assert len(proxy.calls) == 1
 
@@ -177,13 +179,13 @@ async def test_pitfalls_4_and_20_an_outage_is_neither_remembered_nor_a_rejection
 ) -> None:
     proxy.user = Unavailable("the status was 503", 7)
     with pytest.raises(OxaigenAuthUpstreamError) as caught:
-        await client.get_me("token")
+        await client.get_me(TOKEN)
     assert (caught.value.message, caught.value.retry_after) == ("Auth service unavailable", 7)
     assert [record.getMessage() for record in caplog.records] == [
         "Auth proxy unavailable: get-me at https://app.example.com: the status was 503"
     ]
     proxy.user = Accepted(User(user_name="ada"))
-    assert (await client.get_me("token")).user_name == "ada"
+    assert (await client.get_me(TOKEN)).user_name == "ada"
 
 
 async def test_an_outage_that_somebody_must_mend_is_logged_as_an_error(
@@ -191,7 +193,7 @@ async def test_an_outage_that_somebody_must_mend_is_logged_as_an_error(
 ) -> None:
     for proxy.user in (Unavailable("down"), Unavailable("a mock", log_level=logging.ERROR)):
         with pytest.raises(OxaigenAuthUpstreamError, match=r"^Auth service unavailable$"):
-            await client.get_me("token")
+            await client.get_me(TOKEN)
     assert [(record.name, record.levelno) for record in caplog.records] == [
         ("oxaigen_auth", logging.WARNING),
         ("oxaigen_auth", logging.ERROR),
@@ -201,11 +203,11 @@ async def test_an_outage_that_somebody_must_mend_is_logged_as_an_error(
 async def test_an_outage_does_not_end_what_is_remembered(
     client: ProxyAuthClient, proxy: FakeProxy
 ) -> None:
-    await client.get_me("token")
+    await client.get_me(TOKEN)
     proxy.user = Unavailable("down")
     with pytest.raises(OxaigenAuthUpstreamError):
-        await client.get_me("token", fresh=True)
-    assert (await client.get_me("token")).user_name == "ada"
+        await client.get_me(TOKEN, fresh=True)
+    assert (await client.get_me(TOKEN)).user_name == "ada"
 
 
 async def test_pitfall_13_a_burst_during_an_outage_makes_one_call(
@@ -216,7 +218,7 @@ async def test_pitfall_13_a_burst_during_an_outage_makes_one_call(
 
     async def ask() -> None:
         with pytest.raises(OxaigenAuthUpstreamError) as caught:
-            await client.get_me("token")
+            await client.get_me(TOKEN)
         errors.append(caught.value)
 
     async with anyio.create_task_group() as group:
@@ -231,31 +233,31 @@ async def test_a_ttl_of_zero_still_merges_a_burst(proxy: FakeProxy) -> None:
     async with ProxyAuthClient(BASE, settings=settings) as client:
         async with anyio.create_task_group() as group:
             for _ in range(10):
-                group.start_soon(client.get_me, "token")
-        await client.get_me("token")
+                group.start_soon(client.get_me, TOKEN)
+        await client.get_me(TOKEN)
     assert len(proxy.calls) == 2
 
 
 async def test_pitfall_17_a_permission_that_is_remembered_still_needs_a_valid_user(
     client: ProxyAuthClient, proxy: FakeProxy
 ) -> None:
-    assert await client.test_permission("token", "audit")
+    assert await client.test_permission(TOKEN, "audit")
     proxy.user = Rejected("Token revoked")
     with pytest.raises(OxaigenAuthUnauthenticatedError):
-        await client.get_me("token", fresh=True)
+        await client.get_me(TOKEN, fresh=True)
     with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token revoked"):
-        await client.test_permission("token", "audit")
+        await client.test_permission(TOKEN, "audit")
 
 
 async def test_a_permission_is_remembered_granted_or_denied(
     client: ProxyAuthClient, proxy: FakeProxy
 ) -> None:
     proxy.grant = Accepted(value=False)
-    assert [await client.test_permission("token", "audit") for _ in range(2)] == [False, False]
-    assert proxy.calls == [f"get-me {BASE} token", f"audit {BASE} token"]
+    assert [await client.test_permission(TOKEN, "audit") for _ in range(2)] == [False, False]
+    assert proxy.calls == [f"get-me {BASE} {TOKEN}", f"audit {BASE} {TOKEN}"]
     proxy.grant = Accepted(value=True)
-    assert await client.test_permission("token", "audit", fresh=True)
-    assert await client.test_permission("token", "audit")
+    assert await client.test_permission(TOKEN, "audit", fresh=True)
+    assert await client.test_permission(TOKEN, "audit")
     assert len(proxy.calls) == 3
 
 
@@ -265,19 +267,19 @@ async def test_an_outage_of_the_permission_check_is_not_a_denial(
     proxy.grant = Unavailable("down")
     for _ in range(2):
         with pytest.raises(OxaigenAuthUpstreamError):
-            await client.test_permission("token", "audit")
+            await client.test_permission(TOKEN, "audit")
     assert len(proxy.calls) == 3
 
 
 async def test_a_401_on_a_permission_check_also_forgets_the_user(
     client: ProxyAuthClient, proxy: FakeProxy
 ) -> None:
-    await client.get_me("token")
+    await client.get_me(TOKEN)
     proxy.grant = Rejected("Token revoked")
     with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token revoked"):
-        await client.test_permission("token", "audit")
+        await client.test_permission(TOKEN, "audit")
     with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token revoked"):
-        await client.get_me("token")
+        await client.get_me(TOKEN)
     assert len(proxy.calls) == 2
 
 
@@ -287,9 +289,9 @@ async def test_a_rejection_by_a_lookup_that_another_overtook_ends_what_is_rememb
 ) -> None:
     async def ask(expected: type[OxaigenAuthError]) -> None:
         with pytest.raises(expected):
-            await getattr(client, method)("token", *["audit"] * (method != "get_me"), fresh=True)
+            await getattr(client, method)(TOKEN, *["audit"] * (method != "get_me"), fresh=True)
 
-    await client.get_me("token")
+    await client.get_me(TOKEN)
     async with anyio.create_task_group() as group:
         proxy.user = proxy.grant = Rejected("Token revoked")
         group.start_soon(ask, OxaigenAuthUnauthenticatedError)
@@ -298,7 +300,7 @@ async def test_a_rejection_by_a_lookup_that_another_overtook_ends_what_is_rememb
         group.start_soon(ask, OxaigenAuthUpstreamError)
         await anyio.sleep(0.6)  # the first has ended, the second has not
         with pytest.raises(OxaigenAuthUnauthenticatedError):
-            await client.get_me("token")
+            await client.get_me(TOKEN)
 
 
 async def test_a_401_that_is_older_than_a_user_ends_what_is_remembered_and_is_not_kept(
@@ -306,18 +308,18 @@ async def test_a_401_that_is_older_than_a_user_ends_what_is_remembered_and_is_no
 ) -> None:
     async def check() -> None:
         with pytest.raises(OxaigenAuthUnauthenticatedError, match="Not yet"):
-            await client.test_permission("token", "audit")
+            await client.test_permission(TOKEN, "audit")
 
-    await client.get_me("token")
+    await client.get_me(TOKEN)
     proxy.grant = Rejected("Not yet")
     async with anyio.create_task_group() as group:
         group.start_soon(check)
         await anyio.sleep(0.1)
         clock.now += 1
         proxy.delay = 0.1
-        await client.get_me("token", fresh=True)
+        await client.get_me(TOKEN, fresh=True)
     calls = len(proxy.calls)
-    await client.get_me("token")
+    await client.get_me(TOKEN)
     assert len(proxy.calls) == calls + 1
 
 
@@ -326,8 +328,8 @@ async def test_a_junk_token_costs_the_proxy_one_call_and_not_two(
 ) -> None:
     proxy.user = Rejected("Invalid token")
     with pytest.raises(OxaigenAuthUnauthenticatedError):
-        await client.test_permission("junk", "audit")
-    assert proxy.calls == [f"get-me {BASE} junk"]
+        await client.test_permission(OTHER, "audit")
+    assert proxy.calls == [f"get-me {BASE} {OTHER}"]
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "a b", "../x", "é", "a\n", "a%2f"])
@@ -335,7 +337,7 @@ async def test_pitfall_31_a_bad_permission_name_never_gets_into_a_path(
     client: ProxyAuthClient, proxy: FakeProxy, name: str
 ) -> None:
     with pytest.raises(ValueError, match="is not a permission name"):
-        await client.test_permission("token", name)
+        await client.test_permission(TOKEN, name)
     assert proxy.calls == []
 
 
@@ -355,23 +357,23 @@ async def test_the_longest_token_is_looked_up(client: ProxyAuthClient) -> None:
 async def test_pitfall_18_what_one_proxy_said_is_never_used_for_another(
     client: ProxyAuthClient, proxy: FakeProxy
 ) -> None:
-    await client.test_permission("token", "audit")
+    await client.test_permission(TOKEN, "audit")
     other = "https://other.example.com"
-    await client.test_permission("token", "audit", proxy_base_url=other + "/")
-    assert proxy.calls[2:] == [f"get-me {other} token", f"audit {other} token"]
+    await client.test_permission(TOKEN, "audit", proxy_base_url=other + "/")
+    assert proxy.calls[2:] == [f"get-me {other} {TOKEN}", f"audit {other} {TOKEN}"]
 
 
 async def test_pitfall_22_a_flood_of_junk_tokens_evicts_no_user(proxy: FakeProxy) -> None:
     proxy.delay = 0
     settings = OxaigenAuthSettings(cache_max_entries=10)
     async with ProxyAuthClient(BASE, settings=settings) as client:
-        await client.test_permission("token", "audit")
+        await client.test_permission(TOKEN, "audit")
         proxy.user = Rejected("Invalid token")
         for n in range(100):
             with pytest.raises(OxaigenAuthUnauthenticatedError):
-                await client.get_me(f"junk-{n}")
+                await client.get_me(f"{MARK}-junk-{n}")
         before = len(proxy.calls)
-        assert await client.test_permission("token", "audit")
+        assert await client.test_permission(TOKEN, "audit")
         assert len(proxy.calls) == before
 
 
@@ -384,7 +386,7 @@ async def test_pitfall_27_nothing_done_to_a_user_reaches_the_next_request(
     users: list[User] = []
 
     async def ask() -> None:
-        users.append(await client.get_me("token"))
+        users.append(await client.get_me(TOKEN))
 
     async with anyio.create_task_group() as group:
         for _ in range(3):
@@ -398,21 +400,19 @@ async def test_pitfall_27_nothing_done_to_a_user_reaches_the_next_request(
         user.workspace_roles.clear()
         user.workspace_permissions.append(WorkspacePermission(name="all"))
         user.extra["deep"]["list"].append(2)
-    assert await client.get_me("token") == User(
+    assert await client.get_me(TOKEN) == User(
         workspace_roles=[WorkspaceRole(name="owner", extra={"tags": ["a"]})],
         extra={"deep": {"list": [1]}},
     )
 
 
 async def test_forget_ends_what_is_remembered(client: ProxyAuthClient, proxy: FakeProxy) -> None:
-    await client.test_permission("token", "audit")
-    await client.test_permission("other", "audit")
-    client.forget("token")
-    await client.test_permission("token", "audit")
-    await client.test_permission("other", "audit")
-    assert [call.split()[2] for call in proxy.calls] == ["token"] * 2 + ["other"] * 2 + [
-        "token"
-    ] * 2
+    await client.test_permission(TOKEN, "audit")
+    await client.test_permission(OTHER, "audit")
+    client.forget(TOKEN)
+    await client.test_permission(TOKEN, "audit")
+    await client.test_permission(OTHER, "audit")
+    assert [call.split()[2] for call in proxy.calls] == [TOKEN] * 2 + [OTHER] * 2 + [TOKEN] * 2
 
 
 async def test_forget_ends_a_remembered_rejection_too(
@@ -420,10 +420,10 @@ async def test_forget_ends_a_remembered_rejection_too(
 ) -> None:
     proxy.user = Rejected("Not yet")
     with pytest.raises(OxaigenAuthUnauthenticatedError):
-        await client.get_me("token")
-    client.forget("token")
+        await client.get_me(TOKEN)
+    client.forget(TOKEN)
     proxy.user = Accepted(User())
-    await client.get_me("token")
+    await client.get_me(TOKEN)
 
 
 async def test_pitfalls_9_and_21_a_lookup_under_way_is_not_believed_after_forget(
@@ -433,18 +433,18 @@ async def test_pitfalls_9_and_21_a_lookup_under_way_is_not_believed_after_forget
 
     async def ask_early() -> None:
         with pytest.raises(OxaigenAuthUnauthenticatedError) as caught:
-            await client.get_me("token")
+            await client.get_me(TOKEN)
         refused.append(caught.value.message)
 
     async with anyio.create_task_group() as group:
         group.start_soon(ask_early)
         await anyio.sleep(0.5)
-        client.forget("token")
+        client.forget(TOKEN)
         proxy.user = Rejected("Token revoked")
         with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token revoked"):
-            await client.get_me("token")
+            await client.get_me(TOKEN)
     with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token revoked"):
-        await client.get_me("token")
+        await client.get_me(TOKEN)
     assert refused == ["Token revoked"]
     assert len(proxy.calls) == 2
 
@@ -455,13 +455,13 @@ async def test_a_grant_from_before_forget_is_asked_for_again(
     granted: list[bool] = []
 
     async def check() -> None:
-        granted.append(await client.test_permission("token", "audit"))
+        granted.append(await client.test_permission(TOKEN, "audit"))
 
-    await client.get_me("token")
+    await client.get_me(TOKEN)
     async with anyio.create_task_group() as group:
         group.start_soon(check)
         await anyio.sleep(0.5)
-        client.forget("token")
+        client.forget(TOKEN)
         proxy.grant = Accepted(value=False)
     assert granted == [False]
     assert len(proxy.calls) == 3
@@ -474,23 +474,23 @@ async def test_a_permission_check_from_before_forget_says_nothing_of_the_user(
 
     async def check() -> None:
         with pytest.raises(OxaigenAuthUnauthenticatedError):
-            await client.test_permission("token", "audit")
+            await client.test_permission(TOKEN, "audit")
 
-    await client.get_me("token")
+    await client.get_me(TOKEN)
     async with anyio.create_task_group() as group:
         group.start_soon(check)
         await anyio.sleep(0.5)
-        client.forget("token")
-    assert (await client.get_me("token")).user_name == "ada"
+        client.forget(TOKEN)
+    assert (await client.get_me(TOKEN)).user_name == "ada"
 
 
 async def test_a_fresh_answer_replaces_what_is_remembered(
     client: ProxyAuthClient, proxy: FakeProxy
 ) -> None:
-    await client.get_me("token")
+    await client.get_me(TOKEN)
     proxy.user = Accepted(User(user_name="ada lovelace"))
-    assert (await client.get_me("token", fresh=True)).user_name == "ada lovelace"
-    assert (await client.get_me("token")).user_name == "ada lovelace"
+    assert (await client.get_me(TOKEN, fresh=True)).user_name == "ada lovelace"
+    assert (await client.get_me(TOKEN)).user_name == "ada lovelace"
     assert len(proxy.calls) == 2
 
 
@@ -499,12 +499,12 @@ async def test_a_fresh_answer_is_not_replaced_by_one_that_was_asked_for_earlier(
 ) -> None:
     async with anyio.create_task_group() as group:
         proxy.delay = 3
-        group.start_soon(client.get_me, "token")
+        group.start_soon(client.get_me, TOKEN)
         await anyio.sleep(1)
         proxy.delay = 1
         proxy.user = Accepted(User(user_name="ada lovelace"))
-        await client.get_me("token", fresh=True)
-    assert (await client.get_me("token")).user_name == "ada lovelace"
+        await client.get_me(TOKEN, fresh=True)
+    assert (await client.get_me(TOKEN)).user_name == "ada lovelace"
 
 
 async def test_of_two_event_loops_the_later_question_counts(
@@ -512,45 +512,45 @@ async def test_of_two_event_loops_the_later_question_counts(
 ) -> None:
     """The other loop is played by a second flight of the same key, as only it could be."""
     async with anyio.create_task_group() as group:
-        group.start_soon(client.get_me, "token")
+        group.start_soon(client.get_me, TOKEN)
         await anyio.sleep(0.5)
         clock.now += 1
         memory = client.verifier.memory
-        memory.keep(memory.key(fingerprint("token"), BASE), Rejected("Token revoked"), clock.now)
+        memory.keep(memory.key(fingerprint(TOKEN), BASE), Rejected("Token revoked"), clock.now)
     with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token revoked"):
-        await client.get_me("token")
+        await client.get_me(TOKEN)
     assert len(proxy.calls) == 1
 
 
 async def test_an_older_grant_does_not_replace_a_newer_denial(
     client: ProxyAuthClient, clock: Clock
 ) -> None:
-    await client.get_me("token")
+    await client.get_me(TOKEN)
     async with anyio.create_task_group() as group:
-        group.start_soon(client.test_permission, "token", "audit")
+        group.start_soon(client.test_permission, TOKEN, "audit")
         await anyio.sleep(0.5)
         clock.now += 1
         memory = client.verifier.memory
-        key = memory.key(fingerprint("token"), BASE, "audit")
+        key = memory.key(fingerprint(TOKEN), BASE, "audit")
         memory.keep(key, Accepted(value=False), clock.now)
-    assert not await client.test_permission("token", "audit")
+    assert not await client.test_permission(TOKEN, "audit")
 
 
 async def test_a_grant_that_another_loop_has_learnt_meanwhile_is_not_asked_for(
     client: ProxyAuthClient, proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await client.get_me("token")
+    await client.get_me(TOKEN)
     before = len(proxy.calls)
     looks = iter([Accepted(User()), None])  # as if the grant came a moment after the second look
     monkeypatch.setattr(Memory, "recall", lambda *_: next(looks, Accepted(value=True)))
-    assert await client.test_permission("token", "audit")
+    assert await client.test_permission(TOKEN, "audit")
     assert len(proxy.calls) == before
 
 
 async def test_a_fresh_caller_that_boards_an_unfresh_flight_gets_a_new_answer(
     client: ProxyAuthClient, proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await client.get_me("token")
+    await client.get_me(TOKEN)
     proxy.user = Accepted(User(user_name="ada lovelace"))
     recall = Memory.recall
     looks = iter([None])  # the first look misses, as if the answer came a moment later
@@ -558,7 +558,7 @@ async def test_a_fresh_caller_that_boards_an_unfresh_flight_gets_a_new_answer(
     names: list[str | None] = []
 
     async def ask(*, fresh: bool) -> None:
-        names.append((await client.get_me("token", fresh=fresh)).user_name)
+        names.append((await client.get_me(TOKEN, fresh=fresh)).user_name)
 
     async with anyio.create_task_group() as group:
         group.start_soon(lambda: ask(fresh=False))
@@ -569,26 +569,26 @@ async def test_a_fresh_caller_that_boards_an_unfresh_flight_gets_a_new_answer(
 async def test_the_cache_is_looked_at_again_inside_the_flight(
     client: ProxyAuthClient, proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await client.get_me("token")
+    await client.get_me(TOKEN)
     recall = Memory.recall
     looks = iter([None])
     monkeypatch.setattr(Memory, "recall", lambda self, key: next(looks, recall(self, key)))
-    assert (await client.get_me("token")).user_name == "ada"
+    assert (await client.get_me(TOKEN)).user_name == "ada"
     assert len(proxy.calls) == 1
 
 
 async def test_stats_count_what_happened(client: ProxyAuthClient, proxy: FakeProxy) -> None:
     async with anyio.create_task_group() as group:
         for _ in range(5):
-            group.start_soon(client.get_me, "token")
-    await client.get_me("token")
+            group.start_soon(client.get_me, TOKEN)
+    await client.get_me(TOKEN)
     proxy.user = Rejected("no")
     with pytest.raises(OxaigenAuthUnauthenticatedError):
-        await client.get_me("bad")
+        await client.get_me(OTHER)
     proxy.user = Unavailable("down")
     with pytest.raises(OxaigenAuthUpstreamError):
-        await client.get_me("worse")
-    client.forget("token")
+        await client.get_me(f"{MARK}-worse")
+    client.forget(TOKEN)
     stats = client.stats()
     assert (stats.hits, stats.misses, stats.joined, stats.upstream_calls) == (1, 7, 4, 3)
     assert (stats.accepted, stats.rejected, stats.unavailable, stats.forgotten) == (1, 1, 1, 1)
@@ -600,7 +600,7 @@ async def test_pitfall_23_no_token_is_kept_or_shown(
     client: ProxyAuthClient, proxy: FakeProxy, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    secret = f"very-secret-{id(proxy)}"
+    secret = f"{MARK}-{id(proxy)}"
     errors: list[BaseException] = []
     for verdict in (Accepted(User()), Rejected("no"), Unavailable("down")):
         proxy.user = verdict
@@ -621,6 +621,40 @@ async def test_pitfall_23_no_token_is_kept_or_shown(
     assert [x for x in holders if x is not proxy.calls] == []
 
 
+@pytest.mark.parametrize("base", [None, "ftp://x"])
+@pytest.mark.parametrize("name", [(), ("audit",), ("no name",)])
+async def test_pitfall_23_a_refused_call_keeps_no_token_in_its_traceback(
+    proxy: FakeProxy, name: tuple[str, ...], base: str | None
+) -> None:
+    client = ProxyAuthClient(BASE)
+    await client.aclose()
+    call = client.test_permission if name else client.get_me
+    with pytest.raises((RuntimeError, ValueError)) as caught:
+        await call(TOKEN, *name, proxy_base_url=base)
+    assert Graph(MARK).find(caught.value) == []
+    assert proxy.calls == []
+
+
+async def test_pitfall_23_a_cancelled_call_keeps_no_token_in_its_traceback(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    kept: list[BaseException] = []
+
+    async def ask(call: Callable[..., Any], *about: str) -> None:
+        try:
+            await call(*about)
+        except BaseException as error:
+            kept.append(error)
+            raise
+
+    for call, name in ((client.get_me, ()), (client.test_permission, ("audit",))):
+        with anyio.move_on_after(0.5):
+            await ask(call, TOKEN, *name)
+    assert len(kept) == len(proxy.calls) == 2
+    for error in kept:
+        assert Graph(MARK).find(error) == []
+
+
 async def test_a_lookup_that_crashes_is_an_outage_whose_error_holds_no_traceback(
     client: ProxyAuthClient, proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -630,7 +664,7 @@ async def test_a_lookup_that_crashes_is_an_outage_whose_error_holds_no_traceback
 
     monkeypatch.setattr(FakeProxy, "get_me", crash)
     with pytest.raises(OxaigenAuthUpstreamError) as caught:
-        await client.get_me("token")
+        await client.get_me(TOKEN)
     assert caught.value.__context__ is caught.value.__cause__ is None
     assert proxy.calls == []
 
@@ -649,10 +683,10 @@ async def test_the_settings_say_where_the_proxy_is_when_nobody_else_does(
     proxy: FakeProxy, settings: OxaigenAuthSettings, expected: str
 ) -> None:
     async with ProxyAuthClient(settings=settings) as client:
-        await client.get_me("token")
-        await client.get_me("token", proxy_base_url="http://from-the-call")
+        await client.get_me(TOKEN)
+        await client.get_me(TOKEN, proxy_base_url="http://from-the-call")
     async with ProxyAuthClient("http://from-the-constructor/", settings=settings) as client:
-        await client.get_me("token")
+        await client.get_me(TOKEN)
     assert [call.split()[1] for call in proxy.calls] == [
         expected,
         "http://from-the-call",
@@ -674,20 +708,20 @@ async def test_dev_mode_is_warned_of_once_in_a_process_when_the_first_lookup_goe
     proxy.delay = 60  # the warning does not wait for the answer
     async with ProxyAuthClient(settings=DEV_MODE) as client:
         with pytest.raises(OxaigenAuthUnauthenticatedError):
-            await client.get_me("no token at all")
+            await client.get_me(f"no token at all {MARK}")
         assert caplog.records == []
         with anyio.move_on_after(1):
-            await client.get_me("secret-token")
+            await client.get_me(TOKEN)
         (record,) = warnings_of_dev_mode(caplog)
-        assert await client.test_permission("secret-token", "audit")
+        assert await client.test_permission(TOKEN, "audit")
     other = evolve(DEV_MODE, dev_proxy_url="http://localhost:9000")
     async with ProxyAuthClient(settings=other) as client:
-        await client.get_me("secret-token")
+        await client.get_me(TOKEN)
     assert warnings_of_dev_mode(caplog) == [record]
     assert (record.name, record.levelno) == ("oxaigen_auth", logging.WARNING)
     for words in ("OXAIGEN_AUTH_DEV_PROXY_URL", "a mock vouches", "Never use it in production"):
         assert words in record.getMessage()
-    assert "secret-token" not in caplog.text
+    assert MARK not in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -706,7 +740,7 @@ async def test_dev_mode_that_is_not_in_use_is_not_warned_of(
     url: str | None,
 ) -> None:
     async with ProxyAuthClient(url, settings=settings) as client:
-        assert await client.test_permission("token", "audit")
+        assert await client.test_permission(TOKEN, "audit")
     assert len(proxy.calls) == 2
     assert warnings_of_dev_mode(caplog) == []
 
@@ -714,7 +748,7 @@ async def test_dev_mode_that_is_not_in_use_is_not_warned_of(
 async def test_without_any_word_of_the_proxy_the_error_says_what_to_do() -> None:
     client = ProxyAuthClient()
     with pytest.raises(OxaigenAuthConfigurationError, match="OXAIGEN_AUTH_PROXY_URL_OVERRIDE"):
-        await client.get_me("token")
+        await client.get_me(TOKEN)
 
 
 @pytest.mark.parametrize(
@@ -722,16 +756,16 @@ async def test_without_any_word_of_the_proxy_the_error_says_what_to_do() -> None
 )
 async def test_a_url_that_is_none_is_refused(client: ProxyAuthClient, url: str) -> None:
     with pytest.raises(ValueError, match="expected a URL such as"):
-        await client.get_me("token", proxy_base_url=url)
+        await client.get_me(TOKEN, proxy_base_url=url)
     with pytest.raises(ValueError, match="expected a URL such as"):
         ProxyAuthClient(url)
 
 
 async def test_a_closed_client_says_so(proxy: FakeProxy) -> None:
     async with ProxyAuthClient(BASE) as client:
-        await client.get_me("token")
+        await client.get_me(TOKEN)
     assert proxy.closed == 1
-    for call in (client.get_me("token"), client.test_permission("token", "audit")):
+    for call in (client.get_me(TOKEN), client.test_permission(TOKEN, "audit")):
         with pytest.raises(RuntimeError, match="This ProxyAuthClient is closed; make a new one"):
             await call
     with pytest.raises(RuntimeError, match="closed"):
@@ -740,7 +774,7 @@ async def test_a_closed_client_says_so(proxy: FakeProxy) -> None:
 
 async def test_closing_twice_is_no_error(proxy: FakeProxy) -> None:
     client = ProxyAuthClient(BASE)
-    await client.get_me("token")
+    await client.get_me(TOKEN)
     await client.aclose()
     await client.aclose()
     assert proxy.closed == 1
@@ -753,7 +787,7 @@ async def test_closing_releases_those_who_wait_with_an_outage(
 
     async def ask() -> None:
         try:
-            await client.get_me("token")
+            await client.get_me(TOKEN)
         except OxaigenAuthUpstreamError as error:
             outcomes.append(error.message)
 
@@ -773,13 +807,13 @@ async def test_a_client_that_is_leaving_its_block_takes_no_more_calls(
 
     async def call_while_closing(_: object) -> None:
         with pytest.raises(RuntimeError) as caught:
-            await leaving.get_me("token")
+            await leaving.get_me(TOKEN)
         refused.append(str(caught.value))
 
     monkeypatch.setattr(FakeProxy, "aclose", call_while_closing)
     async with ProxyAuthClient(BASE) as leaving:
-        await leaving.get_me("token")
-    assert proxy.calls == [f"get-me {BASE} token"]
+        await leaving.get_me(TOKEN)
+    assert proxy.calls == [f"get-me {BASE} {TOKEN}"]
     assert refused == ["This ProxyAuthClient is closed; make a new one."]
 
 
@@ -795,7 +829,7 @@ async def test_leaving_the_block_ends_lookups_at_once_and_hands_on_its_exception
 
                 async def ask() -> None:
                     with pytest.raises(OxaigenAuthUpstreamError):
-                        await client.get_me("token")
+                        await client.get_me(TOKEN)
                     released.append(True)
 
                 group.start_soon(ask)
@@ -818,7 +852,7 @@ async def test_a_client_cannot_be_entered_twice_but_may_serve_a_block_within(
 ) -> None:
     async with ProxyAuthClient(BASE) as client:
         async with client.verifier.running():
-            await client.get_me("token")
+            await client.get_me(TOKEN)
         assert proxy.closed == 0
         with pytest.raises(RuntimeError, match="already"):
             await client.__aenter__()
@@ -828,7 +862,7 @@ async def test_a_client_may_run_again_after_a_block_of_running(proxy: FakeProxy)
     client = ProxyAuthClient(BASE)
     for _ in range(2):
         async with client.verifier.running():
-            await client.get_me("token")
+            await client.get_me(TOKEN)
     assert (len(proxy.calls), proxy.closed) == (1, 2)
 
 
@@ -839,12 +873,12 @@ async def test_the_default_client_lasts_until_it_is_closed(
     monkeypatch.setenv("OXAIGEN_AUTH_PROXY_URL_OVERRIDE", "http://first")
     first = default_client()
     assert default_client() is first
-    await first.get_me("token")
+    await first.get_me(TOKEN)
     monkeypatch.setenv("OXAIGEN_AUTH_PROXY_URL_OVERRIDE", "http://second")
     await aclose_client()
     with pytest.raises(RuntimeError, match="closed"):
-        await first.get_me("token")
-    await default_client().get_me("token")
+        await first.get_me(TOKEN)
+    await default_client().get_me(TOKEN)
     assert [call.split()[1] for call in proxy.calls] == ["http://first", "http://second"]
     await aclose_client()
     assert proxy.closed == 2

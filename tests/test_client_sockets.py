@@ -15,6 +15,7 @@ from oxaigen_auth.client import ProxyAuthClient
 from oxaigen_auth.errors import OxaigenAuthUpstreamError
 from oxaigen_auth.settings import OxaigenAuthSettings
 from tests.raw_server import PROFILE, always, answer, serving
+from tests.tokens import MARK, OTHER, TOKEN
 
 BACKENDS = ["asyncio", "trio"]
 
@@ -28,7 +29,7 @@ async def test_a_cold_burst_makes_one_call_on_one_connection() -> None:
     async with serving(respond) as server, ProxyAuthClient(server.url) as client:
         async with anyio.create_task_group() as group:
             for _ in range(1000):
-                group.start_soon(client.get_me, "token")
+                group.start_soon(client.get_me, TOKEN)
     assert (len(server.requests), server.connections) == (1, 1)
     assert client.stats().joined == 999
 
@@ -40,7 +41,7 @@ async def test_distinct_cold_tokens_share_the_allowed_connections() -> None:
         async with ProxyAuthClient(server.url, settings=settings) as client:
             async with anyio.create_task_group() as group:
                 for n in range(200):
-                    group.start_soon(client.get_me, f"token-{n}")
+                    group.start_soon(client.get_me, f"{MARK}-{n}")
     assert len(server.requests) == 200
     assert server.connections <= 4
 
@@ -54,12 +55,12 @@ async def test_a_mock_that_answers_in_production_is_an_outage_and_an_error_in_th
         async with ProxyAuthClient(server.url, settings=settings) as client:
             for _ in range(2):  # it is not remembered, and said each time
                 with pytest.raises(OxaigenAuthUpstreamError, match="Auth service unavailable"):
-                    await client.get_me("secret-token")
+                    await client.get_me(TOKEN)
     assert len(server.requests) == client.stats().unavailable == 2
     ours = [record for record in caplog.records if record.name == "oxaigen_auth"]
     assert [record.levelno for record in ours] == [logging.ERROR] * 2
     assert f"get-me at {server.url}: a mock answered in production" in ours[0].getMessage()
-    assert "secret-token" not in caplog.text
+    assert MARK not in caplog.text
 
 
 @pytest.mark.anyio
@@ -68,7 +69,7 @@ async def test_a_mock_that_answers_elsewhere_is_believed(environment: str | None
     settings = OxaigenAuthSettings(environment=environment)
     async with serving(always(answer(200, PROFILE, x_oxaigen_mock="1"))) as server:
         async with ProxyAuthClient(server.url, settings=settings) as client:
-            assert (await client.get_me("token")).user_name == "ada"
+            assert (await client.get_me(TOKEN)).user_name == "ada"
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -79,7 +80,7 @@ def test_no_connection_outlives_its_event_loop(backend: str, close: bool) -> Non
     async def main() -> None:
         async with serving(always(answer(200, PROFILE))) as server:
             client = ProxyAuthClient(server.url)
-            await client.get_me("token")
+            await client.get_me(TOKEN)
             if close:
                 await client.aclose()
 
@@ -110,15 +111,15 @@ def test_pitfall_14_event_loops_in_two_threads_share_the_cache_and_nothing_else(
         nonlocal client
         async with serving(always(answer(200, PROFILE))) as server:
             client = ProxyAuthClient(server.url)
-            await client.get_me("shared")
+            await client.get_me(TOKEN)
             first_done.set()
             await anyio.to_thread.run_sync(second_done.wait)
             seen.append(len(server.requests))
 
     async def second() -> None:
         await anyio.to_thread.run_sync(first_done.wait)
-        await client.get_me("shared")
-        await client.get_me("not-shared")
+        await client.get_me(TOKEN)
+        await client.get_me(OTHER)
         second_done.set()
 
     with ThreadPoolExecutor() as threads:
@@ -142,12 +143,12 @@ async def test_a_cancelled_caller_costs_the_others_nothing_over_sockets() -> Non
         client = ProxyAuthClient(server.url)
 
         async def ask() -> None:
-            users.append((await client.get_me("token")).user_name)
+            users.append((await client.get_me(TOKEN)).user_name)
 
         async with anyio.create_task_group() as group:
             with anyio.move_on_after(0.05):
                 async with anyio.create_task_group() as hasty:
-                    hasty.start_soon(client.get_me, "token")
+                    hasty.start_soon(client.get_me, TOKEN)
                     await anyio.sleep(0.01)
                     group.start_soon(ask)
         await client.aclose()
@@ -172,7 +173,7 @@ async def test_when_the_last_caller_has_left_the_call_is_given_up() -> None:
         async with anyio.create_task_group() as group, ProxyAuthClient(url) as client:
             group.start_soon(listener.serve, hang)
             with anyio.move_on_after(0.1):
-                await client.get_me("token")
+                await client.get_me(TOKEN)
             with anyio.fail_after(2):
                 await given_up.wait()
             group.cancel_scope.cancel()
@@ -198,7 +199,7 @@ async def test_a_lookup_whose_time_is_up_before_its_turn_comes_makes_no_call() -
         start = anyio.current_time()
         async with anyio.create_task_group() as group:
             for n in range(5):
-                group.start_soon(ask, f"token-{n}")
+                group.start_soon(ask, f"{MARK}-{n}")
         assert anyio.current_time() - start < 1.5
     assert outcomes == ["answered", *["unavailable"] * 4]
     calls = client.stats().upstream_calls
@@ -216,5 +217,5 @@ async def test_the_timeout_bounds_a_proxy_that_never_answers() -> None:
     async with serving(respond) as server, ProxyAuthClient(server.url, settings=settings) as client:
         start = anyio.current_time()
         with pytest.raises(OxaigenAuthUpstreamError, match="Auth service unavailable"):
-            await client.get_me("token")
+            await client.get_me(TOKEN)
         assert anyio.current_time() - start < 1

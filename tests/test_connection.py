@@ -19,11 +19,14 @@ from oxaigen_auth._syntax import MAX_TOKEN
 from oxaigen_auth.connection import base_url_of_host, by_name
 from oxaigen_auth.errors import UntrustedHostError
 from oxaigen_auth.settings import default_settings
+from tests.object_graph import Graph
+from tests.tokens import MARK, OTHER, TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 COOKIE = "OxaigenPlatformAuthAccessToken"
+LONGEST = TOKEN.ljust(MAX_TOKEN, "a")
 
 
 def connection(*headers: tuple[str, str | bytes], kind: str = "http") -> HTTPConnection:
@@ -39,47 +42,57 @@ def token(*headers: tuple[str, str | bytes]) -> str | None:
 @pytest.mark.parametrize(
     "header",
     [
-        "Bearer abc.def",
-        "bearer abc.def",
-        "BEARER abc.def",
-        "Bearer   abc.def",
-        "  Bearer abc.def\t ",
-        "Bearer \tabc.def",
+        f"Bearer {TOKEN}",
+        f"bearer {TOKEN}",
+        f"BEARER {TOKEN}",
+        f"Bearer   {TOKEN}",
+        f"  Bearer {TOKEN}\t ",
+        f"Bearer \t{TOKEN}",
     ],
 )
 def test_the_scheme_is_bearer_in_any_case_and_the_rest_is_the_token(header: str) -> None:
-    assert token(("authorization", header)) == "abc.def"
+    assert token(("authorization", header)) == TOKEN
 
 
 def test_the_header_comes_before_the_cookie() -> None:
-    both = ("cookie", f"{COOKIE}=from-cookie"), ("authorization", "Bearer from-header")
-    assert token(*both) == "from-header"
-    assert token(both[0]) == "from-cookie"
+    both = ("cookie", f"{COOKIE}={OTHER}"), ("authorization", f"Bearer {TOKEN}")
+    assert token(*both) == TOKEN
+    assert token(both[0]) == OTHER
 
 
 @pytest.mark.parametrize(
     "header",
-    ["", "Bearer", "Bearer ", "bearer \t ", "Basic YWRhOng=", "Token abc", "abc", "Bearerabc", " "],
+    [
+        "",
+        "Bearer",
+        "Bearer ",
+        "bearer \t ",
+        "Basic YWRhOng=",
+        f"Token {TOKEN}",
+        TOKEN,
+        f"Bearer{TOKEN}",
+        " ",
+    ],
 )
 def test_pitfall_24_another_scheme_or_nothing_after_bearer_counts_as_no_header(header: str) -> None:
     assert token(("authorization", header)) is None
-    cookie = ("cookie", f"{COOKIE}=from-cookie")
-    assert token(("authorization", header), cookie) == "from-cookie"
+    cookie = ("cookie", f"{COOKIE}={OTHER}")
+    assert token(("authorization", header), cookie) == OTHER
 
 
 def test_without_header_and_cookie_there_is_no_token() -> None:
     assert token() is None
     assert token(("cookie", "")) is None
     assert token(("cookie", "other=x; OxaigenPlatformAuthAccessToken2=y")) is None
-    assert token(("x-authorization", "Bearer abc")) is None
+    assert token(("x-authorization", f"Bearer {TOKEN}")) is None
 
 
 @pytest.mark.parametrize(
     "pair",
     [
-        ("Bearer one", "Bearer two"),
-        ("Bearer one", "Bearer one"),
-        ("Basic YWRhOng=", "Bearer one"),
+        (f"Bearer {TOKEN}", f"Bearer {OTHER}"),
+        (f"Bearer {TOKEN}", f"Bearer {TOKEN}"),
+        ("Basic YWRhOng=", f"Bearer {TOKEN}"),
         ("", ""),
     ],
 )
@@ -92,7 +105,16 @@ def test_pitfall_24_several_authorization_headers_are_refused_and_none_is_taken(
 
 @pytest.mark.parametrize(
     "bad",
-    ["a b", "a, Bearer b", "caf\xe9", "a\x00b", "a\x7f", "a\tb", "\xa0", "a" * (MAX_TOKEN + 1)],
+    [
+        f"{TOKEN} b",
+        f"{TOKEN}, Bearer b",
+        "caf\xe9",
+        "a\x00b",
+        "a\x7f",
+        "a\tb",
+        "\xa0",
+        LONGEST + "a",
+    ],
 )
 def test_what_cannot_be_a_token_is_refused_and_not_shown(bad: str) -> None:
     with pytest.raises(OxaigenAuthUnauthenticatedError) as caught:
@@ -101,46 +123,61 @@ def test_what_cannot_be_a_token_is_refused_and_not_shown(bad: str) -> None:
     assert bad not in repr(caught.value)
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("authorization", f"Bearer {TOKEN} b")],
+        [("authorization", f"Bearer {TOKEN}"), ("authorization", f"Bearer {OTHER}")],
+        [("cookie", f"{COOKIE}={TOKEN}; {COOKIE}={OTHER}")],
+    ],
+)
+def test_a_refusal_keeps_no_token_in_its_traceback(headers: list[tuple[str, str]]) -> None:
+    given = connection(*headers)
+    with pytest.raises(OxaigenAuthUnauthenticatedError) as caught:
+        extract_bearer_token(given)
+    assert Graph(MARK, is_end=lambda thing: thing is given).find(caught.value) == []
+
+
 def test_a_bad_header_is_not_made_good_by_a_cookie() -> None:
     with pytest.raises(OxaigenAuthUnauthenticatedError):
-        token(("authorization", "Bearer a b"), ("cookie", f"{COOKIE}=good"))
+        token(("authorization", f"Bearer {TOKEN} b"), ("cookie", f"{COOKIE}={OTHER}"))
 
 
 def test_a_token_may_have_eight_kibibytes() -> None:
-    assert token(("authorization", "Bearer " + "a" * MAX_TOKEN)) == "a" * MAX_TOKEN
-    assert token(("cookie", f"{COOKIE}={'a' * MAX_TOKEN}")) == "a" * MAX_TOKEN
+    assert token(("authorization", f"Bearer {LONGEST}")) == LONGEST
+    assert token(("cookie", f"{COOKIE}={LONGEST}")) == LONGEST
     with pytest.raises(OxaigenAuthUnauthenticatedError):
-        token(("cookie", f"{COOKIE}={'a' * (MAX_TOKEN + 1)}"))
+        token(("cookie", f"{COOKIE}={LONGEST}a"))
 
 
 @pytest.mark.parametrize(
     "cookie",
     [
-        f"{COOKIE}=abc",
-        f"a=b; {COOKIE}=abc; c=d",
-        f"{COOKIE}=abc;",
-        f"a=b;{COOKIE}=abc",
-        f'{COOKIE}="abc"',
-        f"{COOKIE} = abc",
-        f"; ; =x; junk; {COOKIE}=abc",
-        f"{COOKIE}=; {COOKIE}=abc",
-        f"{COOKIE}=abc; {COOKIE}=abc",
+        f"{COOKIE}={TOKEN}",
+        f"a=b; {COOKIE}={TOKEN}; c=d",
+        f"{COOKIE}={TOKEN};",
+        f"a=b;{COOKIE}={TOKEN}",
+        f'{COOKIE}="{TOKEN}"',
+        f"{COOKIE} = {TOKEN}",
+        f"; ; =x; junk; {COOKIE}={TOKEN}",
+        f"{COOKIE}=; {COOKIE}={TOKEN}",
+        f"{COOKIE}={TOKEN}; {COOKIE}={TOKEN}",
     ],
 )
 def test_the_cookie_is_found_among_others(cookie: str) -> None:
-    assert token(("cookie", cookie)) == "abc"
+    assert token(("cookie", cookie)) == TOKEN
 
 
 def test_the_cookie_is_found_in_any_of_several_cookie_headers() -> None:
-    headers = [("cookie", "a=b"), ("cookie", f"{COOKIE}=abc"), ("cookie", "c=d")]
+    headers = [("cookie", "a=b"), ("cookie", f"{COOKIE}={TOKEN}"), ("cookie", "c=d")]
     for _ in headers:
         headers.append(headers.pop(0))
-        assert token(*headers) == "abc"
+        assert token(*headers) == TOKEN
 
 
 @pytest.mark.parametrize("between", ["; ", "|"])
 def test_pitfall_24_two_different_access_cookies_are_refused(between: str) -> None:
-    values = f"{COOKIE}=one{between}{COOKIE}=two".split("|")
+    values = f"{COOKIE}={TOKEN}{between}{COOKIE}={OTHER}".split("|")
     with pytest.raises(OxaigenAuthUnauthenticatedError, match=r"^More than one access cookie$"):
         token(*[("cookie", value) for value in values])
 
@@ -155,9 +192,9 @@ def test_the_cookie_has_the_name_of_the_argument_else_of_the_settings(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OXAIGEN_AUTH_ACCESS_TOKEN_COOKIE_NAME", "configured")
-    cookies = connection(("cookie", f"configured=one; argument=two; {COOKIE}=three"))
-    assert extract_bearer_token(cookies) == "one"
-    assert extract_bearer_token(cookies, cookie_name="argument") == "two"
+    cookies = connection(("cookie", f"configured={TOKEN}; argument={OTHER}; {COOKIE}={MARK}"))
+    assert extract_bearer_token(cookies) == TOKEN
+    assert extract_bearer_token(cookies, cookie_name="argument") == OTHER
     assert extract_bearer_token(cookies, cookie_name="absent") is None
 
 
@@ -207,13 +244,13 @@ def test_headers_of_any_bytes_give_a_base_url_or_a_refusal(
 @pytest.mark.parametrize("kind", ["http", "websocket"])
 def test_requests_and_websockets_both_do(kind: str) -> None:
     scope = connection(
-        ("authorization", "Bearer abc"), ("host", "app.example.com"), kind=kind
+        ("authorization", f"Bearer {TOKEN}"), ("host", "app.example.com"), kind=kind
     ).scope
 
     async def never(*_: Any) -> Any: ...
 
     either = Request(scope) if kind == "http" else WebSocket(scope, never, never)
-    assert extract_bearer_token(either) == "abc"
+    assert extract_bearer_token(either) == TOKEN
     assert derive_proxy_base_url(either) == "https://app.example.com"
 
 

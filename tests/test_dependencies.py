@@ -35,6 +35,7 @@ from tests.apps import (
 )
 from tests.raw_server import PROFILE, RawServer, answer, serving
 from tests.test_models import FIELDS
+from tests.tokens import MARK, OTHER, TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
-MULTIPLE = [("authorization", "Bearer one"), ("authorization", "Bearer two")]
+MULTIPLE = [("authorization", f"Bearer {TOKEN}"), ("authorization", f"Bearer {OTHER}")]
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ REFUSALS = [
     (answer(401, b"<html>"), INVALID),
     (answer(401, detail("see https://proxy.internal/x")), INVALID),
     (answer(401, detail("x" * 201)), INVALID),
-    (answer(401, detail("no good-token here")), INVALID),
+    (answer(401, detail(f"no {TOKEN} here")), INVALID),
     (answer(401, detail(["a"])), INVALID),
     (answer(403, detail("Not this app")), (403, "Not this app", None, None)),
     (answer(403), (403, "Not allowed for this application", None, None)),
@@ -104,7 +105,7 @@ async def test_a_good_token_is_let_in_by_header_and_by_cookie(override: Any, hea
             response = await get(make_app(), path, headers)
             assert (response.status_code, response.json()) == (200, {"user": "ada"})
     assert proxy.calls == ["get-me", "test-app-permission/audit"]
-    assert all(b"Bearer good-token\r\n" in request for request in server.requests)
+    assert all(f"Bearer {TOKEN}\r\n".encode() in request for request in server.requests)
 
 
 async def test_without_a_token_the_proxy_is_not_asked(override: Any) -> None:
@@ -503,7 +504,7 @@ async def test_a_request_under_way_when_the_client_closes_is_no_server_error(ove
 def leaks(caplog: pytest.LogCaptureFixture, *texts: str) -> list[str]:
     said = [*texts, *(record.getMessage() for record in caplog.records)]
     said += [str(record.exc_text) for record in caplog.records]
-    return [text for text in said if "good-token" in text]
+    return [text for text in said if MARK in text]
 
 
 @pytest.mark.parametrize("user", [answer(200, PROFILE), answer(401), answer(500), None])

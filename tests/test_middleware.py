@@ -25,6 +25,7 @@ from oxaigen_auth._proxy import Proxy
 from oxaigen_auth.client import default_client
 from tests.apps import COOKIE, GOOD, FakeProxy, TestClient, get, make_app, serving_elsewhere
 from tests.raw_server import RawServer, answer, serving
+from tests.tokens import MARK, TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -153,7 +154,7 @@ async def test_the_client_of_the_middleware_brings_its_own_cookie_name_and_hosts
         client = ProxyAuthClient(settings=options)
         app = make_app()
         app.add_middleware(OxaigenAuthMiddleware, client=client)
-        headers = {"cookie": "mine=good-token", "host": server.url.removeprefix("http://")}
+        headers = {"cookie": f"mine={TOKEN}", "host": server.url.removeprefix("http://")}
         assert (await get(app, "/me", headers)).json() == {"user": "ada"}
         assert (await get(app, "/me", {**headers, "host": "127.0.0.2"})).status_code == 400
         await client.aclose()
@@ -498,18 +499,18 @@ async def test_no_token_is_in_an_auth_error_or_a_log_line(
     override: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    echo = answer(401, b'{"detail": "no good-token here"}')
+    echo = answer(401, b'{"detail": "no %s here"}' % TOKEN.encode())
     for upstream in (echo, answer(500), None):
         await aclose_client()
         async with serving(FakeProxy(upstream)) as server:
             override(server)
             response = await get(app_with_middleware(), "/state", GOOD)
             assert response.json()["auth_error"]
-            assert "good-token" not in response.text
+            assert MARK not in response.text
             assert server.url not in response.text
     ours = [r.getMessage() for r in caplog.records if r.name.startswith("oxaigen_auth")]
     assert len(ours) == 2
-    assert not [text for text in caplog.messages if "good-token" in text]
+    assert not [text for text in caplog.messages if MARK in text]
 
 
 async def test_a_client_that_goes_away_costs_the_others_nothing(override: Any) -> None:
@@ -570,7 +571,7 @@ async def test_pitfall_22_an_address_with_too_many_bad_tokens_costs_the_proxy_no
         override(server)
         assert (await get(app, "/me", GOOD)).status_code == 200
         upstream.user, upstream.calls = answer(status), []
-        bad = [{"authorization": f"Bearer bad-{number}"} for number in range(5)]
+        bad = [{"authorization": f"Bearer {MARK}-{number}"} for number in range(5)]
         responses = [await get(app, "/me", headers) for headers in bad]
         assert [response.status_code for response in responses] == [status] * 5
         details = [response.json()["detail"] for response in responses]

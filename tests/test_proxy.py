@@ -26,6 +26,7 @@ from oxaigen_auth._proxy import Proxy, _default_ssl_context, _has_surplus
 from oxaigen_auth.models import User
 from oxaigen_auth.verdict import Accepted, Rejected, Unavailable
 from tests.raw_server import PROFILE, RawServer, always, answer, serving
+from tests.tokens import MARK, OTHER, TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
-TOKEN = "s3cret-t0ken"
 MAX_BODY = 2**20  # bytes
 ADA = Accepted(User(is_authenticated=True, id=7, user_name="ada"))
 
@@ -111,7 +111,7 @@ async def test_get_me_rejections(calls: Calls, response: bytes, expected: object
 @pytest.mark.parametrize(
     "detail",
     [
-        b'"a token was here: s3cret-t0ken"',
+        b'"a token was here: %s"' % TOKEN.encode(),
         b'"see https://internal/"',
         b'"<b>bold</b>"',
         b'"two\\nlines"',
@@ -279,7 +279,7 @@ async def test_pitfall_25_no_cookie_of_one_answer_goes_out_with_the_next_call(
     response = answer(200, PROFILE, set_cookie="sid=of-somebody-else; Path=/")
     async with serving(always(response)) as server:
         await calls.proxy.get_me(server.url, TOKEN)
-        await calls.proxy.get_me(server.url, "another-token")
+        await calls.proxy.get_me(server.url, OTHER)
     assert len(server.requests) == 2
     assert not any(b"sid=" in request for request in server.requests)
 
@@ -376,7 +376,7 @@ async def test_waiting_for_a_turn_counts_against_the_deadline() -> None:
     verdicts: list[Verdict[User]] = []
 
     async def ask(url: str, n: int) -> None:
-        verdicts.append(await calls.proxy.get_me(url, f"token-{n}"))
+        verdicts.append(await calls.proxy.get_me(url, f"{MARK}-{n}"))
 
     async with serving(respond) as server, anyio.create_task_group() as group:
         for n in range(4):
@@ -402,9 +402,9 @@ async def test_calls_take_turns_in_the_order_in_which_they_came() -> None:
     async with serving(respond) as server:
         async with anyio.create_task_group() as group:
             for n in range(8):
-                group.start_soon(calls.proxy.get_me, server.url, f"token-{n}")
+                group.start_soon(calls.proxy.get_me, server.url, f"{MARK}-{n}")
                 await checkpoint()
-        asked = [request.partition(b"token-")[2][:1] for request in server.requests]
+        asked = [request.partition(f"{MARK}-".encode())[2][:1] for request in server.requests]
     assert max(at_once) == 2
     assert server.connections <= 2
     assert [int(n) // 2 for n in asked] == [0, 0, 1, 1, 2, 2, 3, 3]

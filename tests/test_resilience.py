@@ -18,6 +18,7 @@ from oxaigen_auth.verdict import Accepted, Rejected, Unavailable
 from tests.test_client import BASE, Clock, FakeProxy
 from tests.test_client import clock as clock  # noqa: PLC0414
 from tests.test_client import proxy as proxy  # noqa: PLC0414
+from tests.tokens import MARK, OTHER, TOKEN
 from tests.virtual_time import anyio_backend as anyio_backend  # noqa: PLC0414
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def with_settings(**settings: object) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("client", [settings], indirect=True)
 
 
-async def fail(client: ProxyAuthClient, token: str = "token", **options: Any) -> int | None:
+async def fail(client: ProxyAuthClient, token: str = TOKEN, **options: Any) -> int | None:
     """Ask in vain; return the seconds after which to come again."""
     with pytest.raises(OxaigenAuthUpstreamError) as caught:
         await client.get_me(token, **options)
@@ -79,8 +80,8 @@ async def test_a_proxy_that_answers_again_is_asked_again(
 ) -> None:
     await open_breaker(client, proxy)
     clock.now += 0.5
-    assert (await client.get_me("token")).user_name == "ada"
-    assert (await client.get_me("other")).user_name == "ada"
+    assert (await client.get_me(TOKEN)).user_name == "ada"
+    assert (await client.get_me(OTHER)).user_name == "ada"
 
 
 async def test_while_one_probes_the_others_are_refused(
@@ -90,9 +91,9 @@ async def test_while_one_probes_the_others_are_refused(
     clock.now += 0.5
     proxy.delay = 1
     async with anyio.create_task_group() as group:
-        group.start_soon(client.get_me, "token")
+        group.start_soon(client.get_me, TOKEN)
         await anyio.wait_all_tasks_blocked()
-        assert await fail(client, "other") == 1
+        assert await fail(client, OTHER) == 1
     assert len(proxy.calls) == 6
 
 
@@ -103,9 +104,9 @@ async def test_a_cancelled_probe_leaves_the_way_free_for_the_next(
     clock.now += 0.5
     proxy.delay = 1
     with anyio.move_on_after(0.5):
-        await client.get_me("token")
+        await client.get_me(TOKEN)
     await anyio.wait_all_tasks_blocked()  # in another task the lookup ends
-    assert (await client.get_me("other")).user_name == "ada"
+    assert (await client.get_me(OTHER)).user_name == "ada"
 
 
 async def test_a_rejection_is_an_answer(client: ProxyAuthClient, proxy: FakeProxy) -> None:
@@ -115,17 +116,17 @@ async def test_a_rejection_is_an_answer(client: ProxyAuthClient, proxy: FakeProx
             await fail(client, f"nobody-{number}-{failure}")
         proxy.user = Rejected("Token expired")
         with pytest.raises(OxaigenAuthUnauthenticatedError):
-            await client.get_me(f"token-{number}")
+            await client.get_me(f"{MARK}-{number}")
     assert client.stats().refused == 0
 
 
 async def test_cached_users_and_permissions_keep_working_meanwhile(
     client: ProxyAuthClient, proxy: FakeProxy
 ) -> None:
-    assert await client.test_permission("token", "audit")
+    assert await client.test_permission(TOKEN, "audit")
     await open_breaker(client, proxy)
-    assert (await client.get_me("token")).user_name == "ada"
-    assert await client.test_permission("token", "audit")
+    assert (await client.get_me(TOKEN)).user_name == "ada"
+    assert await client.test_permission(TOKEN, "audit")
     assert await fail(client, fresh=True) == 1
 
 
@@ -133,7 +134,7 @@ async def test_each_proxy_has_a_breaker_of_its_own(
     client: ProxyAuthClient, proxy: FakeProxy
 ) -> None:
     await open_breaker(client, proxy)
-    assert (await client.get_me("token", proxy_base_url=ELSEWHERE)).user_name == "ada"
+    assert (await client.get_me(TOKEN, proxy_base_url=ELSEWHERE)).user_name == "ada"
 
 
 @with_settings(breaker=False)
@@ -145,11 +146,11 @@ async def test_the_breaker_can_be_switched_off(client: ProxyAuthClient, proxy: F
 
 
 async def test_permission_checks_count_too(client: ProxyAuthClient, proxy: FakeProxy) -> None:
-    await client.get_me("token")
+    await client.get_me(TOKEN)
     proxy.grant = DOWN
     for _ in range(7):
         with pytest.raises(OxaigenAuthUpstreamError):
-            await client.test_permission("token", "audit")
+            await client.test_permission(TOKEN, "audit")
     assert len(proxy.calls) == 6
 
 
@@ -162,10 +163,10 @@ STALE = with_settings(stale_if_error_seconds=60)
 async def test_a_user_past_the_ttl_is_served_while_the_proxy_is_unavailable(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
-    await client.get_me("token")
+    await client.get_me(TOKEN)
     proxy.user = DOWN
     clock.now += 89.9
-    assert (await client.get_me("token")).user_name == "ada"
+    assert (await client.get_me(TOKEN)).user_name == "ada"
     assert len(proxy.calls) == 2
     assert client.stats().stale == 1
     clock.now += 0.1
@@ -176,18 +177,18 @@ async def test_a_user_past_the_ttl_is_served_while_the_proxy_is_unavailable(
 async def test_a_stale_user_is_served_while_the_breaker_is_open(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
-    await client.get_me("token")
+    await client.get_me(TOKEN)
     clock.now += 40
     await open_breaker(client, proxy)
     asked = len(proxy.calls)
-    assert (await client.get_me("token")).user_name == "ada"
+    assert (await client.get_me(TOKEN)).user_name == "ada"
     assert len(proxy.calls) == asked
 
 
 async def test_by_default_nothing_is_served_past_its_ttl(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
-    await client.get_me("token")
+    await client.get_me(TOKEN)
     proxy.user = DOWN
     clock.now += 30
     await fail(client)
@@ -197,21 +198,21 @@ async def test_by_default_nothing_is_served_past_its_ttl(
 async def test_a_proxy_that_answers_is_believed_rather_than_the_memory(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
-    await client.get_me("token")
+    await client.get_me(TOKEN)
     clock.now += 40
     proxy.user = Accepted(User(user_name="grace"))
-    assert (await client.get_me("token")).user_name == "grace"
+    assert (await client.get_me(TOKEN)).user_name == "grace"
 
 
 @STALE
 async def test_who_was_rejected_since_is_never_served_again(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
-    await client.get_me("token")
+    await client.get_me(TOKEN)
     clock.now += 40
     proxy.user = Rejected("Token revoked")
     with pytest.raises(OxaigenAuthUnauthenticatedError):
-        await client.get_me("token")
+        await client.get_me(TOKEN)
     proxy.user = DOWN
     clock.now += 10
     await fail(client)
@@ -221,10 +222,10 @@ async def test_who_was_rejected_since_is_never_served_again(
 async def test_a_forgotten_user_is_not_served(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
-    await client.get_me("token")
+    await client.get_me(TOKEN)
     clock.now += 40
     proxy.user = DOWN
-    client.forget("token")
+    client.forget(TOKEN)
     await fail(client)
 
 
@@ -232,21 +233,21 @@ async def test_a_forgotten_user_is_not_served(
 async def test_nor_is_one_who_is_forgotten_while_the_proxy_is_asked(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
-    await client.get_me("token")
+    await client.get_me(TOKEN)
     clock.now += 40
     proxy.user = DOWN
     proxy.delay = 1
     async with anyio.create_task_group() as group:
         group.start_soon(fail, client)
         await anyio.wait_all_tasks_blocked()
-        client.forget("token")
+        client.forget(TOKEN)
 
 
 @STALE
 async def test_who_asks_for_a_fresh_answer_gets_no_stale_one(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
-    await client.get_me("token")
+    await client.get_me(TOKEN)
     proxy.user = DOWN
     await fail(client, fresh=True)
     clock.now += 40
@@ -259,38 +260,38 @@ async def test_a_permission_is_served_past_its_ttl_but_never_that_it_is_missing(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock, *, granted: bool
 ) -> None:
     proxy.grant = Accepted(granted)
-    assert await client.test_permission("token", "audit") is granted
+    assert await client.test_permission(TOKEN, "audit") is granted
     proxy.grant = DOWN
     clock.now += 40
     if granted:
-        assert await client.test_permission("token", "audit")
+        assert await client.test_permission(TOKEN, "audit")
         return
     with pytest.raises(OxaigenAuthUpstreamError):
-        await client.test_permission("token", "audit")
+        await client.test_permission(TOKEN, "audit")
 
 
 @STALE
 async def test_one_permission_does_not_stand_for_another(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
-    await client.test_permission("token", "audit")
+    await client.test_permission(TOKEN, "audit")
     proxy.user = proxy.grant = DOWN
     clock.now += 40
-    assert await client.test_permission("token", "audit")
+    assert await client.test_permission(TOKEN, "audit")
     with pytest.raises(OxaigenAuthUpstreamError):
-        await client.test_permission("token", "billing")
+        await client.test_permission(TOKEN, "billing")
 
 
 @STALE
 async def test_stale_answers_are_logged_but_once_a_second(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await client.get_me("token")
+    await client.get_me(TOKEN)
     proxy.user = DOWN
     clock.now += 40
     for wait in (0, 0.5, 0.5):
         clock.now += wait
-        await client.get_me("token")
+        await client.get_me(TOKEN)
     said = [record.message for record in caplog.records if "past its time" in record.message]
     template = "Auth proxy https://app.example.com unavailable: answered from memory, past its time"
     assert said == [f"{template} (1 so far)", f"{template} (3 so far)"]
@@ -306,15 +307,15 @@ AHEAD = with_settings(refresh_ahead_seconds=10)
 async def test_a_hit_near_the_end_answers_at_once_and_looks_up_ahead(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
-    await client.get_me("token")
+    await client.get_me(TOKEN)
     clock.now += 20
     proxy.user = Accepted(User(user_name="grace"))
-    assert (await client.get_me("token")).user_name == "ada"
+    assert (await client.get_me(TOKEN)).user_name == "ada"
     await anyio.wait_all_tasks_blocked()
-    assert (await client.get_me("token")).user_name == "grace"
+    assert (await client.get_me(TOKEN)).user_name == "grace"
     assert (client.stats().refreshed, client.stats().hits, len(proxy.calls)) == (1, 2, 2)
     clock.now += 19.9
-    await client.get_me("token")
+    await client.get_me(TOKEN)
     assert client.stats().refreshed == 1
 
 
@@ -322,9 +323,9 @@ async def test_a_hit_near_the_end_answers_at_once_and_looks_up_ahead(
 async def test_a_hit_before_that_looks_nothing_up(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
-    await client.get_me("token")
+    await client.get_me(TOKEN)
     clock.now += 19.9
-    await client.get_me("token")
+    await client.get_me(TOKEN)
     await anyio.wait_all_tasks_blocked()
     assert len(proxy.calls) == 1
 
@@ -333,11 +334,11 @@ async def test_a_hit_before_that_looks_nothing_up(
 async def test_many_hits_start_one_lookup(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
-    await client.get_me("token")
+    await client.get_me(TOKEN)
     clock.now += 25
     proxy.delay = 1
     for _ in range(100):
-        await client.get_me("token")
+        await client.get_me(TOKEN)
     await anyio.wait_all_tasks_blocked()
     assert (client.stats().refreshed, len(proxy.calls)) == (1, 2)
 
@@ -346,12 +347,12 @@ async def test_many_hits_start_one_lookup(
 async def test_permissions_are_refreshed_too(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
-    await client.test_permission("token", "audit")
+    await client.test_permission(TOKEN, "audit")
     clock.now += 25
     proxy.grant = Accepted(value=False)
-    assert await client.test_permission("token", "audit")
+    assert await client.test_permission(TOKEN, "audit")
     await anyio.wait_all_tasks_blocked()
-    assert not await client.test_permission("token", "audit")
+    assert not await client.test_permission(TOKEN, "audit")
     assert (client.stats().refreshed, len(proxy.calls)) == (2, 4)
 
 
@@ -359,12 +360,12 @@ async def test_permissions_are_refreshed_too(
 async def test_a_refresh_that_fails_changes_nothing_until_the_ttl_is_over(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
-    await client.get_me("token")
+    await client.get_me(TOKEN)
     clock.now += 29.9
     proxy.user = DOWN
-    await client.get_me("token")
+    await client.get_me(TOKEN)
     await anyio.wait_all_tasks_blocked()
-    await client.get_me("token")
+    await client.get_me(TOKEN)
     clock.now += 0.1
     await fail(client)
 
@@ -373,12 +374,12 @@ async def test_a_refresh_that_fails_changes_nothing_until_the_ttl_is_over(
 async def test_who_asks_when_the_ttl_is_over_waits_for_the_lookup_that_was_started_ahead(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
-    await client.get_me("token")
+    await client.get_me(TOKEN)
     clock.now += 29.9
     proxy.user, proxy.delay = Accepted(User(user_name="grace")), 1
-    await client.get_me("token")
+    await client.get_me(TOKEN)
     clock.now += 0.1
-    assert (await client.get_me("token")).user_name == "grace"
+    assert (await client.get_me(TOKEN)).user_name == "grace"
     assert len(proxy.calls) == 2
 
 
@@ -389,7 +390,7 @@ async def test_a_rejection_is_not_refreshed(
     proxy.user = Rejected("Token expired")
     for _ in range(2):
         with pytest.raises(OxaigenAuthUnauthenticatedError):
-            await client.get_me("token")
+            await client.get_me(TOKEN)
         clock.now += 4.9
     await anyio.wait_all_tasks_blocked()
     assert len(proxy.calls) == 1
@@ -399,29 +400,29 @@ async def test_a_rejection_is_not_refreshed(
 async def test_a_user_who_is_rejected_ahead_of_the_end_is_out(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
-    await client.get_me("token")
+    await client.get_me(TOKEN)
     clock.now += 25
     proxy.user = Rejected("Token revoked")
-    await client.get_me("token")
+    await client.get_me(TOKEN)
     await anyio.wait_all_tasks_blocked()
     with pytest.raises(OxaigenAuthUnauthenticatedError):
-        await client.get_me("token")
+        await client.get_me(TOKEN)
 
 
 @AHEAD
 async def test_what_was_forgotten_meanwhile_is_not_kept(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
-    await client.get_me("token")
+    await client.get_me(TOKEN)
     clock.now += 25
     proxy.delay = 1
-    await client.get_me("token")
+    await client.get_me(TOKEN)
     await anyio.wait_all_tasks_blocked()
-    client.forget("token")
+    client.forget(TOKEN)
     await anyio.sleep(2)
     proxy.user = Rejected("Token revoked")
     with pytest.raises(OxaigenAuthUnauthenticatedError):
-        await client.get_me("token")
+        await client.get_me(TOKEN)
 
 
 async def test_a_client_that_was_not_opened_has_no_task_group_to_look_up_ahead_in(
@@ -431,7 +432,7 @@ async def test_a_client_that_was_not_opened_has_no_task_group_to_look_up_ahead_i
     settings = OxaigenAuthSettings(refresh_ahead_seconds=30)
     client = ProxyAuthClient(BASE, settings=settings, clock=clock)
     for _ in range(3):
-        assert (await client.get_me("token")).user_name == "ada"
+        assert (await client.get_me(TOKEN)).user_name == "ada"
     await client.aclose()
     assert (client.stats().refreshed, len(proxy.calls)) == (0, 1)
 
@@ -443,7 +444,7 @@ async def test_what_another_event_loop_learnt_is_not_refreshed_where_nothing_was
     client = ProxyAuthClient(BASE, settings=settings, clock=clock)
     key = client.verifier.memory.key(b"mark", BASE)
     client.verifier.memory.keep(key, Accepted(User(user_name="ada")), clock())
-    assert client.verifier.recall("token", b"mark", BASE) == Accepted(User(user_name="ada"))
+    assert client.verifier.recall(TOKEN, b"mark", BASE) == Accepted(User(user_name="ada"))
     assert (client.stats().refreshed, proxy.calls) == (0, [])
 
 
@@ -451,10 +452,10 @@ async def test_what_another_event_loop_learnt_is_not_refreshed_where_nothing_was
 async def test_a_refresh_ends_with_the_client(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
-    await client.get_me("token")
+    await client.get_me(TOKEN)
     clock.now += 25
     proxy.delay = 1000
-    await client.get_me("token")
+    await client.get_me(TOKEN)
     await anyio.wait_all_tasks_blocked()
     before = anyio.current_time()
     await client.aclose()

@@ -17,6 +17,7 @@ from oxaigen_auth import OxaigenAuthMiddleware
 from oxaigen_auth_mock import MockSettings, create_app
 from oxaigen_auth_mock.serving import listen, serving
 from tests.apps import make_app
+from tests.tokens import TOKEN
 
 if TYPE_CHECKING:
     import socket
@@ -75,7 +76,7 @@ async def everybody_gets_their_answer(url: str, mock: Any) -> None:
     async with AsyncClient() as http:
         nobody = await http.get(f"{url}/me")
         assert (nobody.status_code, nobody.headers["www-authenticate"]) == (401, "Bearer")
-        unknown = await http.get(f"{url}/me", headers={"authorization": "Bearer unknown"})
+        unknown = await http.get(f"{url}/me", headers={"authorization": f"Bearer {TOKEN}"})
         assert unknown.status_code == 401
         assert (await http.get(f"{url}/audit", headers=DEV)).json() == {"user": "devuser"}
     mock.reset()

@@ -17,6 +17,7 @@ from attrs import define, field
 
 from oxaigen_auth_mock.serving import base_url, listen
 from tests.raw_server import PROFILE, answer, serving
+from tests.tokens import TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 ROOT = Path(__file__).parents[1]
-BEARER = {"authorization": "Bearer good-token"}
+BEARER = {"authorization": f"Bearer {TOKEN}"}
 GRACE = 1  # seconds that hypercorn gives requests under way
 
 every_worker = pytest.mark.parametrize("worker", ["asyncio", "trio"])

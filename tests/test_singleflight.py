@@ -547,3 +547,20 @@ async def test_a_hosted_flight_that_is_lost_before_it_begins_never_looks() -> No
     with pytest.raises(FlightLostError):
         await flight.wait()
     assert flight.boarding
+
+
+async def test_pitfall_23_a_flight_that_is_over_does_not_know_what_it_looked_up(
+    tower: Tower,
+) -> None:
+    flights: list[Flight[str]] = []
+
+    async def look_up(flight: Flight[str]) -> str:
+        flights.append(flight)
+        return await tower.look_up(flight)
+
+    assert await tower.flights.run("key", look_up) == "answer 1"
+    with anyio.move_on_after(0.5):
+        await tower.flights.run("key", look_up)
+    await settle()
+    assert [flight.over.is_set() for flight in flights] == [True, True]
+    assert not [flight for flight in flights if look_up in gc.get_referents(flight)]

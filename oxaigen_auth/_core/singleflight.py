@@ -33,7 +33,7 @@ from collections import OrderedDict
 from contextvars import Context
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from anyio import CancelScope, Event, current_time, get_cancelled_exc_class
 from attrs import define, field
@@ -53,6 +53,10 @@ class FlightLostError(Exception):
 
     Holds no traceback of the lookup, whose frames may know secrets: only the crash's type.
     """
+
+
+async def _nothing(_: object) -> Any:
+    """Be what an ended flight looks up."""
 
 
 @define(eq=False)
@@ -128,6 +132,7 @@ class Flight(Generic[V]):
             del self._table[self.key]
 
     def _end(self) -> None:
+        self._lookup = _nothing  # what it knew may be secret, and an exception may keep the flight
         self.detach()
         self._aloft.discard(self)
         self.over.set()

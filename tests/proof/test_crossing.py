@@ -20,6 +20,7 @@ from tests.proof.faulty_server import (
     profile,
     resets_after,
 )
+from tests.tokens import MARK
 
 if TYPE_CHECKING:
     import socket
@@ -67,9 +68,9 @@ async def test_everyone_gets_their_own_user_or_an_error(long: bool) -> None:  # 
         async with turns:
             with anyio.move_on_after(patience):
                 try:
-                    user = await client.get_me(f"token-{number}")
+                    user = await client.get_me(f"{MARK}-{number}")
                     assert user.user_name == f"user{number}"
-                    assert await client.test_permission(f"token-{number}", "audit")
+                    assert await client.test_permission(f"{MARK}-{number}", "audit")
                 except OxaigenAuthUpstreamError:
                     outcomes["failed"] += 1
                 else:

@@ -41,6 +41,7 @@ from tests.proof.faulty_server import (
     sends,
     sends_for_ever,
 )
+from tests.tokens import MARK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -187,7 +188,7 @@ EXACT: dict[str, tuple[str, Behaviour]] = {
 }
 
 
-async def outcome(client: ProxyAuthClient, url: str, token: str = "token-1") -> str:
+async def outcome(client: ProxyAuthClient, url: str, token: str = f"{MARK}-1") -> str:
     try:
         user = await client.get_me(token, proxy_base_url=url)
     except OxaigenAuthUpstreamError:
@@ -226,7 +227,7 @@ async def try_out(client: ProxyAuthClient, server: FaultyServer, behaviour: Beha
     assert {request.split()[1] for request in server.requests} == {b"/_oxa_auth/get-me"}
     server.behave = good
     await anyio.sleep(0.05)  # what it still has to say, it says
-    assert (await client.get_me("token-2", proxy_base_url=url)).user_name == "user2"
+    assert (await client.get_me(f"{MARK}-2", proxy_base_url=url)).user_name == "user2"
     return result
 
 
@@ -265,11 +266,11 @@ async def test_no_status_but_those_documented_is_a_verdict(
     documented = {200: "accepted", 401: "rejected", 403: "denied"}
 
     def behave(peer: socket.socket, request: bytes) -> None:
-        number = int(request.lower().partition(b"bearer status-")[2][:3])
+        number = int(request.lower().partition(b"-status-")[2][:3])
         peer.sendall(answer(ADA, number))
 
     async def ask(status: int) -> None:
-        got = await outcome(client, f"http://127.0.0.1:{server.port}", f"status-{status}")
+        got = await outcome(client, f"http://127.0.0.1:{server.port}", f"{MARK}-status-{status}")
         assert got == documented.get(status, "unavailable"), status
 
     server.behave = behave
@@ -297,7 +298,7 @@ async def test_a_redirect_is_followed_nowhere(
         async with ProxyAuthClient(url, settings=SETTINGS) as client:
             server.behave = sends(answer(b"", status, location))
             with pytest.raises(OxaigenAuthUpstreamError):
-                await getattr(client, method)("token-1", *["audit"] * (method != "get_me"))
+                await getattr(client, method)(f"{MARK}-1", *["audit"] * (method != "get_me"))
         assert len(server.requests) == 1
         assert not elsewhere.requests
 

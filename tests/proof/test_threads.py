@@ -37,6 +37,7 @@ from oxaigen_auth.models import User
 from oxaigen_auth.settings import OxaigenAuthSettings
 from oxaigen_auth.verdict import Accepted, Rejected
 from tests.raw_server import answer, serving
+from tests.tokens import MARK
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from oxaigen_auth.verdict import Verdict
 
 MOST = 8  # entries in each cache
-TOKENS = [*(f"good-{n}" for n in range(12)), *(f"bad-{n}" for n in range(12)), "down-0"]
+NAMES = [*(f"good-{n}" for n in range(12)), *(f"bad-{n}" for n in range(12)), "down-0"]
 VISITORS = 6  # tasks in each event loop
 THREADS = 4
 
@@ -62,7 +63,7 @@ def _restless() -> Iterator[None]:
 
 @define(eq=False)
 class Upstream:
-    """A proxy that numbers its answers; the token says what they are."""
+    """A proxy that numbers its answers; the name in the token says what they are."""
 
     seen: int = 0
 
@@ -70,8 +71,8 @@ class Upstream:
         self.seen += 1
         number = self.seen
         path = request.split(b" ", 2)[1]
-        token = request.split(b"Bearer ")[1].split(b"\r\n")[0].decode()
-        profile = f'{{"is_authenticated": true, "id": {number}, "user_name": "{token}"}}'
+        name = request.split(f"Bearer {MARK}-".encode())[1].split(b"\r\n")[0].decode()
+        profile = f'{{"is_authenticated": true, "id": {number}, "user_name": "{name}"}}'
         said = {
             b"get-me": answer(200, profile.encode()),
             b"audit": answer(200, b"true"),
@@ -83,7 +84,7 @@ class Upstream:
             "bad": answer(401, b'{"detail": "Token expired"}'),
             "down": answer(503),
         }
-        return answers[token.partition("-")[0]]
+        return answers[name.partition("-")[0]]
 
 
 @define(eq=False)
@@ -91,7 +92,7 @@ class Loop:
     """What runs in one event loop: visitors who ask about any token, until it is `over`."""
 
     upstream: Upstream
-    floors: dict[str, int]  # the answer to each token after which it was last forgotten
+    floors: dict[str, int]  # the answer to each name after which it was last forgotten
     over: float
     seed: int
     forgotten: int = 0
@@ -107,24 +108,24 @@ class Loop:
 
     async def visit(self, random: Random) -> None:
         while time.monotonic() < self.over:
-            token, (ask, good) = random.choice(TOKENS), random.choice(WAYS)
-            floor = self.floors.get(token, 0)
-            said = await outcome_of(ask(token))
+            name, (ask, good) = random.choice(NAMES), random.choice(WAYS)
+            floor = self.floors.get(name, 0)
+            said = await outcome_of(ask(f"{MARK}-{name}"))
             if isinstance(said, User):
-                assert said.user_name == token
+                assert said.user_name == name
                 assert (said.id or 0) > floor
                 said = "welcome"
-            expected = {"good": good, "bad": 401, "down": 502}[token.partition("-")[0]]
-            assert said in (expected, "cut off"), (ask, token, said)
+            expected = {"good": good, "bad": 401, "down": 502}[name.partition("-")[0]]
+            assert said in (expected, "cut off"), (ask, name, said)
             self.said[f"{said}"] += 1
             if random.random() < 0.1:
-                self.forget(token)
+                self.forget(name)
             await anyio.sleep(random.random() / 500)
 
-    def forget(self, token: str) -> None:
+    def forget(self, name: str) -> None:
         floor = self.upstream.seen
-        default_client().forget(token)
-        self.floors[token] = floor
+        default_client().forget(f"{MARK}-{name}")
+        self.floors[name] = floor
         self.forgotten += 1
 
 
