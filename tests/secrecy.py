@@ -83,7 +83,6 @@ class Watch(logging.Handler):
     def install(self) -> None:
         """Stand where records, exceptions, answers and clients come by, until the process ends."""
         logging.getLogger().addHandler(self)
-        logging.getLogger("oxaigen_auth").setLevel(logging.DEBUG)
         for owner, name in ENTRIES:
             setattr(owner, name, self._watching(getattr(owner, name)))
         ProxyAuthClient.__init__ = self._noting(ProxyAuthClient.__init__)  # type: ignore[method-assign]
@@ -178,6 +177,9 @@ class Watch(logging.Handler):
         if self.thorough:
             gc.collect()
             gc.freeze()  # so that each collection goes through what the tests make, and no more
+
+    def pytest_runtest_setup(self) -> None:
+        logging.getLogger("oxaigen_auth").setLevel(logging.DEBUG)  # which a test may have changed
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self) -> Generator[None]:
