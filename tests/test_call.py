@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import httpx
 import pytest
+from anyio.lowlevel import checkpoint
 from attrs import define
 
-from oxaigen_auth._proxy import _Call
+from oxaigen_auth import _proxy
+from oxaigen_auth._proxy import Proxy, _Call
 from tests.virtual_time import anyio_backend as anyio_backend  # noqa: PLC0414
 
 if TYPE_CHECKING:
@@ -75,3 +77,25 @@ async def test_a_call_over_a_connection_that_was_there_closes_nothing() -> None:
     await trace(SENDING, {})
     await call.close_unused()
     assert not call.new_connection
+
+
+@define(eq=False)
+class SurplusTransport(SlowToClose):
+    """A transport of whose connection nobody knows what else came over it."""
+
+    answered: Callable[[], None] = lambda: None
+
+    async def handle_async_request(self, _: object) -> Any:
+        await checkpoint()
+        self.answered()
+        return vars(_proxy)["httpx"].Response(200, content=b"true")
+
+
+async def test_a_transport_with_a_surplus_is_closed_although_the_call_is_cancelled() -> None:
+    transport: Any = SurplusTransport()
+    request: Any = httpx.Request("GET", "http://x")
+    proxy = Proxy(5, 1, None, lambda: None, refuse_mock=False)
+    with anyio.CancelScope() as scope:
+        transport.answered = scope.cancel
+        await proxy._send(transport, _Call(scope, "it took too long"), request)  # noqa: SLF001
+    assert transport.closed

@@ -272,9 +272,10 @@ async def test_an_outage_of_the_permission_check_is_not_a_denial(
 
 
 async def test_a_401_on_a_permission_check_also_forgets_the_user(
-    client: ProxyAuthClient, proxy: FakeProxy
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
     await client.get_me(TOKEN)
+    clock.now += 1
     proxy.grant = Rejected("Token revoked")
     with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token revoked"):
         await client.test_permission(TOKEN, "audit")
@@ -617,6 +618,7 @@ async def test_pitfall_23_no_token_is_kept_or_shown(
         assert secret not in repr([frame.f_locals for frame in frames])
     assert secret not in caplog.text
     assert secret not in repr([errors, client, client.stats(), vars(client)])
+    assert "user_name" not in repr(vars(client))
     holders = [x for x in gc.get_referrers(secret) if isinstance(x, (dict, list, tuple, set))]
     assert [x for x in holders if x is not proxy.calls] == []
 

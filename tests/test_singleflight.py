@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -526,6 +527,25 @@ async def test_a_group_that_ends_releases_those_whose_turn_has_not_come() -> Non
             group.cancel_scope.cancel()
     assert len(lost) == 7
     assert (len(tower.flights), tower.running, tower.finished) == (0, 0, 0)
+
+
+async def test_hundreds_may_fly_at_once_and_no_more_than_may() -> None:
+    async with anyio.create_task_group() as group:
+        tower = Tower(SingleFlight(group, max_pilots=300))
+        async with anyio.create_task_group() as callers:
+            for number in range(400):
+                callers.start_soon(tower.ask, f"key {number}")
+    assert (tower.most_at_once, tower.finished) == (300, 400)
+
+
+async def test_a_flight_does_not_show_what_it_asks(tower: Tower) -> None:
+    async def look_up(flight: Flight[str], secret: str) -> str:
+        await checkpoint()
+        return repr(flight).replace(secret, "shown")
+
+    shown = await tower.flights.run("key", partial(look_up, secret="s3cret-t0ken"))
+    assert "key" in shown
+    assert not any(name in shown for name in ("shown", "lookup", "table", "queue", "aloft"))
 
 
 async def test_joining_is_counted() -> None:

@@ -53,6 +53,8 @@ def test_it_lasts_until_the_minute_of_the_first_bad_token_is_over(clock: Clock) 
     assert throttle.is_shut(HERE)
     clock.now += 0.125
     assert not throttle.is_shut(HERE)
+    clock.now += 1
+    assert not throttle.is_shut(HERE)
     assert not bring(throttle, HERE, "c")
     assert bring(throttle, HERE, "d")
 
@@ -102,6 +104,16 @@ def test_it_remembers_65_536_tokens_and_of_more_not_the_oldest_minute(clock: Clo
     assert throttle.is_shut(HERE)
     bring(throttle, THERE, "one more")
     assert not throttle.is_shut(HERE)
+
+
+def test_the_same_token_again_takes_no_memory(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_TOKENS", 4)
+    throttle = Throttle(1, clock)
+    assert bring(throttle, HERE, "a", "b")
+    bring(throttle, THERE, *["a"] * 10)
+    assert throttle.is_shut(HERE)
 
 
 def test_what_came_of_an_earlier_minute_is_not_counted_for_ever(

@@ -191,7 +191,7 @@ class SingleFlight(Generic[V]):
         self._take_off(key, lookup, self.task_group, fresh=True).callers += 1
         return True
 
-    def joinable(self, key: Hashable, *, fresh: bool = False) -> Flight[V] | None:
+    def joinable(self, key: Hashable, *, fresh: bool) -> Flight[V] | None:
         """Return the flight that `run` would board, for a caller that now awaits its `wait`."""
         flight = self._flights.get(key)
         if flight is None or (fresh and not flight.boarding):
