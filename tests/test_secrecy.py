@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import logging
 import subprocess
 import sys
@@ -24,19 +25,18 @@ from oxaigen_auth import (
     _proxy,
 )
 from oxaigen_auth._core.fingerprint import fingerprint
-from oxaigen_auth._identify import Identity
+from oxaigen_auth._identify import Identity, identify
 from oxaigen_auth._verifier import Verifier
 from oxaigen_auth.verdict import Accepted, Rejected
 from tests.apps import GOOD, get, make_app
 from tests.object_graph import Graph
 from tests.raw_server import PROFILE, always, answer, serving
+from tests.secrecy import Watch
 from tests.secrecy import watch as watch  # noqa: PLC0414
 from tests.tokens import MARK, TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from tests.secrecy import Watch
 
 pytestmark = pytest.mark.anyio
 
@@ -302,3 +302,26 @@ def test_a_test_that_leaks_fails_and_the_next_one_does_not(tmp_path: Path) -> No
     assert "1 failed, 2 passed, 1 error" in said
     assert "log record of root" in said
     assert "left over: Rejected > str holds it" in said
+
+
+async def test_a_permission_check_that_breaks_off_leaves_no_token_in_its_frames() -> None:
+    headers = [(b"authorization", f"Bearer {TOKEN}".encode())]
+    async with serving(always(answer(200, PROFILE))) as server:
+        client = ProxyAuthClient(server.url, settings=OxaigenAuthSettings())
+        identity = await identify({"type": "http", "headers": headers}, client)
+        await client.aclose()
+        with pytest.raises(RuntimeError, match="closed"):
+            await identity.check_permission("audit")
+
+
+def test_a_thorough_watch_fails_a_test_for_what_it_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    frozen: list[str] = []
+    monkeypatch.setattr(gc, "freeze", lambda: frozen.append("all that was there"))
+    watch = Watch(thorough=True)
+    monkeypatch.setattr(watch, "look_at_all", lambda: watch.found.append("left over: a token"))
+    begin, end = watch.pytest_collection_finish(), watch.pytest_runtest_teardown()
+    next(begin), next(end)
+    assert list(begin) == []
+    assert frozen == ["all that was there"]
+    with pytest.raises(pytest.fail.Exception, match="left over: a token"):
+        next(end)
