@@ -290,7 +290,7 @@ def test_a_test_that_leaks_fails_and_the_next_one_does_not(tmp_path: Path) -> No
         "def test_two(): pass\n"
         "def test_three(): left.append(Rejected(TOKEN))\n"
     )
-    run = [sys.executable, "-m", "pytest", "-p", "tests.secrecy", "--secrets", "-q", "--no-header"]
+    run = [sys.executable, "-m", "pytest", "-p", "tests.secrecy", "--secrets", "-q", "-W", "ignore"]
     ended = subprocess.run(  # noqa: S603 (our own code)
         [*run, "--rootdir", str(tmp_path), "-c", "/dev/null", str(tmp_path)],
         cwd=ROOT,
