@@ -320,7 +320,8 @@ def test_a_thorough_watch_fails_a_test_for_what_it_leaves(monkeypatch: pytest.Mo
     watch = Watch(thorough=True)
     monkeypatch.setattr(watch, "look_at_all", lambda: watch.found.append("left over: a token"))
     begin, end = watch.pytest_collection_finish(), watch.pytest_runtest_teardown()
-    next(begin), next(end)
+    next(begin)
+    next(end)
     assert list(begin) == []
     assert frozen == ["all that was there"]
     with pytest.raises(pytest.fail.Exception, match="left over: a token"):
