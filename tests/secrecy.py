@@ -75,7 +75,7 @@ class Watch(logging.Handler):
 
     thorough: bool
     found: list[str] = field(factory=list[str], init=False)
-    clients: list[ref[ProxyAuthClient]] = field(factory=list, init=False)
+    clients: list[ref[ProxyAuthClient]] = field(factory=list, init=False)  # of this test
 
     def __attrs_pre_init__(self) -> None:
         super().__init__()
@@ -114,9 +114,8 @@ class Watch(logging.Handler):
             self.found.append(f"answer of an app: {message}")
 
     def look_at_clients(self, *more: object, this_loop: bool = False) -> None:
-        self.clients = [client for client in list(self.clients) if client() is not None]
         graph = Graph(MARK, this_loop=this_loop)
-        live = [client() for client in self.clients]
+        live = [client() for client in list(self.clients)]
         self.found += [f"in use: {way}" for way in graph.find(*live, *more)]
 
     def look_at_all(self) -> None:
@@ -190,6 +189,7 @@ class Watch(logging.Handler):
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self) -> Generator[None]:
         yield
+        self.clients = []  # what they hold by now has been looked at
         if self.thorough:
             self.look_at_all()
         self._judge()
