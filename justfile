@@ -75,4 +75,4 @@ wheel:
     uv run bash .ci/test-wheel
 
 # Everything that CI checks
-ci: lint types test wheel demo (soak "--minutes" "1")
+ci: lint types test wheel demo (mutate "--quick" "verdict" "_core.epochs" "_loop") (soak "--minutes" "1")
