@@ -282,6 +282,13 @@ def signs_in(mock: Mock) -> str:
         return name
 
 
+def choose(page: Page, radio: str) -> None:
+    """Choose who signs in next, and wait for the mock's word, which a choice made sooner meets."""
+    with page.expect_response("**/auto-login"):
+        page.get_by_label(radio).check()
+    expect(page.get_by_label(radio)).to_have_attribute("data-shown", "true")
+
+
 @on_trio
 def test_who_signs_in_next_is_chosen(show_control: ShowControl, page: Page) -> None:
     mock = show_control(strict=True)  # or all would have the one token of the wire
@@ -291,8 +298,7 @@ def test_who_signs_in_next_is_chosen(show_control: ShowControl, page: Page) -> N
         ("The default, devuser", "devuser"),
         ("admin signs in next", "admin"),
     ):
-        with page.expect_response("**/auto-login"):
-            page.get_by_label(radio).check()
+        choose(page, radio)
         assert signs_in(mock) == outcome
         expect(page.get_by_role("radio", checked=True)).to_have_accessible_name(radio)
 
@@ -301,11 +307,9 @@ def test_who_signs_in_next_is_chosen(show_control: ShowControl, page: Page) -> N
 def test_where_people_are_asked_the_page_says_so(show_control: ShowControl, page: Page) -> None:
     mock = show_control(pick=True)
     expect(page.get_by_label("Ask each time")).to_be_checked()
-    with page.expect_response("**/auto-login"):
-        page.get_by_label("guest signs in next").check()
+    choose(page, "guest signs in next")
     expect(page.get_by_label("Ask each time")).not_to_be_checked()
-    with page.expect_response("**/auto-login"):
-        page.get_by_label("Ask each time").check()
+    choose(page, "Ask each time")
     expect(page.get_by_label("guest signs in next")).not_to_be_checked()
     assert mock.do(lambda handle: handle.proxy.auto_login) is None
     assert signs_in(mock) == "asks"
@@ -327,8 +331,7 @@ def test_nothing_of_a_persona_is_markup(show_control: ShowControl, page: Page) -
     expect(shown.get_by_role("heading")).to_have_text(MARKUP)
     expect(shown.locator("[data-part=email]")).to_have_text(MARKUP)
     expect(shown.locator("[data-part=roles]")).to_have_text(MARKUP)
-    with page.expect_response("**/auto-login"):
-        page.get_by_label(f"{MARKUP} signs in next").check()
+    choose(page, f"{MARKUP} signs in next")
     press(page, f"Edit {MARKUP}")
     expect(page.get_by_role("heading", name=f"Edit {MARKUP}")).to_be_visible()
     press(page, "Cancel")
