@@ -304,6 +304,16 @@ async def test_a_rejection_by_a_lookup_that_another_overtook_ends_what_is_rememb
             await client.get_me(TOKEN)
 
 
+async def test_a_ttl_of_zero_keeps_nothing_however_seldom_the_clock_ticks(
+    proxy: FakeProxy, clock: Clock
+) -> None:
+    settings = OxaigenAuthSettings(cache_ttl_seconds=0, negative_cache_ttl_seconds=0)
+    async with ProxyAuthClient(BASE, settings=settings, clock=clock) as client:
+        for _ in range(4):
+            await client.get_me(TOKEN)
+    assert len(proxy.calls) == 4
+
+
 async def test_a_401_that_is_older_than_a_user_ends_what_is_remembered_and_is_not_kept(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:

@@ -73,7 +73,7 @@ class Cache(Generic[V]):
     def put(self, key: Hashable, value: V, *, born: float) -> None:
         """Keep a value whose age counts from `born`, a reading of `clock`."""
         with self._lock:
-            if self.clock() - born >= self.ttl:
+            if not self.ttl or self.clock() - born >= self.ttl:
                 self._entries.pop(key, None)
                 return
             if key not in self._entries and len(self._entries) >= self.max_entries:
