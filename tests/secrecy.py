@@ -83,11 +83,13 @@ class Watch(logging.Handler):
     def install(self) -> None:
         """Stand where records, exceptions, answers and clients come by, until the process ends."""
         logging.getLogger().addHandler(self)
-        for owner, name in ENTRIES:
-            setattr(owner, name, self._watching(getattr(owner, name)))
-        ProxyAuthClient.__init__ = self._noting(ProxyAuthClient.__init__)  # type: ignore[method-assign]
-        Proxy.aclose = self._closing(Proxy.aclose)  # type: ignore[method-assign]
-        FastAPI.__call__ = self._serving(FastAPI.__call__)  # type: ignore[method-assign]
+        for owner, name, watching in (
+            *((*entry, self._watching) for entry in ENTRIES),
+            (ProxyAuthClient, "__init__", self._noting),
+            (Proxy, "aclose", self._closing),
+            (FastAPI, "__call__", self._serving),
+        ):
+            setattr(owner, name, watching(getattr(owner, name)))
 
     def take(self) -> list[str]:
         found = self.found
