@@ -83,13 +83,14 @@ class Watch(logging.Handler):
     def install(self) -> None:
         """Stand where records, exceptions, answers and clients come by, until the process ends."""
         logging.getLogger().addHandler(self)
-        for owner, name, watching in (
-            *((*entry, self._watching) for entry in ENTRIES),
+        places: list[tuple[object, str, Any]] = [
+            *((owner, name, self._watching) for owner, name in ENTRIES),
             (ProxyAuthClient, "__init__", self._noting),
             (Proxy, "aclose", self._closing),
             (FastAPI, "__call__", self._serving),
-        ):
-            setattr(owner, name, watching(getattr(owner, name)))
+        ]
+        for owner, name, wrap in places:
+            setattr(owner, name, wrap(getattr(owner, name)))
 
     def take(self) -> list[str]:
         found = self.found
