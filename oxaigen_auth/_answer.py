@@ -27,6 +27,7 @@ MOCKED = Unavailable(
 )
 MAX_BODY = 1024 * 1024  # bytes
 MAX_DETAIL = 200  # characters
+_OUTAGE = {502, 503, 504}  # with which a gateway or a server says that it cannot answer
 MAX_RETRY_AFTER = 24 * 60 * 60  # seconds
 
 
@@ -99,7 +100,11 @@ def _read_grant(body: bytes) -> Verdict[bool]:
 
 
 def _no_verdict(answer: Answer) -> Unavailable:
-    return Unavailable(f"the status was {answer.status}", _retry_after(answer.headers))
+    return Unavailable(
+        f"the status was {answer.status}",
+        _retry_after(answer.headers),
+        is_outage=answer.status in _OUTAGE,
+    )
 
 
 def _detail(answer: Answer, token: str, default: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field
 
 from oxaigen_auth._core.breaker import THRESHOLD, Breaker
+from oxaigen_auth._core.recent_set import RecentSet
 from oxaigen_auth.verdict import Accepted, Rejected, Unavailable
 
 if TYPE_CHECKING:
@@ -24,21 +25,34 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("oxaigen_auth")
 
+_CIRCUIT_OPENED = (
+    "Auth proxy %s failed repeatedly: its circuit is open, lookups fail at once, and from %.1f s "
+    "on single ones probe it"
+)
+MAX_PROVEN = 256  # base URLs that gave an accepted answer lately
+
 
 @define(eq=False)
 class Lookups:
-    """The lookups of one client, on all its event loops; a flight belongs to one, as its proxy."""
+    """The lookups of one client, on all its event loops; a flight belongs to one, as its proxy.
+
+    `proven` holds the base URLs that gave an accepted answer lately.
+    """
 
     settings: OxaigenAuthSettings
     clock: Callable[[], float]
     memory: Memory
     stats: ClientStats
+    proven: RecentSet[str] = field(factory=lambda: RecentSet(MAX_PROVEN), init=False)
     _breaker: Breaker = field(init=False)
     _last: float = field(default=-inf, init=False)
 
     def __attrs_post_init__(self) -> None:
-        threshold = THRESHOLD if self.settings.breaker else inf
-        self._breaker = Breaker(self.settings.proxy_timeout_seconds, self.clock, threshold)
+        self._breaker = Breaker(
+            self.clock,
+            self.settings.breaker_max_backoff_seconds,
+            THRESHOLD if self.settings.breaker else inf,
+        )
 
     async def look_up(
         self, proxy: Proxy, token: str, asked_for: Key, flight: Flight[Verdict[Any]]
@@ -52,7 +66,7 @@ class Lookups:
         if base == self.settings.dev_mode_url:
             warn_of_dev_mode()
         asked = self._now()
-        verdict = await self._ask(proxy, base, token, name, flight.took_off)
+        verdict = await self._ask(proxy, token, key, flight.took_off)
         if key == self.memory.key(mark, base, name):  # and nobody has forgotten the token since
             self.memory.keep(key, verdict, asked)
         return verdict
@@ -62,14 +76,13 @@ class Lookups:
         self._last = max(self.clock(), nextafter(self._last, inf))
         return self._last
 
-    async def _ask(
-        self, proxy: Proxy, base: str, token: str, name: str, since: float
-    ) -> Verdict[Any]:
-        """Ask the proxy, unless it has just failed too often in a row."""
-        attempt = self._breaker.begin(base)
-        if isinstance(attempt, int):
+    async def _ask(self, proxy: Proxy, token: str, key: Key, since: float) -> Verdict[Any]:
+        """Ask the proxy, unless its circuit is open."""
+        mark, _, base, name = key
+        permit = self._breaker.acquire(base, mark)
+        if isinstance(permit, int):
             self.stats.refused += 1
-            return Unavailable("the proxy is left alone for a while", retry_after=attempt)
+            return Unavailable("the circuit is open after repeated failures", retry_after=permit)
         answered = None
         try:
             verdict: Verdict[Any]
@@ -77,24 +90,34 @@ class Lookups:
                 verdict = await proxy.test_permission(base, token, name, since=since)
             else:
                 verdict = await proxy.get_me(base, token, since=since)
-            answered = not isinstance(verdict, Unavailable)
+            answered = _is_answer(verdict)
         finally:
-            pause = self._breaker.end(attempt, answered=answered)
+            backoff = self._breaker.record(permit, answered=answered)
         self._note(verdict, "test-app-permission" if name else "get-me", base)
-        if pause:
-            _log.warning("Auth proxy %s fails, and is left alone for %.1f s", base, pause)
+        if backoff:
+            _log.warning(_CIRCUIT_OPENED, base, backoff)
         return verdict
 
     def _note(self, verdict: Verdict[Any], endpoint: str, base: str) -> None:
         """Count an answer of the proxy, and log why if it was none."""
         if isinstance(verdict, Accepted):
             self.stats.accepted += 1
+            self.proven.add(base)
         elif isinstance(verdict, Rejected):
             self.stats.rejected += 1
         else:
             self.stats.unavailable += 1
             said = "Auth proxy unavailable: %s at %s: %s"
             _log.log(verdict.log_level, said, endpoint, base, verdict.reason)
+
+
+def _is_answer(verdict: Verdict[Any]) -> bool | None:
+    """Tell whether the proxy can be reached; None: this verdict says nothing about that."""
+    if not isinstance(verdict, Unavailable):
+        return True
+    if verdict.is_outage:
+        return False
+    return None if verdict.timed_out else True
 
 
 @cache

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from oxaigen_auth.verdict import Verdict
 
 Key: TypeAlias = tuple[bytes, int, str, str]
+BASE = 2  # where in a key the proxy's base URL is
 _NAME = 3  # where in a key the permission's name is; "" in a user's
 
 

@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, cast
 
-from anyio import CancelScope, CapacityLimiter, WouldBlock, current_time, move_on_after
+from anyio import CancelScope, current_time, move_on_after
 from anyio.lowlevel import checkpoint
 from attrs import define, field
 
@@ -27,6 +27,8 @@ from oxaigen_auth._answer import (
     read_user,
 )
 from oxaigen_auth._core.lanes import Lanes
+from oxaigen_auth._failures import why_it_failed
+from oxaigen_auth._resolver import Resolver, use_resolver
 from oxaigen_auth.verdict import Unavailable
 
 if TYPE_CHECKING:
@@ -58,21 +60,19 @@ _DEAD = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 class Proxy:
     """Calls proxies over connections that belong to the current event loop.
 
-    At most `max_connections` calls run at once, first come, first served. `timeout` is in seconds
-    and bounds a whole call, from waiting for its turn to the last byte. `on_call` is called for
-    each request that goes out. `refuse_mock` makes every answer of the mock *unavailable*.
+    `timeout` is in seconds and bounds a whole call, from when the caller began to wait for its turn
+    to the last byte. `on_call` is called for each request that goes out. `refuse_mock` makes every
+    answer of the mock *unavailable*. How many calls run at once is the caller's business.
     """
 
     timeout: float
-    max_connections: int
     ssl_context: SSLContext | None
     on_call: Callable[[], None]
     refuse_mock: bool = field(kw_only=True)
-    _turns: CapacityLimiter = field(init=False)
+    _resolver: Resolver = field(factory=Resolver, init=False)
     _lanes: Lanes[httpx.AsyncHTTPTransport] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._turns = CapacityLimiter(self.max_connections)
         self._lanes = Lanes(self._new_transport, KEEPALIVE)
 
     def _new_transport(self) -> httpx.AsyncHTTPTransport:
@@ -81,10 +81,12 @@ class Proxy:
         One for all would go through all its connections several times for each call, which from
         about ten of them on takes most of the time.
         """
-        return httpx.AsyncHTTPTransport(
+        transport = httpx.AsyncHTTPTransport(
             verify=self.ssl_context or _default_ssl_context(),
             limits=httpx.Limits(max_keepalive_connections=MAX_HOSTS, keepalive_expiry=KEEPALIVE),
         )
+        use_resolver(transport, self._resolver)
+        return transport
 
     async def get_me(
         self, base_url: str, token: str, *, since: float | None = None
@@ -111,30 +113,26 @@ class Proxy:
         self, method: str, url: str, token: str, since: float | None
     ) -> Answer | Unavailable:
         """Return the complete answer; whatever keeps it from coming is *unavailable*."""
-        start = current_time() if since is None else since
+        began = current_time()
+        start = began if since is None else since
         with CancelScope(deadline=start + self.timeout) as scope:
-            call = _Call(scope, f"there was no answer within {self.timeout:g} seconds")
-            await self._await_turn(scope)
+            call = _Call(scope)
             try:
+                if scope.cancel_called:
+                    await checkpoint()
                 await self._lanes.close_stale()
                 with self._lanes.take() as transport:
                     return await self._call(transport, call, _request(method, url, token))
             except AnswerError as error:
                 return Unavailable(str(error))
-            except Exception as error:  # noqa: BLE001 (see above: nothing else is known)
-                return Unavailable(f"the call failed with {type(error).__name__}")
-            finally:
-                self._turns.release()
-        return Unavailable(call.why_cancelled)
-
-    async def _await_turn(self, scope: CancelScope) -> None:
-        """Take a token of `_turns`; at once where there is one, and time is left."""
-        try:
-            if scope.cancel_called:
-                await checkpoint()
-            self._turns.acquire_nowait()
-        except WouldBlock:
-            await self._turns.acquire()
+            except Exception as error:  # noqa: BLE001 (whatever it was, nothing is known)
+                return Unavailable(why_it_failed(error), is_outage=True)
+        if call.too_large:
+            return Unavailable(_TOO_LARGE)
+        # A call that spent most of its time in a queue of ours says nothing about the proxy.
+        is_outage = began - start <= self.timeout / 2
+        reason = f"there was no answer within {self.timeout:g} seconds"
+        return Unavailable(reason, is_outage=is_outage, timed_out=True)
 
     async def _call(
         self, transport: httpx.AsyncHTTPTransport, call: _Call, request: httpx.Request
@@ -174,9 +172,9 @@ class _Call:
     """What became of a call so far. `scope` is what it runs in."""
 
     scope: CancelScope
-    why_cancelled: str
     new_connection: bool = False
     answered: bool = False
+    too_large: bool = False
     _unused: AsyncResource | None = field(default=None, init=False)
     _extensions: dict[str, Any] = field(factory=dict, init=False)
 
@@ -212,7 +210,7 @@ class _Call:
         async for chunk in cast("AsyncIterable[bytes]", response.stream):
             body += chunk
             if len(body) > MAX_BODY:
-                self.why_cancelled = _TOO_LARGE
+                self.too_large = True
                 self.scope.cancel()
         if len(body) > MAX_BODY:  # and complete, so that there was nothing left to cancel
             raise AnswerError(_TOO_LARGE)

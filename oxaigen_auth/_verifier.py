@@ -6,25 +6,33 @@ import logging
 from contextlib import asynccontextmanager
 from functools import partial
 from math import inf
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from anyio.lowlevel import RunVar
+from anyio import CancelScope, current_time
 from attrs import define, field
 
-from oxaigen_auth._core.singleflight import FlightLostError, SingleFlight
+from oxaigen_auth._core.background import has_ended, running_loop
+from oxaigen_auth._core.singleflight import (
+    FlightCancelledError,
+    FlightExpiredError,
+    FlightLostError,
+    SingleFlight,
+)
 from oxaigen_auth._core.throttle import Throttle
 from oxaigen_auth._lookup import Lookups
 from oxaigen_auth._loop import LoopState
-from oxaigen_auth._memory import Memory
+from oxaigen_auth._memory import BASE, Memory
 from oxaigen_auth._proxy import Proxy
 from oxaigen_auth._stats import ClientStats
 from oxaigen_auth._syntax import is_token
 from oxaigen_auth.verdict import Accepted, Rejected, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Hashable
     from ssl import SSLContext
 
+    from oxaigen_auth._core.singleflight import Flight
     from oxaigen_auth._memory import Key
     from oxaigen_auth.settings import OxaigenAuthSettings
     from oxaigen_auth.verdict import Verdict
@@ -32,6 +40,10 @@ if TYPE_CHECKING:
 _log = logging.getLogger("oxaigen_auth")
 
 _NO_TOKEN = Rejected("Invalid token")
+_NO_TURN = (
+    "A lookup got no turn within %g s: too many wait for the auth proxy %s, or for all proxies; it "
+    "is slow, or OXAIGEN_AUTH_MAX_CONNECTIONS is too low"
+)
 
 
 @define(eq=False, repr=False)
@@ -48,40 +60,44 @@ class Verifier:
     memory: Memory = field(init=False)
     stats: ClientStats = field(factory=ClientStats, init=False)
     closed: bool = field(default=False, init=False)
+    _closing: bool = field(default=False, init=False)
     _lookups: Lookups = field(init=False)
     _throttle: Throttle = field(init=False)
     _ahead: float = field(init=False)
     _silent_until: float = field(default=-inf, init=False)
-    _here: RunVar[LoopState | None] = field(init=False)
+    _states: dict[Hashable, LoopState] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.memory = Memory(self.settings, self.clock)
         self._lookups = Lookups(self.settings, self.clock, self.memory, self.stats)
         self._throttle = Throttle(self.settings.max_rejected_per_minute, self.clock)
         self._ahead = self.settings.refresh_ahead_seconds
-        self._here = RunVar("oxaigen_auth.here", None)
 
     @asynccontextmanager
-    async def running(self) -> AsyncGenerator[None]:
-        """Run this loop's lookups in a task group of the block, and end them with it.
+    async def running(self, *, last_closes: bool = False) -> AsyncGenerator[None]:
+        """Run this loop's lookups in a task group while any such block on this loop lasts.
 
-        For frameworks, whose servers start and stop: the client can be used again afterwards.
+        The last block to end also ends the lookups and connections. If `last_closes` is set for any
+        of them, it closes the client as well; otherwise the client can be used again afterwards, as
+        frameworks need it, whose servers start and stop.
         """
         self._check_open()
-        here = self._here.get() or await self._start_here()
-        if here.flights.task_group is not None:
+        state = self._state() or await self._open_state()
+        try:
+            await state.enter()
             yield
-            return
-        async with here.open():
-            try:
-                yield
-            finally:
-                await self._leave_loop()  # noqa: ASYNC102 (shielded and bounded where it waits)
+        finally:
+            self._closing |= last_closes
+            is_last = sum(one.users for one in list(self._states.values())) <= 1
+            self.closed |= self._closing and is_last
+            await state.leave()  # noqa: ASYNC102 (shielded and bounded where it waits)
 
     async def aclose(self) -> None:
         """End this loop's lookups and connections; every later call raises `RuntimeError`."""
         self.closed = True
-        await self._leave_loop()
+        state = self._state()
+        if state is not None:
+            await state.aclose()
 
     def recall(self, token: str, mark: bytes, base: str, name: str = "") -> Verdict[Any] | None:
         """Return what is known of a user, or of a permission of theirs; None: `learn` it.
@@ -109,24 +125,62 @@ class Verifier:
         if not is_token(token):
             return _NO_TOKEN
         self.stats.misses += 1
-        here = self._here.get() or await self._start_here()
+        came = current_time()
+        state = self._state() or await self._open_state()
         key = self.memory.key(mark, base, name)
         verdict: Verdict[Any]
+        flight: Flight[Verdict[Any]] | None = None
+        not_mine = False  # whether what ended the lookup is no concern of this caller
         try:
-            flight = here.flights.joinable(key, fresh=fresh)
+            flight = state.flights.joinable(key, fresh=fresh)
             if flight is None:
-                look_up = partial(self._lookups.look_up, here.proxy, token, key)
-                verdict = await here.flights.run(key, look_up, fresh=fresh)
+                look_up = partial(self._lookups.look_up, state.proxy, token, key)
+                verdict = await state.flights.run(key, look_up, fresh=fresh)
             else:
                 verdict = await flight.wait()
         except FlightLostError as error:
-            verdict = Unavailable(str(error))
-        now = self.memory.key(mark, base, name)
-        if isinstance(verdict, Accepted) and now != key:
-            return await self.learn(token, mark, base, name, fresh=fresh)  # forgotten meanwhile
+            verdict = Unavailable(str(error), timed_out=isinstance(error, FlightExpiredError))
+            not_mine = isinstance(error, FlightCancelledError) and not state.closed
+        if isinstance(verdict, Accepted):
+            not_mine = key != self.memory.key(mark, base, name)  # forgotten meanwhile
+        elif isinstance(verdict, Unavailable) and verdict.timed_out and flight is not None:
+            not_mine = flight.took_off < came
+        if not_mine:
+            deadline = came + self.settings.proxy_timeout_seconds
+            verdict = await self._learn_again(token, mark, base, name, fresh, deadline)
         if isinstance(verdict, Unavailable) and not fresh:
-            return self._stale(now) or verdict
+            return self._stale(self.memory.key(mark, base, name)) or verdict
         return verdict
+
+    async def _learn_again(  # noqa: PLR0913, PLR0917
+        self,
+        token: str,
+        mark: bytes,
+        base: str,
+        name: str,
+        fresh: bool,  # noqa: FBT001
+        deadline: float,
+    ) -> Verdict[Any]:
+        """Ask once more, for a caller whose lookup ended by what was not its own.
+
+        That was the deadline of an older caller, a cancellation, or a `forget`. While others go on
+        to forget the token, ask again and again, until the caller's own deadline.
+        """
+        with CancelScope(deadline=deadline):
+            while True:
+                key = self.memory.key(mark, base, name)
+                verdict = None if fresh else self.memory.recall(key)
+                if verdict is None:
+                    self.stats.misses += 1
+                    state = self._state() or await self._open_state()
+                    look_up = partial(self._lookups.look_up, state.proxy, token, key)
+                    try:
+                        verdict = await state.flights.run(key, look_up, fresh=fresh)
+                    except FlightLostError as error:
+                        return Unavailable(str(error))
+                if not isinstance(verdict, Accepted) or key == self.memory.key(mark, base, name):
+                    return verdict
+        return Unavailable("the deadline passed before the lookup ended", timed_out=True)
 
     def shuts_out(self, address: str) -> bool:
         """Tell whether so many bad tokens came from an address that it gets no lookup for now."""
@@ -159,40 +213,52 @@ class Verifier:
 
     def _refresh(self, token: str, key: Key) -> None:
         """Start a lookup for what was just served and ends soon, unless one is under way."""
-        here = self._here.get()
-        if here is None or not self.memory.is_due(key):
+        state = self._state()
+        if state is None or not self.memory.is_due(key):
             return
-        look_up = partial(self._lookups.look_up, here.proxy, token, key)
-        if here.flights.start(key, look_up):
+        look_up = partial(self._lookups.look_up, state.proxy, token, key)
+        if state.flights.start(key, look_up):
             self.stats.refreshed += 1
 
     def _check_open(self) -> None:
         if self.closed:
             raise RuntimeError("This ProxyAuthClient is closed; make a new one.")
 
-    async def _start_here(self) -> LoopState:
-        """Make what belongs to this event loop. Does not yield to it."""
-        at_once = self.settings.max_connections
-        proxy = Proxy(
-            self.settings.proxy_timeout_seconds,
-            at_once,
-            self.ssl_context,
-            self._count_call,
-            refuse_mock=self.settings.is_production,
-        )
-        here = LoopState(proxy, SingleFlight(on_join=self._count_join, max_pilots=at_once))
-        self._here.set(here)
-        await here.start()
-        return here
+    def _state(self) -> LoopState | None:
+        return self._states.get(running_loop())
 
-    async def _leave_loop(self) -> None:
-        here = self._here.get()
-        if here is not None:
-            self._here.set(None)
-            await here.aclose()
+    async def _open_state(self) -> LoopState:
+        """Make what belongs to this event loop. Does not yield to it."""
+        for loop in [loop for loop in list(self._states) if has_ended(loop)]:
+            self._states.pop(loop, None)  # it ended without closing its async generators
+        loop, seconds = running_loop(), self.settings.proxy_timeout_seconds
+        refuse_mock = self.settings.is_production
+        state = LoopState(
+            Proxy(seconds, self.ssl_context, self._count_call, refuse_mock=refuse_mock),
+            SingleFlight(
+                on_join=self._count_join,
+                on_expire=self._count_expired,
+                capacity=self.settings.max_connections,
+                max_wait=seconds,
+                share_of=itemgetter(BASE),
+                proven=self._lookups.proven,
+            ),
+            lambda: self._forget_state(loop, state),
+        )
+        self._states[loop] = state
+        await state.start()
+        return state
+
+    def _forget_state(self, loop: Hashable, state: LoopState) -> None:
+        if self._states.get(loop) is state:
+            del self._states[loop]
 
     def _count_call(self) -> None:
         self.stats.upstream_calls += 1
 
     def _count_join(self) -> None:
         self.stats.joined += 1
+
+    def _count_expired(self, key: Key) -> None:
+        self.stats.unavailable += 1
+        _log.warning(_NO_TURN, self.settings.proxy_timeout_seconds, key[BASE])

@@ -59,11 +59,8 @@ class ProxyAuthClient(AsyncContextManagerMixin):
 
     @asynccontextmanager
     async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
-        async with self.verifier.running():
-            try:
-                yield self
-            finally:
-                self.verifier.closed = True
+        async with self.verifier.running(last_closes=True):
+            yield self
 
     async def aclose(self) -> None:
         """End running lookups and connections; every later call raises `RuntimeError`.

@@ -164,6 +164,7 @@ class OxaigenAuthSettings:
     )
     max_connections: int = _count(100)
     breaker: bool = _switch(True)  # noqa: FBT003 (a default)
+    breaker_max_backoff_seconds: float = _seconds(1.0, least=0.001)
     stale_if_error_seconds: float = _seconds(0.0)
     refresh_ahead_seconds: float = _seconds(0.0)
     max_rejected_per_minute: int = _count(0, least=0)

@@ -47,12 +47,15 @@ class Unavailable:
     """Nothing is known about the token. `reason` is for the log, never for the response.
 
     `retry_after` is the proxy's own hint, in seconds. `log_level` is above a warning where waiting
-    does not help: somebody has to mend something.
+    does not help: somebody has to mend something. `is_outage` says that the proxy could not be
+    reached, or said so itself (502, 503, 504); `timed_out`, that a deadline ended the lookup.
     """
 
     reason: str
     retry_after: int | None = None
     log_level: int = logging.WARNING
+    is_outage: bool = False
+    timed_out: bool = False
 
 
 Verdict: TypeAlias = Accepted[T] | Rejected | Unavailable

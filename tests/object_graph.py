@@ -24,11 +24,12 @@ from types import (
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import trio
-from anyio.lowlevel import RunVar, _run_vars
 from attrs import define, field
 
+from oxaigen_auth._core.background import running_loop
 from oxaigen_auth._core.singleflight import Flight
 from oxaigen_auth._proxy import Proxy
+from oxaigen_auth._verifier import Verifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -127,26 +128,25 @@ def _held_by_frame(_: Graph, frame: FrameType) -> list[object]:
 
 
 def _held_by_flight(_: Graph, flight: Flight[Any]) -> list[object]:
-    if flight in flight._aloft:  # noqa: SLF001 (a lookup under way)
+    if not flight.over.is_set():  # a lookup under way
         return []
-    common = {id(flight._table), id(flight._queue), id(flight._aloft)}  # noqa: SLF001
-    return [held for held in gc.get_referents(flight) if id(held) not in common]
+    return [held for held in gc.get_referents(flight) if held is not flight._flights]  # noqa: SLF001
 
 
 def _held_by_proxy(graph: Graph, proxy: Proxy) -> list[object]:
     """Leave out the lanes of calls under way."""
     lanes = proxy._lanes  # noqa: SLF001
-    if proxy._turns.borrowed_tokens:  # noqa: SLF001
-        idle = {id(lane) for _, lane in list(lanes._idle)}  # noqa: SLF001
-        graph.seen |= {id(lane): lane for lane in lanes._all if id(lane) not in idle}  # noqa: SLF001
+    idle = {id(lane) for _, lane in list(lanes._idle)}  # noqa: SLF001
+    graph.seen |= {id(lane): lane for lane in lanes._all if id(lane) not in idle}  # noqa: SLF001
     return gc.get_referents(proxy)
 
 
-def _held_by_variable(graph: Graph, variable: RunVar[Any]) -> list[object]:
+def _held_by_verifier(graph: Graph, verifier: Verifier) -> list[object]:
+    states = verifier._states  # noqa: SLF001
+    held = [thing for thing in gc.get_referents(verifier) if thing is not states]
     if graph.this_loop:
-        return [variable.get(None)]
-    loops: Any = _run_vars
-    return [here[variable] for here in list(loops.data.values()) if variable in here]
+        return [*held, states.get(running_loop())]
+    return [*held, *states.values()]
 
 
 # Who holds more, or less, than the garbage collector knows.
@@ -156,7 +156,7 @@ _SPECIAL: dict[type, Callable[[Graph, Any], Iterable[object]]] = {
     FrameType: _held_by_frame,
     Flight: _held_by_flight,
     Proxy: _held_by_proxy,
-    RunVar: _held_by_variable,
+    Verifier: _held_by_verifier,
 }
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 import pytest
-from attrs import define
+from attrs import define, field
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from oxaigen_auth._core import breaker as module
-from oxaigen_auth._core.breaker import Attempt, Breaker
+from oxaigen_auth._core.breaker import Breaker, Permit
 
-PATIENCE = 5.0
 A, B = "https://a.example.com", "https://b.example.com"
+ANN, BOB = b"ann", b"bob"
 
 
 @define(eq=False)
@@ -33,228 +34,277 @@ def clock() -> Clock:
 @pytest.fixture
 def breaker(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Breaker:
     monkeypatch.setattr(module, "uniform", lambda _, most: most)  # no jitter
-    return Breaker(PATIENCE, clock)
+    return Breaker(clock)
 
 
-def begin(breaker: Breaker, place: str = A) -> Attempt:
-    attempt = breaker.begin(place)
-    assert isinstance(attempt, Attempt)
-    return attempt
+numbers = count()
 
 
-def fail(breaker: Breaker, times: int = 1, place: str = A) -> float:
-    pause = 0.0
+def somebody() -> bytes:
+    """Return a caller who has not called before."""
+    return f"somebody {next(numbers)}".encode()
+
+
+def call(breaker: Breaker, upstream: str = A, caller: bytes | None = None) -> Permit:
+    permit = breaker.acquire(upstream, caller or somebody())
+    assert isinstance(permit, Permit)
+    return permit
+
+
+def fail(breaker: Breaker, times: int = 1, upstream: str = A, caller: bytes | None = None) -> float:
+    """Let so many calls fail; return the backoff that the last of them began."""
+    backoff = 0.0
     for _ in range(times):
-        pause = breaker.end(begin(breaker, place), answered=False)
-    return pause
+        backoff = breaker.record(call(breaker, upstream, caller), answered=False)
+    return backoff
+
+
+def is_open(breaker: Breaker, upstream: str = A, caller: bytes = ANN) -> bool:
+    return isinstance(breaker.acquire(upstream, caller), int)
 
 
 def test_four_failures_change_nothing_and_the_fifth_opens(breaker: Breaker) -> None:
     assert fail(breaker, 4) == 0
+    assert not is_open(breaker)
     assert fail(breaker) == 0.5
-    assert breaker.begin(A) == 1
+    assert breaker.acquire(A, ANN) == 1
 
 
 def test_an_answer_between_failures_starts_the_count_anew(breaker: Breaker) -> None:
     fail(breaker, 4)
-    breaker.end(begin(breaker), answered=True)
-    assert len(breaker) == 0
+    breaker.record(call(breaker), answered=True)
     assert fail(breaker, 4) == 0
-    assert isinstance(breaker.begin(A), Attempt)
+    assert not is_open(breaker)
 
 
-def test_every_attempt_is_a_right_of_its_own(breaker: Breaker) -> None:
-    assert begin(breaker) != begin(breaker)
-
-
-def test_a_place_that_fails_costs_another_nothing(breaker: Breaker) -> None:
+def test_an_upstream_that_fails_costs_another_nothing(breaker: Breaker) -> None:
     fail(breaker, 5)
-    assert isinstance(breaker.begin(B), Attempt)
+    assert not is_open(breaker, B)
 
 
-def test_one_probe_may_ask_when_the_pause_is_over(breaker: Breaker, clock: Clock) -> None:
+def test_one_probe_may_run_each_time_a_backoff_has_passed(breaker: Breaker, clock: Clock) -> None:
     fail(breaker, 5)
     clock.now += 0.375
-    assert breaker.begin(A) == 1
+    assert is_open(breaker)
     clock.now += 0.125
-    probe = begin(breaker)
-    assert breaker.begin(A) == 1
-    assert breaker.end(probe, answered=True) == 0
-    assert isinstance(breaker.begin(A), Attempt)
-    assert len(breaker) == 0
+    call(breaker)
+    assert is_open(breaker)
 
 
-def test_each_failed_probe_doubles_the_pause_up_to_ten_seconds(
-    breaker: Breaker, clock: Clock
-) -> None:
-    pauses = [fail(breaker, 5)]
-    for _ in range(6):
-        clock.now += pauses[-1]
-        pauses.append(fail(breaker))
-    assert pauses == [0.5, 1, 2, 4, 8, 10, 10]
-
-
-def test_the_hint_is_what_is_left_of_the_pause_in_whole_seconds(
-    breaker: Breaker, clock: Clock
-) -> None:
-    clock.now = 0.0
-    fail(breaker, 5)
-    for pause in (0.5, 1, 2):
-        clock.now += pause
-        fail(breaker)
-    assert breaker.begin(A) == 4
-    clock.now += 1.5
-    assert breaker.begin(A) == 3
-
-
-def test_after_a_recovery_the_first_pause_is_short_again(breaker: Breaker, clock: Clock) -> None:
+def test_a_probe_that_hangs_does_not_block_the_next(breaker: Breaker, clock: Clock) -> None:
     fail(breaker, 5)
     clock.now += 0.5
-    assert fail(breaker) == 1
+    hanging = call(breaker)
     clock.now += 1
-    breaker.end(begin(breaker), answered=True)
+    assert breaker.record(call(breaker), answered=True) == 0
+    assert not is_open(breaker)
+    clock.now += 4
+    assert breaker.record(hanging, answered=False) == 0
+    assert not is_open(breaker)
+
+
+def test_each_backoff_is_twice_the_last_and_a_second_at_most(
+    breaker: Breaker, clock: Clock
+) -> None:
+    backoffs = []
+    fail(breaker, 5)
+    for _ in range(4):
+        start = clock.now
+        while is_open(breaker):
+            clock.now += 0.125
+        backoffs.append(clock.now - start)
+    assert backoffs == [0.5, 1, 1, 1]
+
+
+def test_the_longest_backoff_can_be_set(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "uniform", lambda _, most: most)
+    assert fail(Breaker(clock, max_backoff=0.25), 5) == 0.25
+
+
+def test_the_hint_is_what_is_left_of_the_backoff_in_whole_seconds(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "uniform", lambda _, most: most)
+    clock.now = 0.0
+    breaker = Breaker(clock, max_backoff=60)
+    fail(breaker, 5)
+    for seconds in (0.5, 1, 2):
+        clock.now += seconds
+        call(breaker)
+    assert breaker.acquire(A, ANN) == 4
+    clock.now += 1.5
+    assert breaker.acquire(A, ANN) == 3
+
+
+def test_after_a_recovery_the_first_backoff_is_short_again(breaker: Breaker, clock: Clock) -> None:
+    fail(breaker, 5)
+    clock.now += 0.5
+    breaker.record(call(breaker), answered=True)
     assert fail(breaker, 5) == 0.5
 
 
-def test_a_probe_that_is_cancelled_leaves_its_place_to_the_next(
+def test_a_call_from_before_the_circuit_opened_changes_nothing_when_it_fails(
     breaker: Breaker, clock: Clock
 ) -> None:
-    fail(breaker, 5)
+    permits = [call(breaker) for _ in range(9)]
+    backoffs = [breaker.record(permit, answered=False) for permit in permits]
+    assert backoffs == [0, 0, 0, 0, 0.5, 0, 0, 0, 0]
     clock.now += 0.5
-    assert breaker.end(begin(breaker), answered=None) == 0
-    second = begin(breaker)
-    assert breaker.begin(A) == 1
-    assert breaker.end(second, answered=False) == 1
+    assert not is_open(breaker)
 
 
-def test_a_probe_of_which_nothing_is_heard_is_given_up(breaker: Breaker, clock: Clock) -> None:
-    """Its event loop may have ended while it ran."""
-    fail(breaker, 5)
-    clock.now += 0.5
-    lost = begin(breaker)
-    clock.now += PATIENCE - 0.125
-    assert breaker.begin(A) == 1
-    clock.now += 0.125
-    begin(breaker)
-    assert breaker.end(lost, answered=False) == 0
-
-
-def test_an_attempt_from_before_cannot_prolong_the_pause(breaker: Breaker, clock: Clock) -> None:
-    stragglers = [begin(breaker) for _ in range(9)]
-    pauses = [breaker.end(attempt, answered=False) for attempt in stragglers]
-    assert pauses == [0, 0, 0, 0, 0.5, 0, 0, 0, 0]
-    clock.now += 0.5
-    assert isinstance(breaker.begin(A), Attempt)
-
-
-def test_an_attempt_from_before_that_is_cancelled_does_not_free_the_probes_place(
+def test_pitfall_42_calls_that_began_before_an_answer_do_not_open_it_again(
     breaker: Breaker, clock: Clock
 ) -> None:
-    straggler = begin(breaker)
-    fail(breaker, 5)
-    clock.now += 0.5
-    begin(breaker)
-    breaker.end(straggler, answered=None)
-    assert breaker.begin(A) == 1
+    """They hung while the upstream was frozen; it has answered since."""
+    hanging = [call(breaker) for _ in range(20)]
+    clock.now += 3
+    breaker.record(call(breaker), answered=True)
+    clock.now += 2
+    assert [breaker.record(permit, answered=False) for permit in hanging] == [0] * 20
+    assert not is_open(breaker)
 
 
 def test_an_answer_to_whomever_closes_it(breaker: Breaker) -> None:
-    straggler = begin(breaker)
+    straggler = call(breaker)
     fail(breaker, 5)
-    breaker.end(straggler, answered=True)
-    assert isinstance(breaker.begin(A), Attempt)
+    breaker.record(straggler, answered=True)
+    assert not is_open(breaker)
 
 
-def test_a_cancelled_attempt_is_no_failure(breaker: Breaker) -> None:
+def test_a_call_that_says_nothing_is_neither_failure_nor_answer(breaker: Breaker) -> None:
     fail(breaker, 4)
-    breaker.end(begin(breaker), answered=None)
-    assert isinstance(breaker.begin(A), Attempt)
+    breaker.record(call(breaker), answered=None)
+    assert not is_open(breaker)
     assert fail(breaker) == 0.5
 
 
-def test_a_pause_is_between_half_and_the_whole(clock: Clock) -> None:
-    pauses = [fail(Breaker(PATIENCE, clock), 5) for _ in range(200)]
-    assert 0.25 <= min(pauses) < 0.3
-    assert 0.45 < max(pauses) <= 0.5
+def test_pitfall_41_one_caller_counts_once_a_second(breaker: Breaker, clock: Clock) -> None:
+    for _ in range(4):
+        fail(breaker, 20, caller=ANN)
+        clock.now += 1
+    assert not is_open(breaker, caller=ANN)
+    fail(breaker, caller=ANN)
+    assert is_open(breaker, caller=ANN)
 
 
-def test_of_too_many_places_the_one_is_forgotten_that_failed_longest_ago(
+def test_pitfall_41_one_caller_never_opens_it_for_others(breaker: Breaker, clock: Clock) -> None:
+    for _ in range(60):
+        permit = breaker.acquire(A, ANN)
+        if isinstance(permit, Permit):
+            breaker.record(permit, answered=False)
+        assert not is_open(breaker, caller=BOB)
+        clock.now += 0.25
+    clock.now += 0.5
+    assert breaker.record(call(breaker, caller=BOB), answered=True) == 0
+    assert not is_open(breaker, caller=ANN)
+
+
+def test_when_a_second_caller_fails_it_opens_for_all(breaker: Breaker, clock: Clock) -> None:
+    for _ in range(5):
+        fail(breaker, caller=ANN)
+        clock.now += 1
+    assert fail(breaker, caller=BOB) > 0
+    assert is_open(breaker, caller=somebody())
+
+
+def test_a_backoff_is_shortened_by_up_to_a_half(clock: Clock) -> None:
+    backoffs = [fail(Breaker(clock), 5) for _ in range(200)]
+    assert 0.25 <= min(backoffs) < 0.3
+    assert 0.45 < max(backoffs) <= 0.5
+
+
+def test_of_too_many_upstreams_the_one_is_forgotten_that_ended_a_call_first(
     breaker: Breaker,
 ) -> None:
-    places = [f"https://{number}.example.com" for number in range(256)]
-    for place in places:
-        fail(breaker, 5, place)
-    assert breaker.begin(places[0]) == 1
+    upstreams = [f"https://{number}.example.com" for number in range(256)]
+    for upstream in upstreams:
+        fail(breaker, 5, upstream)
+    assert is_open(breaker, upstreams[0])
     fail(breaker, 1, A)
     assert len(breaker) == 256
-    assert isinstance(breaker.begin(places[0]), Attempt)
-    assert breaker.begin(places[1]) == 1
+    assert not is_open(breaker, upstreams[0])
+    assert is_open(breaker, upstreams[1])
 
 
 def test_a_threshold_that_is_never_reached_switches_it_off(clock: Clock) -> None:
-    breaker = Breaker(PATIENCE, clock, float("inf"))
+    breaker = Breaker(clock, threshold=float("inf"))
     assert fail(breaker, 100) == 0
-    assert isinstance(breaker.begin(A), Attempt)
+    assert not is_open(breaker)
+    assert len(breaker) == 0
+
+
+@define(eq=False)
+class Model:
+    """What a caller may count on, without backoffs: whose failures in a row count, and how many."""
+
+    answered_at: float = 0.0
+    failures: list[tuple[bytes, float]] = field(factory=list)
+
+    def is_open(self, caller: bytes) -> bool:
+        callers = {one for one, _ in self.failures}
+        return len(self.failures) >= module.THRESHOLD and (len(callers) > 1 or caller in callers)
+
+    def fail(self, permit: Permit, now: float) -> None:
+        recent = [at for one, at in self.failures if one == permit.caller and now - at < 1]
+        late = permit.started_at < self.answered_at
+        if not (recent or late or self.is_open(permit.caller)):
+            self.failures.append((permit.caller, now))
 
 
 class BreakerMachine(RuleBasedStateMachine):
-    """The model knows what a caller may count on: when nobody may ask, and that only one may."""
+    """A closed circuit lets everybody call, an open one lets one probe call about once a second."""
 
     def __init__(self) -> None:
         super().__init__()
         self.clock = Clock()
-        self.breaker = Breaker(PATIENCE, self.clock)
-        self.running: list[Attempt] = []
-        self.in_a_row = 0
-        self.shut_until = 0.0
-        self.probe: Attempt | None = None
-        self.probe_began = 0.0
+        self.breaker = Breaker(self.clock)
+        self.model = Model()
+        self.running: list[Permit] = []
+        self.not_before = 0.0  # the earliest time of the next probe
+        self.at_the_latest = 0.0
 
-    @property
-    def is_open(self) -> bool:
-        return self.shut_until > 0
-
-    @rule()
-    def begin(self) -> None:
-        attempt = self.breaker.begin(A)
-        now = self.clock.now
-        if self.is_open:
-            probing = self.probe is not None and now - self.probe_began < PATIENCE
-            assert isinstance(attempt, Attempt) == (now >= self.shut_until and not probing)
-        else:
-            assert isinstance(attempt, Attempt)
-        if isinstance(attempt, Attempt):
-            self.running.append(attempt)
-            if self.is_open:
-                self.probe, self.probe_began = attempt, now
+    @rule(caller=st.sampled_from([ANN, BOB, b"eve"]))
+    def acquire(self, caller: bytes) -> None:
+        permit, now = self.breaker.acquire(A, caller), self.clock.now
+        if not self.model.is_open(caller):
+            assert isinstance(permit, Permit)
+        elif now < self.not_before:
+            assert permit == 1
+        elif now >= self.at_the_latest:
+            assert isinstance(permit, Permit)
+        if isinstance(permit, Permit):
+            self.running.append(permit)
+            if self.model.is_open(caller):
+                self.expect_backoff(0.5)
 
     @precondition(lambda self: self.running)
-    @rule(data=st.data(), answered=st.sampled_from([True, False, False, False, None]))
-    def end(self, data: Any, answered: bool | None) -> None:  # noqa: FBT001
-        attempt = data.draw(st.sampled_from(self.running))
-        self.running.remove(attempt)
-        pause = self.breaker.end(attempt, answered=answered)
-        may_open = not self.is_open or attempt is self.probe
+    @rule(data=st.data(), answered=st.sampled_from([True, False, False, False, False, None]))
+    def record(self, data: Any, answered: bool | None) -> None:  # noqa: FBT001
+        permit = data.draw(st.sampled_from(self.running))
+        self.running.remove(permit)
+        was_open = self.model.is_open(permit.caller)
+        backoff = self.breaker.record(permit, answered=answered)
         if answered:
-            self.in_a_row, self.shut_until, self.probe = 0, 0.0, None
-        elif answered is False and may_open:
-            self.in_a_row += 1
-            assert bool(pause) == (self.in_a_row >= module.THRESHOLD)
-            assert pause <= module.LONGEST_PAUSE
-            if pause:
-                self.shut_until, self.probe = self.clock.now + pause, None
-        else:
-            assert not pause
-        if attempt is self.probe:
-            self.probe = None
+            self.model = Model(answered_at=self.clock.now)
+        elif answered is False:
+            self.model.fail(permit, self.clock.now)
+        opened = answered is False and not was_open and self.model.is_open(permit.caller)
+        assert (backoff > 0) == opened
+        if opened:
+            self.expect_backoff(0.25)
 
-    @rule(seconds=st.floats(0, 12))
+    def expect_backoff(self, least: float) -> None:
+        self.not_before, self.at_the_latest = self.clock.now + least / 2, self.clock.now + 1
+
+    @rule(seconds=st.floats(0, 3))
     def time_passes(self, seconds: float) -> None:
         self.clock.now += seconds
 
     @invariant()
-    def only_a_place_that_failed_is_remembered(self) -> None:
-        assert len(self.breaker) == (self.in_a_row > 0)
+    def little_is_remembered(self) -> None:
+        circuits = self.breaker._circuits.values()  # noqa: SLF001
+        assert all(len(one.callers) <= module.THRESHOLD for one in circuits)
 
 
 BreakerMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)

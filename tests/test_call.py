@@ -37,7 +37,7 @@ class SlowToClose:
 
 def watched() -> tuple[_Call, Callable[[str, dict[str, Any]], Awaitable[None]]]:
     """Return a call, and what the library calls with each event of it."""
-    call, request = _Call(anyio.CancelScope(), "it took too long"), httpx.Request("GET", "http://x")
+    call, request = _Call(anyio.CancelScope()), httpx.Request("GET", "http://x")
     call.watch(request)
     return call, request.extensions["trace"]
 
@@ -94,8 +94,8 @@ class SurplusTransport(SlowToClose):
 async def test_a_transport_with_a_surplus_is_closed_although_the_call_is_cancelled() -> None:
     transport: Any = SurplusTransport()
     request: Any = httpx.Request("GET", "http://x")
-    proxy = Proxy(5, 1, None, lambda: None, refuse_mock=False)
+    proxy = Proxy(5, None, lambda: None, refuse_mock=False)
     with anyio.CancelScope() as scope:
         transport.answered = scope.cancel
-        await proxy._send(transport, _Call(scope, "it took too long"), request)  # noqa: SLF001
+        await proxy._send(transport, _Call(scope), request)  # noqa: SLF001
     assert transport.closed

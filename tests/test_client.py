@@ -55,7 +55,7 @@ class FakeProxy:
     delay: float = 1.0
 
     def __call__(self, *args: Any, **_: Any) -> FakeProxy:
-        self.count = args[3]
+        self.count = args[2]
         return self
 
     async def get_me(self, base_url: str, token: str, **_: float) -> Verdict[User]:

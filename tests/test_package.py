@@ -23,21 +23,22 @@ ROOT = Path(oxaigen_auth.__file__).parent
 
 # What each module may import, as floors: a module imports from floors below its own.
 FLOORS = [
-    {"_syntax", "_host", "_stats", "_core.groups"},
+    {"_syntax", "_host", "_stats", "_failures", "_core.groups", "_core.recent_set"},
     {"errors", "models"},
     {"settings"},
     {
         "verdict",
+        "_core.background",
         "_core.breaker",
         "_core.cache",
         "_core.epochs",
         "_core.fingerprint",
+        "_core.fair_queue",
         "_core.lanes",
-        "_core.singleflight",
         "_core.throttle",
         "_wire",
     },
-    {"_answer"},
+    {"_answer", "_core.singleflight", "_resolver"},
     {"_origin", "_proxy", "connection"},
     {"_loop", "_memory"},
     {"_lookup"},

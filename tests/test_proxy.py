@@ -11,6 +11,7 @@ import sys
 import zlib
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
 from importlib.util import find_spec
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ from oxaigen_auth._proxy import Proxy, _default_ssl_context, _has_surplus
 from oxaigen_auth.models import User
 from oxaigen_auth.verdict import Accepted, Rejected, Unavailable
 from tests.raw_server import PROFILE, RawServer, always, answer, serving
-from tests.tokens import MARK, OTHER, TOKEN
+from tests.tokens import OTHER, TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -36,17 +37,17 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 MAX_BODY = 2**20  # bytes
+failed = partial(Unavailable, is_outage=True)
+timed_out = partial(Unavailable, is_outage=True, timed_out=True)
 ADA = Accepted(User(is_authenticated=True, id=7, user_name="ada"))
 
 
 class Calls:
     """A proxy caller and the number of requests that it sent."""
 
-    def __init__(
-        self, *, timeout: float = 5.0, max_connections: int = 5, refuse_mock: bool = False
-    ) -> None:
+    def __init__(self, *, timeout: float = 5.0, refuse_mock: bool = False) -> None:
         self.sent = 0
-        self.proxy = Proxy(timeout, max_connections, None, self.count, refuse_mock=refuse_mock)
+        self.proxy = Proxy(timeout, None, self.count, refuse_mock=refuse_mock)
 
     def count(self) -> None:
         self.sent += 1
@@ -152,7 +153,7 @@ async def test_a_detail_in_an_unknown_shape_is_replaced(calls: Calls, body: byte
         (answer(200, b"<html>"), Unavailable("the body is not the JSON word true")),
         (answer(404), Unavailable("the status was 404")),
         (answer(500), Unavailable("the status was 500")),
-        (None, Unavailable("the call failed with RemoteProtocolError")),
+        (None, failed("the call failed with RemoteProtocolError")),
     ],
 )
 async def test_what_permission_answers_mean(
@@ -183,7 +184,9 @@ async def test_pitfall_20_what_is_no_verdict_is_unavailable(
     response: bytes | None, reason: str
 ) -> None:
     calls = Calls(timeout=0.2 if "0.2" in reason else 5)
-    assert await get_me(calls, response) == Unavailable(reason)
+    verdict = await get_me(calls, response)
+    assert isinstance(verdict, Unavailable)
+    assert verdict.reason == reason
     await calls.proxy.aclose()
 
 
@@ -216,7 +219,7 @@ async def test_outside_production_a_mock_is_believed(calls: Calls) -> None:
 
 
 async def test_in_production_the_real_proxy_is_believed_also_after_a_mock() -> None:
-    calls = Calls(max_connections=1, refuse_mock=True)
+    calls = Calls(refuse_mock=True)
     responses = iter([answer(200, PROFILE, x_oxaigen_mock="1"), answer(200, PROFILE)])
 
     async def respond(_: bytes) -> bytes:
@@ -233,12 +236,35 @@ async def test_a_proxy_that_is_not_there_is_unavailable(calls: Calls) -> None:
     async with serving(always(None)) as server:
         pass
     verdict = await calls.proxy.get_me(server.url, TOKEN)
-    assert verdict == Unavailable("the call failed with ConnectError")
+    reason = "the call failed with ConnectError: the connection was refused"
+    assert verdict == Unavailable(reason, is_outage=True)
 
 
 async def test_a_host_name_that_cannot_be_encoded_is_unavailable(calls: Calls) -> None:
     verdict = await calls.proxy.get_me(f"http://{'a' * 70}.example", TOKEN)
     assert isinstance(verdict, Unavailable)
+
+
+@pytest.mark.parametrize(
+    ("response", "is_outage"),
+    [
+        *[(answer(status), True) for status in (502, 503, 504)],
+        *[(answer(status), False) for status in (302, 400, 404, 413, 414, 429, 431, 500, 501)],
+        (answer(200, b"{"), False),
+        (answer(200, b"x" * (MAX_BODY + 1)), False),
+        (answer(200, b"x", content_encoding="br"), False),
+        (None, True),
+        (b"not HTTP at all\r\n\r\n", True),
+    ],
+)
+async def test_pitfall_41_a_complete_answer_shows_that_the_proxy_can_be_reached(
+    calls: Calls,
+    response: bytes | None,
+    is_outage: bool,  # noqa: FBT001
+) -> None:
+    verdict = await get_me(calls, response)
+    assert isinstance(verdict, Unavailable)
+    assert (verdict.is_outage, verdict.timed_out) == (is_outage, False)
 
 
 @pytest.mark.parametrize(
@@ -262,7 +288,7 @@ async def test_retry_after_is_passed_on_in_seconds(
     calls: Calls, text: str, seconds: int | None
 ) -> None:
     verdict = await get_me(calls, answer(503, retry_after=text))
-    assert verdict == Unavailable("the status was 503", seconds)
+    assert verdict == failed("the status was 503", seconds)
 
 
 async def test_retry_after_may_be_a_date(calls: Calls) -> None:
@@ -362,53 +388,22 @@ async def test_pitfall_30_a_slow_drip_ends_at_the_deadline_of_the_whole_call() -
             verdict = await calls.proxy.get_me(f"http://127.0.0.1:{port}", TOKEN)
             assert anyio.current_time() - start < 1
             group.cancel_scope.cancel()
-    assert verdict == Unavailable("there was no answer within 0.5 seconds")
+    assert verdict == timed_out("there was no answer within 0.5 seconds")
     await calls.proxy.aclose()
 
 
-async def test_waiting_for_a_turn_counts_against_the_deadline() -> None:
-    calls = Calls(timeout=0.3, max_connections=1)
-
-    async def respond(_: bytes) -> bytes:
-        await anyio.sleep(0.2)
-        return answer(200, PROFILE)
-
-    verdicts: list[Verdict[User]] = []
-
-    async def ask(url: str, n: int) -> None:
-        verdicts.append(await calls.proxy.get_me(url, f"{MARK}-{n}"))
-
-    async with serving(respond) as server, anyio.create_task_group() as group:
-        for n in range(4):
-            group.start_soon(ask, server.url, n)
-    assert verdicts.count(ADA) == 1
-    assert verdicts.count(Unavailable("there was no answer within 0.3 seconds")) == 3
-    await calls.proxy.aclose()
+async def test_time_in_a_queue_counts_against_the_deadline(calls: Calls) -> None:
+    async with serving(lambda _: anyio.sleep(60)) as server:
+        came = anyio.current_time() - 4.9
+        verdict = await calls.proxy.get_me(server.url, TOKEN, since=came)
+    assert verdict == Unavailable("there was no answer within 5 seconds", timed_out=True)
 
 
-async def test_calls_take_turns_in_the_order_in_which_they_came() -> None:
-    calls = Calls(max_connections=2)
-    at_once: list[int] = []
-    running = 0
-
-    async def respond(_: bytes) -> bytes:
-        nonlocal running
-        running += 1
-        at_once.append(running)
-        await anyio.sleep(0.01)
-        running -= 1
-        return answer(200, PROFILE)
-
-    async with serving(respond) as server:
-        async with anyio.create_task_group() as group:
-            for n in range(8):
-                group.start_soon(calls.proxy.get_me, server.url, f"{MARK}-{n}")
-                await checkpoint()
-        asked = [request.partition(f"{MARK}-".encode())[2][:1] for request in server.requests]
-    assert max(at_once) == 2
-    assert server.connections <= 2
-    assert [int(n) // 2 for n in asked] == [0, 0, 1, 1, 2, 2, 3, 3]
-    await calls.proxy.aclose()
+async def test_a_deadline_that_passed_in_a_queue_sends_nothing(calls: Calls) -> None:
+    async with serving(lambda _: anyio.sleep(60)) as server:
+        came = anyio.current_time() - 5
+        assert isinstance(await calls.proxy.get_me(server.url, TOKEN, since=came), Unavailable)
+    assert (calls.sent, server.connections) == (0, 0)
 
 
 def dies_after(number: int) -> Any:
@@ -470,7 +465,7 @@ async def test_an_answer_that_is_no_http_is_not_asked_for_again(calls: Calls) ->
     async with serving(respond) as server:
         assert await calls.proxy.get_me(server.url, TOKEN) == ADA
         verdict = await calls.proxy.get_me(server.url, TOKEN)
-    assert verdict == Unavailable("the call failed with RemoteProtocolError")
+    assert verdict == failed("the call failed with RemoteProtocolError")
     assert len(server.requests) == 2
 
 
@@ -493,7 +488,7 @@ async def test_a_tls_handshake_that_never_ends_leaves_no_socket_behind() -> None
             with anyio.fail_after(1):
                 await left.wait()
             group.cancel_scope.cancel()
-    assert verdict == Unavailable("there was no answer within 0.2 seconds")
+    assert verdict == timed_out("there was no answer within 0.2 seconds")
     await calls.proxy.aclose()
 
 
@@ -504,11 +499,12 @@ async def test_a_proxy_is_trusted_by_the_authority_that_was_handed_over_and_by_n
     theirs, ours = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
     authority.issue_cert("127.0.0.1").configure_cert(theirs)
     authority.configure_trust(ours)
-    trusting = Proxy(5, 1, ours, calls.count, refuse_mock=False)
+    trusting = Proxy(5, ours, calls.count, refuse_mock=False)
     async with serving(always(answer(200, PROFILE)), theirs) as server:
         assert await trusting.get_me(server.url, TOKEN) == ADA
         verdict = await calls.proxy.get_me(server.url, TOKEN)
-    assert verdict == Unavailable("the call failed with ConnectError")
+    assert isinstance(verdict, Unavailable)
+    assert verdict.reason.startswith("the call failed with ConnectError: the certificate is not ")
     await trusting.aclose()
 
 
@@ -530,7 +526,7 @@ def test_without_httpx2_its_predecessor_is_used(monkeypatch: pytest.MonkeyPatch)
 async def test_a_new_connection_that_dies_is_not_tried_again(calls: Calls) -> None:
     async with serving(always(None)) as server:
         verdict = await calls.proxy.get_me(server.url, TOKEN)
-        assert verdict == Unavailable("the call failed with RemoteProtocolError")
+        assert verdict == failed("the call failed with RemoteProtocolError")
         assert (server.connections, len(server.requests), calls.sent) == (1, 1, 1)
 
 
@@ -554,7 +550,7 @@ async def test_an_answer_that_breaks_off_is_not_asked_for_again(calls: Calls) ->
             assert await calls.proxy.get_me(url, TOKEN) == ADA
             verdict = await calls.proxy.get_me(url, TOKEN)
             group.cancel_scope.cancel()
-    assert verdict == Unavailable("the call failed with RemoteProtocolError")
+    assert verdict == failed("the call failed with RemoteProtocolError")
     assert served == 2
 
 
@@ -580,7 +576,7 @@ async def test_an_answer_that_is_reset_is_not_asked_for_again(calls: Calls) -> N
             assert await calls.proxy.get_me(url, TOKEN) == ADA
             verdict = await calls.proxy.get_me(url, TOKEN)
             group.cancel_scope.cancel()
-    assert verdict == Unavailable("the call failed with ReadError")
+    assert verdict == failed("the call failed with ReadError: connection reset by peer")
     assert (served, calls.sent) == (2, 2)
 
 
@@ -604,7 +600,7 @@ async def test_a_body_that_just_fits_is_waited_for_to_its_end(calls: Calls) -> N
 
 
 async def test_a_cancelled_call_leaves_a_pool_that_works() -> None:
-    calls = Calls(max_connections=1)
+    calls = Calls()
 
     async def respond(request: bytes) -> bytes:
         if b"slow" in request:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
-DOWN = Unavailable("down")
+DOWN = Unavailable("down", is_outage=True)
 ELSEWHERE = "https://elsewhere.example.com"
 
 
@@ -72,7 +72,7 @@ async def test_after_five_failures_in_a_row_the_proxy_is_left_alone(
     assert await fail(client) == 1
     assert len(proxy.calls) == 5
     assert (client.stats().refused, client.stats().unavailable) == (1, 5)
-    assert "https://app.example.com fails, and is left alone for 0.5 s" in caplog.text
+    assert "https://app.example.com failed repeatedly: its circuit is open" in caplog.text
 
 
 async def test_a_proxy_that_answers_again_is_asked_again(
@@ -97,7 +97,7 @@ async def test_while_one_probes_the_others_are_refused(
     assert len(proxy.calls) == 6
 
 
-async def test_a_cancelled_probe_leaves_the_way_free_for_the_next(
+async def test_a_cancelled_probe_is_followed_by_another_within_a_second(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
     await open_breaker(client, proxy)
@@ -106,6 +106,7 @@ async def test_a_cancelled_probe_leaves_the_way_free_for_the_next(
     with anyio.move_on_after(0.5):
         await client.get_me(TOKEN)
     await anyio.wait_all_tasks_blocked()  # in another task the lookup ends
+    clock.now += 1
     assert (await client.get_me(OTHER)).user_name == "ada"
 
 
@@ -145,13 +146,19 @@ async def test_the_breaker_can_be_switched_off(client: ProxyAuthClient, proxy: F
     assert len(proxy.calls) == 20
 
 
-async def test_permission_checks_count_too(client: ProxyAuthClient, proxy: FakeProxy) -> None:
+async def test_permission_checks_count_too(
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
+) -> None:
     await client.get_me(TOKEN)
     proxy.grant = DOWN
-    for _ in range(7):
+    for _ in range(5):
         with pytest.raises(OxaigenAuthUpstreamError):
             await client.test_permission(TOKEN, "audit")
-    assert len(proxy.calls) == 6
+        clock.now += 1
+    clock.now -= 1
+    with pytest.raises(OxaigenAuthUpstreamError):
+        await client.test_permission(TOKEN, "audit")
+    assert (len(proxy.calls), client.stats().refused) == (6, 1)
 
 
 # Stale answers.

@@ -218,8 +218,8 @@ async def test_a_request_that_an_idle_connection_keeps_is_found_when_it_is_close
         assert watch.take() == []
         async with ProxyAuthClient(server.url, settings=OxaigenAuthSettings()) as client:
             await client.get_me(TOKEN)
-            here: Any = client.verifier._here.get()  # noqa: SLF001
-            ((_, lane),) = here.proxy._lanes._idle  # noqa: SLF001
+            state: Any = client.verifier._state()  # noqa: SLF001
+            ((_, lane),) = state.proxy._lanes._idle  # noqa: SLF001
             (connection,) = lane._pool.connections  # noqa: SLF001
             connection.leak = _proxy._request("GET", "http://x/", TOKEN)  # noqa: SLF001
     found = watch.take()

@@ -311,7 +311,7 @@ async def test_pitfall_15_a_flight_that_cannot_start_leaves_no_trace() -> None:
     flights: SingleFlight[str] = SingleFlight(group)
     tower = Tower(flights)
     for _ in range(2):
-        with pytest.raises(RuntimeError, match="not active"):
+        with pytest.raises(FlightLostError):
             await tower.ask()
         assert len(flights) == 0
     flights.task_group = None
@@ -440,14 +440,14 @@ async def test_a_group_that_ends_releases_those_who_wait() -> None:
 async def single_track() -> AsyncIterator[Tower]:
     """A tower that lets one flight after another fly."""
     async with anyio.create_task_group() as group:
-        yield Tower(SingleFlight(group, max_pilots=1))
+        yield Tower(SingleFlight(group, capacity=1))
         group.cancel_scope.cancel()
 
 
 async def test_no_more_lookups_run_at_once_than_may_and_they_begin_in_order() -> None:
     order: list[str] = []
     async with anyio.create_task_group() as group:
-        tower = Tower(SingleFlight(group, max_pilots=2))
+        tower = Tower(SingleFlight(group, capacity=3))
 
         async def ask(key: str) -> None:
             async def look_up(flight: Flight[str]) -> str:
@@ -462,7 +462,10 @@ async def test_no_more_lookups_run_at_once_than_may_and_they_begin_in_order() ->
                 callers.start_soon(ask, f"key {n}")
                 await checkpoint()
         assert anyio.current_time() - start == pytest.approx(3)
-    assert order == [f"key {n}" for n in range(6)]
+    # Which of two that begin at one moment is first, trio draws by lot.
+    assert [sorted(order[n : n + 2]) for n in (0, 2, 4)] == [
+        [f"key {n}", f"key {n + 1}"] for n in (0, 2, 4)
+    ]
     assert tower.most_at_once == 2
 
 
@@ -514,7 +517,7 @@ async def test_a_group_that_ends_releases_those_whose_turn_has_not_come() -> Non
     lost: list[str] = []
     async with anyio.create_task_group() as callers:
         async with anyio.create_task_group() as group:
-            tower = Tower(SingleFlight(group, max_pilots=2))
+            tower = Tower(SingleFlight(group, capacity=3))
 
             async def ask(key: str) -> None:
                 with pytest.raises(FlightLostError):
@@ -529,9 +532,10 @@ async def test_a_group_that_ends_releases_those_whose_turn_has_not_come() -> Non
     assert (len(tower.flights), tower.running, tower.finished) == (0, 0, 0)
 
 
-async def test_hundreds_may_fly_at_once_and_no_more_than_may() -> None:
+async def test_of_one_share_four_fifths_of_the_capacity_fly_at_once() -> None:
     async with anyio.create_task_group() as group:
-        tower = Tower(SingleFlight(group, max_pilots=300))
+        fair = SingleFlight[str](group, capacity=375, share_of=lambda _: "share", proven={"share"})
+        tower = Tower(fair)
         async with anyio.create_task_group() as callers:
             for number in range(400):
                 callers.start_soon(tower.ask, f"key {number}")
@@ -562,7 +566,7 @@ async def test_a_hosted_flight_that_is_lost_before_it_begins_never_looks() -> No
 
     flights: SingleFlight[None] = SingleFlight()
     async with anyio.create_task_group() as group:
-        flight = flights._take_off("key", look, group, fresh=False, hosted=True)  # noqa: SLF001
+        flight = flights._take_off("key", look, group, fresh=False)  # noqa: SLF001
         flights.cancel_all()
     with pytest.raises(FlightLostError):
         await flight.wait()

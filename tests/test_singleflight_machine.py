@@ -117,7 +117,7 @@ async def live(where: str, *, task_status: TaskStatus[World]) -> None:
     async with anyio.create_task_group() as group:
         world = World(group, SingleFlight(None if where == "hosted" else group))
         if where == "one by one":
-            world.flights.max_pilots = 1
+            world = World(group, SingleFlight(group, capacity=1))
         task_status.started(world)
         await world.over.wait()
         group.cancel_scope.cancel()
@@ -199,7 +199,7 @@ class Machine(RuleBasedStateMachine):
     def aloft(self) -> set[Flight[int]]:
         """The flights whose lookup runs, and those that wait for their turn."""
         running = {x.flight for x in self.world.lookups}
-        queued: set[Flight[int]] = set(self.world.flights._queue)  # noqa: SLF001 (seen nowhere else)
+        queued: set[Flight[int]] = set(self.world.flights._waiting)  # noqa: SLF001 (seen nowhere else)
         assert not running & queued
         return running | queued
 

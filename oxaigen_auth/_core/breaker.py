@@ -1,24 +1,26 @@
-"""Circuit breakers: who fails again and again is left alone for a while. Knows only the clock.
+"""Circuit breaker: after repeated failures of an upstream, reject calls until a backoff has passed.
 
-A circuit's life, one for each place that is asked:
+The life of a circuit, one for each upstream:
 
-    closed ──`threshold` failures in a row──▶ open ──its pause is over──▶ half-open
-       ▲                                       ▲                             │
-       │                                       └──the probe fails, pause * 2─┤
-       └─────────────────an answer, whoever gets it──────────────────────────┘
+    closed ──`threshold` failures in a row──▶ open ──any call is answered──▶ closed
 
-    closed      everyone may ask. Without failures nothing is remembered at all.
-    open        nobody may ask until the pause is over.
-    half-open   one attempt, the probe, may ask. If it is cancelled the next one is the probe; if
-                nothing is ever heard of it, then the next one after `patience`.
+    closed   every call may run.
+    open     calls are rejected, except for one probe each time that a backoff has passed. The next
+             probe does not wait for the end of the last one, so that a probe that hangs on a frozen
+             upstream blocks nobody.
 
-An attempt that began before the circuit opened cannot prolong a pause: only the probe can.
+What counts as a failure in a row:
+
+    - Of one caller (the fingerprint of a token) at most one failure a second counts.
+    - A call that began before the last answer came does not count: the upstream has answered since.
+    - While all that count are of one caller, the circuit is open for that caller only. So whoever
+      can make the upstream fail for one token shuts nobody else out.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from math import ceil
+from math import ceil, inf
 from random import uniform
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -29,37 +31,39 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 THRESHOLD = 5  # failures in a row
-FIRST_PAUSE = 0.5  # seconds
-LONGEST_PAUSE = 10.0  # seconds
-MAX_PLACES = 256  # that are remembered; of more the one is forgotten that failed longest ago
+FIRST_BACKOFF = 0.5  # seconds; each further one is twice as long, up to a limit
+MIN_INTERVAL = 1.0  # seconds between two failures of one caller that count
+MAX_UPSTREAMS = 256  # that are remembered; of more the one is forgotten that ended a call first
 
 
 @frozen(eq=False)
-class Attempt:
-    """The right to ask once. Its end must be told to `Breaker.end`."""
+class Permit:
+    """The right to call an upstream once. Its outcome is given to `Breaker.record`."""
 
-    place: str
+    upstream: str
+    caller: bytes
+    started_at: float
 
 
 @define(eq=False)
 class _Circuit:
-    failures: int = 0
-    pause: float = 0.0  # seconds; 0: closed
-    probe: Attempt | None = None
-    shut_until: float = field(init=False)  # unless it is closed
-    probe_is_lost_at: float = field(init=False)  # if there is a probe
+    answered_at: float = -inf
+    failures: int = 0  # in a row
+    callers: dict[bytes, float] = field(factory=dict)  # when their last failure in a row was
+    backoff: float = 0.0  # seconds, before it is shortened at random
+    next_probe_at: float = -inf
 
 
 @define(eq=False)
 class Breaker:
-    """Says whether a place may be asked. Safe to share between threads.
+    """Decides whether an upstream may be called. Safe to share between threads.
 
-    `patience` is how long an attempt may take, in seconds. Each pause is between half of what it
-    is said to be and the whole, so that not everyone comes back at once.
+    `max_backoff` is in seconds. Each backoff is shortened at random by up to a half, so that not
+    all processes come back at once.
     """
 
-    patience: float
     clock: Callable[[], float]
+    max_backoff: float = 1.0
     threshold: float = THRESHOLD
     _circuits: OrderedDict[str, _Circuit] = field(factory=OrderedDict, init=False)
     _lock: Lock = field(factory=Lock, init=False)
@@ -67,53 +71,52 @@ class Breaker:
     def __len__(self) -> int:
         return len(self._circuits)
 
-    def begin(self, place: str) -> Attempt | int:
-        """Return an attempt; or else in how many seconds to come again, at least 1."""
-        attempt = Attempt(place)
+    def acquire(self, upstream: str, caller: bytes) -> Permit | int:
+        """Return a permit; or else in how many seconds to try again, at least 1."""
         with self._lock:
-            circuit = self._circuits.get(place)
-            if circuit is None or not circuit.pause:
-                return attempt
             now = self.clock()
-            if now < circuit.shut_until:
-                return ceil(circuit.shut_until - now)
-            if circuit.probe is not None and now < circuit.probe_is_lost_at:
-                return 1
-            circuit.probe, circuit.probe_is_lost_at = attempt, now + self.patience
-            return attempt
+            circuit = self._circuits.get(upstream)
+            if circuit is not None and self._is_open(circuit, caller):
+                if now < circuit.next_probe_at:
+                    return ceil(circuit.next_probe_at - now)
+                self._back_off(circuit, now)
+            return Permit(upstream, caller, now)
 
-    def end(self, attempt: Attempt, *, answered: bool | None) -> float:
-        """Tell how an attempt ended; `answered` None: it was cancelled, which says nothing.
+    def record(self, permit: Permit, *, answered: bool | None) -> float:
+        """Take note of a call's outcome; `answered` None: it says nothing about the upstream.
 
-        Return the seconds of the pause that begins now, or 0 if none does.
+        Return the seconds until the first probe if the circuit opens now, else 0.
         """
-        with self._lock:
-            if answered is None:
-                self._release(attempt)
-            elif answered:
-                self._circuits.pop(attempt.place, None)
-            else:
-                return self._fail(attempt)
+        if answered is None or self.threshold == inf:
             return 0.0
+        with self._lock:
+            circuit = self._circuits.setdefault(permit.upstream, _Circuit())
+            self._circuits.move_to_end(permit.upstream)
+            if len(self._circuits) > MAX_UPSTREAMS:
+                self._circuits.popitem(last=False)
+            if answered:
+                self._circuits[permit.upstream] = _Circuit(answered_at=self.clock())
+                return 0.0
+            return self._fail(circuit, permit)
 
-    def _release(self, attempt: Attempt) -> None:
-        """Let another one be the probe."""
-        circuit = self._circuits.get(attempt.place)
-        if circuit is not None and circuit.probe is attempt:
-            circuit.probe = None
-
-    def _fail(self, attempt: Attempt) -> float:
-        circuit = self._circuits.setdefault(attempt.place, _Circuit())
-        self._circuits.move_to_end(attempt.place)
-        if len(self._circuits) > MAX_PLACES:
-            self._circuits.popitem(last=False)
-        if circuit.pause and circuit.probe is not attempt:
+    def _fail(self, circuit: _Circuit, permit: Permit) -> float:
+        now, caller = self.clock(), permit.caller
+        is_late = permit.started_at < circuit.answered_at
+        is_repeated = now - circuit.callers.get(caller, -inf) < MIN_INTERVAL
+        if is_late or is_repeated or self._is_open(circuit, caller):
             return 0.0
         circuit.failures += 1
+        circuit.callers[caller] = now
+        return self._back_off(circuit, now) if self._is_open(circuit, caller) else 0.0
+
+    def _is_open(self, circuit: _Circuit, caller: bytes) -> bool:
         if circuit.failures < self.threshold:
-            return 0.0
-        circuit.probe = None
-        circuit.pause = min(circuit.pause * 2 or FIRST_PAUSE, LONGEST_PAUSE)
-        pause = circuit.pause * uniform(0.5, 1)  # noqa: S311
-        circuit.shut_until = self.clock() + pause
-        return pause
+            return False
+        return len(circuit.callers) > 1 or caller in circuit.callers
+
+    def _back_off(self, circuit: _Circuit, now: float) -> float:
+        """Set the time of the next probe, and return in how many seconds it is."""
+        circuit.backoff = min(circuit.backoff * 2 or FIRST_BACKOFF, self.max_backoff)
+        seconds = circuit.backoff * uniform(0.5, 1)  # noqa: S311
+        circuit.next_probe_at = now + seconds
+        return seconds

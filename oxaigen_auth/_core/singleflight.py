@@ -16,32 +16,36 @@ Invariants, checked by the state machine in the tests after every step:
 
     one flight per key in the table; a flight in the table has a caller, or was begun by `start`;
     a caller waits only for a flight that is neither landed nor lost; a flight removes only itself
-    from the table; while a flight waits for its turn in a task group, as many fly as may.
+    from the table; at most `capacity` flights have a place, a flight has one only while it runs or
+    is about to, and no flight waits that `FairQueue` would let run.
 
 Each state change is synchronous: between two awaits the table and the counts always agree.
 
-Where a flight runs: in `task_group` when there is one. There each task flies one flight after
-another, first come, first served: a flight that waits for its turn costs no task, which would be
-most of what it costs. Without a group, the first caller hosts the flight in a task group of its
-own, shielded, because structured concurrency lets no task outlive its parent: that caller, when
-cancelled while others wait, leaves only when the flight is over.
+Where a flight runs: in `task_group` when there is one. Without a group, the first caller hosts the
+flight in a task group of its own, shielded, because structured concurrency lets no task outlive its
+parent: that caller, when cancelled while others wait, leaves only when the flight is over. A flight
+that waits for its turn has no task in either case: a task would be most of what it costs.
+
+On asyncio anybody may cancel a task natively, also before its first step; then its code never runs,
+and its task group is cancelled. So whoever owns the group says when it is over (`close_group`, or
+the hosting caller), and each flight of it that has not ended is lost then.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from contextvars import Context
-from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from anyio import CancelScope, Event, current_time, get_cancelled_exc_class
+from anyio import CancelScope, Event, current_time, get_cancelled_exc_class, sleep_until
 from attrs import define, field
 
+from oxaigen_auth._core.fair_queue import FairQueue
 from oxaigen_auth._core.groups import quiet_task_group
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable
+    from collections.abc import Awaitable, Callable, Container, Hashable
 
     from anyio.abc import TaskGroup
 
@@ -49,10 +53,18 @@ V = TypeVar("V")
 
 
 class FlightLostError(Exception):
-    """The flight ended without a value: it was cancelled from outside, or its lookup crashed.
+    """The flight ended without a value, because its lookup crashed or as its subclasses say.
 
     Holds no traceback of the lookup, whose frames may know secrets: only the crash's type.
     """
+
+
+class FlightCancelledError(FlightLostError):
+    """The flight was cancelled from outside."""
+
+
+class FlightExpiredError(FlightLostError):
+    """The flight got no turn in time."""
 
 
 async def _nothing(_: object) -> Any:
@@ -63,20 +75,24 @@ async def _nothing(_: object) -> Any:
 class Flight(Generic[V]):
     """A lookup that runs or waits for its turn, and the number of those who wait for it.
 
-    `took_off` is a reading of the event loop's clock, in seconds.
+    `took_off` is a reading of the event loop's clock, in seconds. `placed` says whether the flight
+    holds a place among those that may run.
     """
 
     key: Hashable
+    share: str
     fresh: bool
+    shield: bool
     _lookup: Callable[[Flight[V]], Awaitable[V]] = field(repr=False)
-    _table: dict[Hashable, Flight[V]] = field(repr=False)
-    _queue: OrderedDict[Flight[V], None] = field(repr=False)
-    _aloft: set[Flight[V]] = field(repr=False)
+    _flights: SingleFlight[V] = field(repr=False)
+    group: TaskGroup = field(repr=False)
     took_off: float = field(factory=current_time)
     callers: int = 0
     over: Event = field(factory=Event)
     values: tuple[V, ...] = ()
-    crash: str = "it was cancelled"
+    placed: bool = False
+    _lost_as: type[FlightLostError] = field(default=FlightCancelledError, init=False)
+    _reason: str = field(default="it was cancelled", init=False)
     _scope: CancelScope | None = field(default=None, init=False)
 
     @property
@@ -87,7 +103,7 @@ class Flight(Generic[V]):
     @property
     def current(self) -> bool:
         """Whether later callers would join this flight."""
-        return self._table.get(self.key) is self
+        return self._flights.is_current(self)
 
     async def wait(self) -> V:
         self.callers += 1
@@ -98,61 +114,72 @@ class Flight(Generic[V]):
             if not self.callers and not self.over.is_set():
                 self.lose()
         if not self.values:
-            raise FlightLostError(f"The lookup did not finish: {self.crash}.")
+            raise self._lost_as(f"The lookup did not finish: {self._reason}.")
         return self.values[0]
 
-    async def fly(self, *, shield: bool = False) -> bool:
-        """Look up. Return whether the task may go on, because nobody has cancelled the task."""
+    async def fly(self) -> None:
+        """Look up."""
         if self.over.is_set():
-            return True
+            return
         try:
-            with CancelScope(shield=shield) as self._scope:
+            with CancelScope(shield=self.shield) as self._scope:
                 self.values = (await self._lookup(self),)
         except Exception as crash:  # noqa: BLE001 (a bug in a lookup must not end the others)
-            self.crash = f"its lookup raised {type(crash).__name__}"
+            self._lost_as = FlightLostError
+            self._reason = f"its lookup raised {type(crash).__name__}"
         except get_cancelled_exc_class():  # noqa: ASYNC103
             # The task ends here all the same. Raised, a cancellation of this one task, which
             # asyncio lets anybody do, would end the whole group.
-            return False  # noqa: ASYNC104
+            return  # noqa: ASYNC104
         finally:
             self._end()
-        return True
 
     def lose(self) -> None:
         """Cancel the lookup, or see to it that it never begins."""
-        self.detach()
+        self._flights.detach(self)
         if self._scope is not None:
             self._scope.cancel()
-        else:
-            self._queue.pop(self, None)
+        elif not self.over.is_set():
             self._end()
 
-    def detach(self) -> None:
-        if self.current:
-            del self._table[self.key]
+    def expire(self, seconds: float) -> None:
+        """Lose a flight that waited in vain for its turn."""
+        self._lost_as = FlightExpiredError
+        self._reason = f"it got no turn within {seconds:g} seconds"
+        self.lose()
 
     def _end(self) -> None:
         self._lookup = _nothing  # what it knew may be secret, and an exception may keep the flight
-        self.detach()
-        self._aloft.discard(self)
         self.over.set()
+        self._flights.end(self)
 
 
 @define(eq=False)
 class SingleFlight(Generic[V]):
     """Runs at most one lookup per key at a time, in one event loop.
 
-    At most `max_pilots` lookups run at once in the task group. `on_join` is called for each caller
-    that boards a flight which another one started.
+    At most `capacity` lookups run at once, shared out fairly between the shares that `share_of`
+    finds in their keys; `FairQueue` says how, and what `proven` is. A lookup that gets no turn
+    within `max_wait` seconds is lost, and `on_expire` is called with its key. `on_join` is called
+    for each caller that boards a flight which another one started.
     """
 
     task_group: TaskGroup | None = None
     on_join: Callable[[], None] = lambda: None
-    max_pilots: float = inf
+    on_expire: Callable[[Any], None] = lambda _: None
+    capacity: float = inf
+    max_wait: float = inf
+    share_of: Callable[[Any], str] = lambda _: ""
+    proven: Container[str] = ()
     _flights: dict[Hashable, Flight[V]] = field(factory=dict, init=False)
-    _queue: OrderedDict[Flight[V], None] = field(factory=OrderedDict, init=False)
+    _queue: FairQueue[Flight[V]] = field(init=False)
+    _waiting: OrderedDict[Flight[V], None] = field(factory=OrderedDict, init=False)
     _aloft: set[Flight[V]] = field(factory=set, init=False)
-    _pilots: int = field(default=0, init=False)
+    _advancing: bool = field(default=False, init=False)
+    _expiring: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._queue = FairQueue(self.capacity, self.proven)
 
     def __len__(self) -> int:
         return len(self._flights)
@@ -170,25 +197,26 @@ class SingleFlight(Generic[V]):
         this call. The lookup sees none of the caller's context variables.
 
         Raises:
-            FlightLostError: the flight was cancelled from outside, or `lookup` raised.
+            FlightCancelledError: the flight was cancelled from outside.
+            FlightExpiredError: it got no turn in time.
+            FlightLostError: `lookup` raised.
         """
         flight = self.joinable(key, fresh=fresh)
-        if flight is None and self.task_group is not None:
-            flight = self._take_off(key, lookup, self.task_group, fresh=fresh)
+        if flight is None and (group := self._open_group()) is not None:
+            flight = self._take_off(key, lookup, group, fresh=fresh)
         if flight is not None:
             return await flight.wait()
-        async with quiet_task_group() as own:
-            hosted = self._take_off(key, lookup, own, fresh=fresh, hosted=True)
-            return await hosted.wait()
+        return await self._host(key, lookup, fresh=fresh)
 
     def start(self, key: Hashable, lookup: Callable[[Flight[V]], Awaitable[V]]) -> bool:
         """Start a fresh flight on behalf of nobody: without a task group, or beside another, none.
 
         It has one caller more than wait for it, so that it is never abandoned.
         """
-        if self.task_group is None or key in self._flights:
+        group = self._open_group()
+        if group is None or key in self._flights:
             return False
-        self._take_off(key, lookup, self.task_group, fresh=True).callers += 1
+        self._take_off(key, lookup, group, fresh=True).callers += 1
         return True
 
     def joinable(self, key: Hashable, *, fresh: bool) -> Flight[V] | None:
@@ -206,8 +234,67 @@ class SingleFlight(Generic[V]):
 
     def cancel_all(self) -> None:
         """Lose every flight, detached ones too; their callers get `FlightLostError`."""
-        for flight in list(self._aloft):
-            flight.lose()
+        self._lose_all(list(self._aloft))
+
+    def open_group(self, group: TaskGroup) -> None:
+        """Let later flights run in this task group."""
+        self.task_group = group
+        self._expiring = False
+
+    def close_group(self) -> None:
+        """Lose what ran in the task group, which has ended; callers host later flights."""
+        group, self.task_group = self.task_group, None
+        self._lose_all([flight for flight in self._aloft if flight.group is group])
+
+    def _open_group(self) -> TaskGroup | None:
+        """Return the task group, unless it is about to end."""
+        group = self.task_group
+        return None if group is None or group.cancel_scope.cancel_called else group
+
+    def is_current(self, flight: Flight[V]) -> bool:
+        """Whether later callers would join this flight."""
+        return self._flights.get(flight.key) is flight
+
+    def detach(self, flight: Flight[V]) -> None:
+        """Let nobody else board this flight."""
+        if self.is_current(flight):
+            del self._flights[flight.key]
+
+    def end(self, flight: Flight[V]) -> None:
+        """Forget a flight that is over, and let another one have its place."""
+        self.detach(flight)
+        self._aloft.discard(flight)
+        if flight.placed:
+            self._queue.release(flight.share)
+            self._advance()
+        else:
+            self._waiting.pop(flight, None)
+            self._queue.remove(flight, flight.share)
+
+    async def _host(
+        self, key: Hashable, lookup: Callable[[Flight[V]], Awaitable[V]], *, fresh: bool
+    ) -> V:
+        """Run a flight in a task group of its first caller, who stays until it is over."""
+        flight: Flight[V] | None = None
+        timer = CancelScope(shield=True)
+        try:
+            async with quiet_task_group() as own:
+                flight = self._take_off(key, lookup, own, fresh=fresh, shield=True)
+                if flight in self._waiting:
+                    own.start_soon(self._expire, flight, timer)
+                try:
+                    return await flight.wait()
+                finally:
+                    try:
+                        if not (flight.over.is_set() or own.cancel_scope.cancel_called):
+                            with CancelScope(shield=True):
+                                await flight.over.wait()
+                    finally:
+                        timer.cancel()
+        finally:
+            if flight is not None:
+                flight.lose()  # if it is not over, its task or the timer was cancelled natively
+        raise FlightCancelledError("The lookup did not finish: its task group was cancelled.")
 
     def _take_off(
         self,
@@ -216,35 +303,55 @@ class SingleFlight(Generic[V]):
         group: TaskGroup,
         *,
         fresh: bool,
-        hosted: bool = False,
+        shield: bool = False,
     ) -> Flight[V]:
-        flight = Flight(key, fresh, lookup, self._flights, self._queue, self._aloft)
+        flight = Flight(key, self.share_of(key), fresh, shield, lookup, self, group)
         self._flights[key] = flight
         self._aloft.add(flight)
-        try:
-            if hosted:
-                Context().run(group.start_soon, partial(flight.fly, shield=True))
-            else:
-                self._queue[flight] = None
-                self._hire(group)
-        except BaseException:
-            flight.lose()
-            raise
+        self._waiting[flight] = None
+        self._queue.push(flight, flight.share)
+        self._advance()
         return flight
 
-    def _hire(self, group: TaskGroup) -> None:
-        """Start a pilot if there is one too few."""
-        if self._queue and self._pilots < self.max_pilots:
-            Context().run(group.start_soon, self._pilot, group)
-            self._pilots += 1
-
-    async def _pilot(self, group: TaskGroup) -> None:
-        """Fly one flight after another until none waits, or somebody cancels this task."""
+    def _advance(self) -> None:
+        """Let all flights run that may, and watch the deadline of those that wait."""
+        if self._advancing:
+            return  # a flight that could not start has ended; the loop below goes on
+        self._advancing = True
         try:
-            may_go_on = True
-            while may_go_on and self._queue:
-                flight, _ = self._queue.popitem(last=False)
-                may_go_on = await flight.fly()
+            while (turn := self._queue.pop()) is not None:
+                self._begin(turn[0])
         finally:
-            self._pilots -= 1
-            self._hire(group)
+            self._advancing = False
+        if self._waiting and not self._expiring and self.max_wait < inf:
+            group = self._open_group()
+            if group is not None:
+                self._expiring = True
+                Context().run(group.start_soon, self._expire_all)
+
+    def _begin(self, flight: Flight[V]) -> None:
+        flight.placed = True
+        self._waiting.pop(flight)
+        try:
+            Context().run(flight.group.start_soon, flight.fly)
+        except RuntimeError:  # the task group is not active any more
+            flight.lose()
+
+    def _lose_all(self, flights: list[Flight[V]]) -> None:
+        for flight in sorted(flights, key=lambda one: one.placed):  # no place may become free first
+            flight.lose()
+
+    async def _expire_all(self) -> None:
+        try:
+            while self._waiting:
+                await self._expire(next(iter(self._waiting)), CancelScope())
+        finally:
+            self._expiring = False
+
+    async def _expire(self, flight: Flight[V], scope: CancelScope) -> None:
+        """Lose a flight that still waits at its deadline."""
+        with scope:
+            await sleep_until(flight.took_off + self.max_wait)
+        if flight in self._waiting:
+            flight.expire(self.max_wait)
+            self.on_expire(flight.key)

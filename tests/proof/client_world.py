@@ -68,7 +68,7 @@ class Stage:
 
     def __call__(self, *args: Any, **_: Any) -> FakeProxy:
         self.world.opened += 1
-        return FakeProxy(self.world, args[3])
+        return FakeProxy(self.world, args[2])
 
 
 @define(eq=False)
@@ -157,7 +157,7 @@ class World:
         refusals = {
             "no": Rejected(f"no {call.number}"),
             "forbidden": Rejected(f"forbidden {call.number}", forbidden=True),
-            "down": Unavailable("down"),
+            "down": Unavailable("down", is_outage=True),
         }
         return refusals.get(call.says, accepted)
 
@@ -253,13 +253,13 @@ class World:
 
     @property
     def flights(self) -> Any:
-        here = self.client.verifier._here.get()  # noqa: SLF001
-        return here and here.flights
+        state = self.client.verifier._state()  # noqa: SLF001
+        return state and state.flights
 
     @property
     def busy(self) -> bool:
         waiting = [caller for caller in self.callers if caller.outcome is None]
-        aloft = self.flights and (self.flights._aloft or self.flights._pilots)  # noqa: SLF001
+        aloft = self.flights and self.flights._aloft  # noqa: SLF001
         return bool(waiting or self.running or aloft)
 
     def tally(self) -> list[str]:

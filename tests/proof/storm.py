@@ -104,24 +104,24 @@ def is_dying(flight: Flight[Any]) -> bool:
 def check_flights(flights: SingleFlight[Any]) -> None:
     """Hold what the module of the single-flight says always holds."""
     table, aloft = flights._flights, flights._aloft  # noqa: SLF001
-    queue, pilots = flights._queue, flights._pilots  # noqa: SLF001
+    waiting, queue = flights._waiting, flights._queue  # noqa: SLF001
     for key, flight in table.items():
         assert flight.key == key
         assert flight in aloft
         assert flight.callers > 0
         assert not is_dying(flight)
     assert not any(flight.over.is_set() for flight in aloft)
-    assert aloft.issuperset(queue)
-    assert all(flight.boarding for flight in queue)
-    # As many fly as may, in the task group; a hosted flight has no pilot.
-    assert min(flights.max_pilots, len(queue)) <= pilots <= flights.max_pilots
+    assert {flight for flight in aloft if not flight.placed} == set(waiting)
+    assert all(flight.boarding for flight in waiting)
+    assert queue._held == len(aloft) - len(waiting) <= flights.capacity  # noqa: SLF001
+    assert not waiting or queue.pop() is None
 
 
 def check_nothing_flies(flights: SingleFlight[Any]) -> None:
     assert not flights._flights  # noqa: SLF001
-    assert not flights._queue  # noqa: SLF001
     assert not flights._aloft  # noqa: SLF001
-    assert not flights._pilots  # noqa: SLF001
+    assert not flights._waiting  # noqa: SLF001
+    assert not flights._queue._shares  # noqa: SLF001
 
 
 def running_tasks() -> int:

@@ -203,7 +203,7 @@ async def test_no_answer_is_worth_more_than_it_says(
     tally = Counter[str]()
     for seed in seeds(LONG if long else SHORT):
         dice = dice_of(seed)
-        proxy = Proxy(60, 1, SSLContext(PROTOCOL_TLS_CLIENT), lambda: None, refuse_mock=False)
+        proxy = Proxy(60, SSLContext(PROTOCOL_TLS_CLIENT), lambda: None, refuse_mock=False)
         for number in range(ANSWERS):
             drawn = draw(dice)
             token, good = f"{MARK}-{seed}-{number}", f"good-{seed}-{number}"

@@ -86,7 +86,7 @@ def draw(seed: int) -> Plan:
         events.setdefault(dice.number(0, LAST - 2), []).append((what, dice.number(1, keys)))
     return Plan(
         grouped=dice.chance(0.6),
-        pilots=dice.pick(1, 2, inf),
+        pilots=dice.pick(1, 3, inf),
         finale=dice.pick("wait", "leave", "lose", "close"),
         callers=[draw_caller(dice, keys) for _ in range(dice.number(2, 8))],
         lookups=[draw_lookup(dice) for _ in range(5)],
@@ -160,7 +160,7 @@ class World:
     losses: int = 0
 
     def __attrs_post_init__(self) -> None:
-        self.flights = SingleFlight(max_pilots=self.plan.pilots, on_join=self.count_join)
+        self.flights = SingleFlight(capacity=self.plan.pilots, on_join=self.count_join)
 
     def count_join(self) -> None:
         self.joined += 1
@@ -170,14 +170,17 @@ class World:
     async def keep_group(self) -> None:
         """Hold a task group open for the flights until the schedule closes it, or cuts it off."""
         with self.home:
-            async with quiet_task_group() as group:
-                self.flights.task_group = group
-                try:
-                    await self.closing.wait()
-                finally:
-                    self.flights.task_group = None
-                    self.lose()
-                    assert self.closing.is_set() or self.home.cancel_called
+            try:
+                async with quiet_task_group() as group:
+                    self.flights.open_group(group)
+                    try:
+                        await self.closing.wait()
+                    finally:
+                        self.lose()
+                        assert self.closing.is_set() or self.home.cancel_called
+            finally:
+                self.losses += 1
+                self.flights.close_group()
 
     async def look_up(self, flight: Flight[Lookup]) -> Lookup:
         plan = self.plan.lookups[self.begun % len(self.plan.lookups)]
@@ -275,7 +278,7 @@ class World:
 
     @property
     def busy(self) -> bool:
-        return bool(self.waiting or self.running or self.flights._pilots)  # noqa: SLF001
+        return bool(self.waiting or self.running or self.flights._aloft)  # noqa: SLF001
 
     def check(self) -> None:
         check_flights(self.flights)

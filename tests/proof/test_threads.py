@@ -24,9 +24,8 @@ from fastapi import HTTPException
 from starlette.requests import HTTPConnection
 
 from oxaigen_auth import get_current_user, require_permission
-from oxaigen_auth._core import breaker as breaker_module
 from oxaigen_auth._core import throttle as throttle_module
-from oxaigen_auth._core.breaker import MAX_PLACES, Attempt, Breaker
+from oxaigen_auth._core.breaker import MAX_UPSTREAMS, Breaker, Permit
 from oxaigen_auth._core.cache import Cache
 from oxaigen_auth._core.epochs import Epochs
 from oxaigen_auth._core.throttle import Throttle
@@ -325,49 +324,49 @@ def test_epochs_under_the_hammer_never_come_back(long: bool) -> None:  # noqa: F
     assert len(newest) == 2 * MOST
 
 
-def test_a_breaker_under_the_hammer_forgets_no_probe_and_keeps_its_bound(
-    long: bool,  # noqa: FBT001
-) -> None:
-    breaker = Breaker(1e9, time.monotonic, threshold=2)
-    places = [f"place {number}" for number in range(MAX_PLACES + 4)]
+def test_a_breaker_under_the_hammer_keeps_its_bound(long: bool) -> None:  # noqa: FBT001
+    breaker = Breaker(time.monotonic, threshold=2)
+    upstreams = [f"upstream {number}" for number in range(MAX_UPSTREAMS + 4)]
 
     def strike(random: Random) -> None:
-        attempt = breaker.begin(random.choice(places[: random.choice([4, None])]))
-        if isinstance(attempt, Attempt):
+        upstream = random.choice(upstreams[: random.choice([4, None])])
+        permit = breaker.acquire(upstream, random.randbytes(1))
+        if isinstance(permit, Permit):
             answered = random.choice([True, False, False, None])
-            assert breaker.end(attempt, answered=answered) <= 10
-        assert len(breaker) <= MAX_PLACES
+            assert breaker.record(permit, answered=answered) <= 1
+        assert len(breaker) <= MAX_UPSTREAMS
 
     hammer(strike, long)
-    assert all(circuit.probe is None for circuit in breaker._circuits.values())  # noqa: SLF001
+    circuits = breaker._circuits.values()  # noqa: SLF001
+    assert all(len(circuit.callers) <= circuit.failures <= THREADS + 2 for circuit in circuits)
 
 
-def test_of_all_threads_that_ask_after_a_pause_one_is_the_probe(
+def test_of_all_threads_that_call_after_a_backoff_one_is_the_probe(
     long: bool,  # noqa: FBT001
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(breaker_module, "FIRST_PAUSE", 0.0001)
-    monkeypatch.setattr(breaker_module, "LONGEST_PAUSE", 0.0001)
-    breaker = Breaker(1e9, time.monotonic, threshold=1)
-    first = breaker.begin("place")
-    assert isinstance(first, Attempt)
-    breaker.end(first, answered=False)
-    together = Barrier(THREADS)
+    seconds = count()
+    breaker = Breaker(lambda: now[0], threshold=1)
+    now = [next(seconds)]
+    for caller in (b"one", b"another"):
+        first = breaker.acquire("upstream", caller)
+        assert isinstance(first, Permit)
+        breaker.record(first, answered=False)
+    together = Barrier(THREADS, action=lambda: now.__setitem__(0, next(seconds)))
+    apart = Barrier(THREADS)
 
-    def ask(seed: int) -> list[bool]:
+    def call(seed: int) -> list[bool]:
         random, probed = Random(seed), []
         for _ in range(20_000 if long else 500):
             together.wait(30)
-            time.sleep(0.0002)  # the pause
-            attempt = breaker.begin("place")
-            together.wait(30)
-            if isinstance(attempt, Attempt):
-                breaker.end(attempt, answered=random.choice([False, None]))
-            probed.append(isinstance(attempt, Attempt))
+            permit = breaker.acquire("upstream", random.randbytes(1))
+            apart.wait(30)
+            if isinstance(permit, Permit):
+                breaker.record(permit, answered=random.choice([False, None]))
+            probed.append(isinstance(permit, Permit))
         return probed
 
     with ThreadPoolExecutor(THREADS) as threads:
-        rounds = zip(*threads.map(ask, range(THREADS)), strict=True)
+        rounds = zip(*threads.map(call, range(THREADS)), strict=True)
     assert {sum(probed) for probed in rounds} == {1}
 
 

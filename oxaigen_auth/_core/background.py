@@ -1,0 +1,110 @@
+"""A task group in a background task of the event loop: one task may open it, another one close it.
+
+A task group must be left by the task that entered it. Callers such as test fixtures enter and leave
+in different tasks, and of several apps on one event loop any may be the first to stop. So the group
+runs in a task that belongs to the loop alone: an asyncio task, or a system task of trio.
+"""
+
+from __future__ import annotations
+
+from asyncio import AbstractEventLoop
+from contextvars import Context
+from typing import TYPE_CHECKING, Any
+
+from anyio import Event, create_task_group, move_on_after
+from anyio.lowlevel import current_token
+from attrs import define, field
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from anyio.abc import TaskGroup
+
+CLOSE_TIMEOUT = 1.0  # seconds
+
+
+def running_loop() -> Any:
+    """Return the native event loop: asyncio's loop, or trio's token. It can be a dict's key."""
+    return current_token().native_token
+
+
+def has_ended(loop: Any) -> bool:
+    """Whether an event loop was closed; of trio's it cannot be told."""
+    return isinstance(loop, AbstractEventLoop) and loop.is_closed()
+
+
+def call_soon_threadsafe(loop: Any, function: Callable[[], None]) -> None:
+    """Call a function in the thread of an event loop; do nothing if the loop has ended."""
+    asyncio_loop = isinstance(loop, AbstractEventLoop)
+    try:
+        (loop.call_soon_threadsafe if asyncio_loop else loop.run_sync_soon)(function)
+    except RuntimeError:  # the loop is closed; trio's RunFinishedError is one as well
+        return
+
+
+def start_background_task(
+    run: Callable[[], Coroutine[Any, Any, None]], on_end: Callable[[], None]
+) -> object:
+    """Start a task that no task group owns and that sees no context variables of the caller.
+
+    `on_end` is called when the task has ended, also if it was cancelled before its first step.
+    Return what must be referenced as long as the task runs.
+    """
+    loop = running_loop()
+    if isinstance(loop, AbstractEventLoop):
+        task = loop.create_task(run(), context=Context())
+        task.add_done_callback(lambda _: on_end())
+        return task
+
+    from trio.lowlevel import spawn_system_task  # noqa: PLC0415 (already imported: trio runs)
+
+    async def system_task() -> None:
+        try:
+            await run()
+        finally:
+            on_end()
+
+    return spawn_system_task(system_task, context=Context())
+
+
+@define(eq=False)
+class BackgroundTaskGroup:
+    """Opens a task group, hands it to `on_open`, and calls `on_close` when it is left.
+
+    A task group ends early if somebody cancels one of its tasks natively before the task's first
+    step; then a new one is opened. If the background task itself is cancelled, none is.
+    """
+
+    on_open: Callable[[TaskGroup], None]
+    on_close: Callable[[], None]
+    _ready: Event = field(factory=Event, init=False)
+    _stop: Event = field(factory=Event, init=False)
+    _ended: Event = field(factory=Event, init=False)
+    _task: object = field(default=None, init=False)
+
+    async def open(self) -> None:
+        """Return when the task group is open, or when the background task was cancelled."""
+        self._task = start_background_task(self._run, self._end)
+        await self._ready.wait()
+
+    async def aclose(self) -> None:
+        """Cancel the tasks of the group and wait for their end, a second at the most."""
+        self._stop.set()
+        if self._task is not None:
+            with move_on_after(CLOSE_TIMEOUT, shield=True):
+                await self._ended.wait()
+
+    async def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                async with create_task_group() as group:
+                    self.on_open(group)
+                    self._ready.set()
+                    await self._stop.wait()
+                    group.cancel_scope.cancel()
+            finally:
+                self.on_close()
+
+    def _end(self) -> None:
+        self._ready.set()
+        self._ended.set()

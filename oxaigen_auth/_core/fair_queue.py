@@ -1,0 +1,142 @@
+"""Who may run next when many wait for few places: fair between the shares they belong to.
+
+A share has a name, such as a base URL. The rules, for `capacity` places of which `free` are free:
+
+    order       round-robin over the shares; first come, first served within a share.
+    limit       a share gets another place only while it has fewer than `WEIGHT * free`, and the
+                last free place only if it has none. So one share alone gets four fifths of the
+                places, and whoever comes next finds some free.
+    unproven    all shares that `proven` does not name count as one towards the others. Among
+                themselves they take turns, with the same limit on what they may have together.
+
+Invariants: the places held never exceed `capacity`; a share is known only while an item of it is
+pending or holds a place. Every method is synchronous. An event loop has a queue of its own.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from attrs import define, field
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+T = TypeVar("T")
+
+WEIGHT = 4
+_UNPROVEN = ""  # the turn of all unproven shares together
+
+
+@define(eq=False)
+class _Share(Generic[T]):
+    name: str
+    proven: bool
+    held: int = 0
+    pending: OrderedDict[T, None] = field(factory=OrderedDict)
+
+
+@define(eq=False)
+class FairQueue(Generic[T]):
+    """Holds pending items, each in a share, and counts the places that running items hold.
+
+    `proven` contains the names of the shares that have a turn of their own, and may grow.
+    """
+
+    capacity: float
+    proven: Container[str] = ()
+    _shares: dict[str, _Share[T]] = field(factory=dict, init=False)
+    _turns: OrderedDict[str, None] = field(factory=OrderedDict, init=False)
+    _unproven: OrderedDict[str, None] = field(factory=OrderedDict, init=False)
+    _held: int = field(default=0, init=False)
+    _held_unproven: int = field(default=0, init=False)
+
+    def push(self, item: T, name: str) -> None:
+        """Let an item wait for a place."""
+        share = self._shares.get(name)
+        proven = name in self.proven
+        if share is None:
+            share = self._shares[name] = _Share(name, proven)
+        elif proven and not share.proven:
+            self._prove(share)
+        share.pending[item] = None
+        self._turns.setdefault(name if share.proven else _UNPROVEN)
+        if not share.proven:
+            self._unproven.setdefault(name)
+
+    def pop(self) -> tuple[T, str] | None:
+        """Give a place to the item whose turn it is, and return it with the name of its share.
+
+        None if no item may run now. The place must be given back by `release`.
+        """
+        if self._held < self.capacity:
+            for turn in self._turns:
+                share = self._next_unproven() if turn == _UNPROVEN else self._shares[turn]
+                if share is not None and self._may_run(share):
+                    return self._take(share), share.name
+        return None
+
+    def remove(self, item: T, name: str) -> None:
+        """Let an item wait no longer, if it does."""
+        share = self._shares.get(name)
+        if share is not None:
+            share.pending.pop(item, None)
+            self._tidy(share)
+
+    def release(self, name: str) -> None:
+        """Give back a place that an item of this share held."""
+        share = self._shares[name]
+        share.held -= 1
+        self._held -= 1
+        if not share.proven:
+            self._held_unproven -= 1
+        self._tidy(share)
+
+    def _take(self, share: _Share[T]) -> T:
+        item, _ = share.pending.popitem(last=False)
+        share.held += 1
+        self._held += 1
+        if share.proven:
+            self._turns.move_to_end(share.name)
+        else:
+            self._held_unproven += 1
+            self._turns.move_to_end(_UNPROVEN)
+            self._unproven.move_to_end(share.name)
+        self._tidy(share)
+        return item
+
+    def _may_run(self, share: _Share[T]) -> bool:
+        free = self.capacity - self._held
+        held = share.held if share.proven else self._held_unproven
+        return not held or (free > 1 and held < WEIGHT * free)
+
+    def _next_unproven(self) -> _Share[T] | None:
+        """Return the unproven share whose turn it is among its like."""
+        room = WEIGHT * (self.capacity - self._held) - self._held_unproven
+        for name in self._unproven:
+            share = self._shares[name]
+            if share.held < max(WEIGHT * room, 1):
+                return share
+        return None
+
+    def _prove(self, share: _Share[T]) -> None:
+        """Let a share that was unproven have turns of its own."""
+        self._leave(share)
+        self._held_unproven -= share.held
+        share.proven = True
+
+    def _leave(self, share: _Share[T]) -> None:
+        """Take a share out of the turns."""
+        if share.proven:
+            self._turns.pop(share.name, None)
+            return
+        self._unproven.pop(share.name, None)
+        if not self._unproven:
+            self._turns.pop(_UNPROVEN, None)
+
+    def _tidy(self, share: _Share[T]) -> None:
+        if not share.pending:
+            self._leave(share)
+            if not share.held:
+                self._shares.pop(share.name, None)

@@ -1,0 +1,59 @@
+"""Why a call to the proxy failed, for the log: from types and codes of exceptions, never data."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def why_it_failed(error: BaseException) -> str:
+    """Return what made a call fail, looking through the exceptions that it was raised from.
+
+    The text holds no message of an exception that could repeat what was sent: only names of types,
+    and what the operating system and OpenSSL say of a code.
+    """
+    name = type(error).__name__
+    reasons = filter(None, map(_reason, _causes(error)))
+    reason = next(reasons, None)
+    return f"the call failed with {name}" + (f": {reason}" if reason else "")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an exception and what it came from, each once, as far as anyone would look."""
+    seen: set[int] = set()
+    pending = [error]
+    while pending and len(seen) < 32:  # noqa: PLR2004 (a bound against endless chains)
+        one = pending.pop(0)
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        pending += [one.__cause__, one.__context__]
+        if isinstance(one, BaseExceptionGroup):
+            pending += one.exceptions
+
+
+def _reason(error: BaseException) -> str | None:
+    match error:
+        case ssl.SSLCertVerificationError():
+            return f"the certificate is not trusted ({error.verify_message})"
+        case ssl.SSLError():
+            return f"TLS failed ({error.reason or 'no reason given'})"
+        case socket.gaierror():
+            return "the host name was not found" + _said_of(error)
+        case ConnectionRefusedError():
+            return "the connection was refused"
+        case OSError(errno=int(code)) if code > 0:
+            return os.strerror(code).lower()
+        case _:
+            return None
+
+
+def _said_of(error: socket.gaierror) -> str:
+    """Return what the resolver said, such as "Temporary failure in name resolution"."""
+    return f" ({error.strerror})" if error.strerror else ""
