@@ -58,7 +58,9 @@ def filled_client(users: int) -> ProxyAuthClient:
     from oxaigen_auth import OxaigenAuthSettings, ProxyAuthClient  # noqa: PLC0415
     from oxaigen_auth._core.fingerprint import fingerprint  # noqa: PLC0415
 
-    settings = OxaigenAuthSettings(cache_ttl_seconds=TTL, cache_max_entries=users)
+    settings = OxaigenAuthSettings(
+        cache_ttl_seconds=TTL, cache_max_entries=users, cache_max_bytes=2**40
+    )
     client = ProxyAuthClient(BASE, settings=settings)
     gc.disable()  # it would go through everything again and again
     for number in range(users):

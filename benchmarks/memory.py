@@ -52,7 +52,10 @@ def weigh(users: int) -> float:
 
 async def _measure(url: str) -> float:
     settings = OxaigenAuthSettings(
-        proxy_timeout_seconds=TIMEOUT, cache_ttl_seconds=3600, cache_max_entries=WARM_UP + USERS
+        proxy_timeout_seconds=TIMEOUT,
+        cache_ttl_seconds=3600,
+        cache_max_entries=WARM_UP + USERS,
+        cache_max_bytes=2**40,
     )
     async with ProxyAuthClient(url, settings=settings) as client:
         await _look_up(client, range(WARM_UP))

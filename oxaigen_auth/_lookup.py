@@ -11,6 +11,7 @@ from attrs import define, field
 
 from oxaigen_auth._core.breaker import THRESHOLD, Breaker
 from oxaigen_auth._core.recent_set import RecentSet
+from oxaigen_auth._jwt import expiry
 from oxaigen_auth.verdict import Accepted, Rejected, Unavailable
 
 if TYPE_CHECKING:
@@ -58,18 +59,21 @@ class Lookups:
         self, proxy: Proxy, token: str, asked_for: Key, flight: Flight[Verdict[Any]]
     ) -> Verdict[Any]:
         """Learn who the user is, or whether they hold a permission."""
-        mark, _, base, name = asked_for
-        key = self.memory.key(mark, base, name)  # another one, if the token was forgotten since
-        known = None if flight.fresh else self.memory.recall(key)
-        if known is not None:
-            return known  # another event loop has learnt it since the caller looked
-        if base == self.settings.dev_mode_url:
-            warn_of_dev_mode()
-        asked = self._now()
-        verdict = await self._ask(proxy, token, key, flight.took_off)
-        if key == self.memory.key(mark, base, name):  # and nobody has forgotten the token since
-            self.memory.keep(key, verdict, asked)
-        return verdict
+        mark, base, name, _ = asked_for
+        self.memory.begin(mark, base)
+        try:
+            key = self.memory.key(mark, base, name)  # another one, if it was forgotten since
+            known = None if flight.fresh else self.memory.recall((mark, base, name))
+            if known is not None:
+                return known  # another event loop has learnt it since the caller looked
+            if base == self.settings.dev_mode_url:
+                warn_of_dev_mode()
+            asked = self._now()
+            verdict = await self._ask(proxy, token, key, flight.took_off)
+            exp = expiry(token) if isinstance(verdict, Accepted) else None
+            return self.memory.keep(key, verdict, asked, exp)
+        finally:
+            self.memory.end(mark, base)
 
     def _now(self) -> float:
         """Read the clock, and never the same twice: of two lookups the newer can be told."""
@@ -78,7 +82,7 @@ class Lookups:
 
     async def _ask(self, proxy: Proxy, token: str, key: Key, since: float) -> Verdict[Any]:
         """Ask the proxy, unless its circuit is open."""
-        mark, _, base, name = key
+        mark, base, name, _ = key
         permit = self._breaker.acquire(base, mark)
         if isinstance(permit, int):
             self.stats.refused += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from contextlib import asynccontextmanager
 from functools import partial
 from math import inf
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
     from oxaigen_auth._core.singleflight import Flight
-    from oxaigen_auth._memory import Key
+    from oxaigen_auth._memory import Key, Question
     from oxaigen_auth.settings import OxaigenAuthSettings
     from oxaigen_auth.verdict import Verdict
 
@@ -57,6 +58,7 @@ class Verifier:
     settings: OxaigenAuthSettings
     clock: Callable[[], float]
     ssl_context: SSLContext | None
+    wall_clock: Callable[[], float] = time.time
     memory: Memory = field(init=False)
     stats: ClientStats = field(factory=ClientStats, init=False)
     closed: bool = field(default=False, init=False)
@@ -68,7 +70,7 @@ class Verifier:
     _states: dict[Hashable, LoopState] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.memory = Memory(self.settings, self.clock)
+        self.memory = Memory(self.settings, self.clock, self.wall_clock)
         self._lookups = Lookups(self.settings, self.clock, self.memory, self.stats)
         self._throttle = Throttle(self.settings.max_rejected_per_minute, self.clock)
         self._ahead = self.settings.refresh_ahead_seconds
@@ -105,12 +107,12 @@ class Verifier:
         Of a permission only that of a user who has just been identified.
         """
         self._check_open()
-        key = self.memory.key(mark, base, name)
-        verdict = self.memory.recall(key)
+        question = mark, base, name
+        verdict = self.memory.recall(question)
         if verdict is not None:
             self.stats.hits += 1
             if self._ahead and isinstance(verdict, Accepted):
-                self._refresh(token, key)
+                self._refresh(token, question)
         return verdict
 
     async def learn(
@@ -127,60 +129,62 @@ class Verifier:
         self.stats.misses += 1
         came = current_time()
         state = self._state() or await self._open_state()
-        key = self.memory.key(mark, base, name)
-        verdict: Verdict[Any]
         flight: Flight[Verdict[Any]] | None = None
-        not_mine = False  # whether what ended the lookup is no concern of this caller
+        is_cancelled = False  # by somebody else
+        self.memory.begin(mark, base)
         try:
-            flight = state.flights.joinable(key, fresh=fresh)
-            if flight is None:
-                look_up = partial(self._lookups.look_up, state.proxy, token, key)
-                verdict = await state.flights.run(key, look_up, fresh=fresh)
-            else:
-                verdict = await flight.wait()
-        except FlightLostError as error:
-            verdict = Unavailable(str(error), timed_out=isinstance(error, FlightExpiredError))
-            not_mine = isinstance(error, FlightCancelledError) and not state.closed
-        if isinstance(verdict, Accepted):
-            not_mine = key != self.memory.key(mark, base, name)  # forgotten meanwhile
-        elif isinstance(verdict, Unavailable) and verdict.timed_out and flight is not None:
-            not_mine = flight.took_off < came
-        if not_mine:
-            deadline = came + self.settings.proxy_timeout_seconds
-            verdict = await self._learn_again(token, mark, base, name, fresh, deadline)
+            key = self.memory.key(mark, base, name)
+            verdict: Verdict[Any]
+            try:
+                flight = state.flights.joinable(key, fresh=fresh)
+                if flight is None:
+                    look_up = partial(self._lookups.look_up, state.proxy, token, key)
+                    verdict = await state.flights.run(key, look_up, fresh=fresh)
+                else:
+                    verdict = await flight.wait()
+            except FlightLostError as error:
+                verdict = Unavailable(str(error), timed_out=isinstance(error, FlightExpiredError))
+                is_cancelled = isinstance(error, FlightCancelledError) and not state.closed
+            is_older = flight is not None and flight.took_off < came
+            if is_cancelled or self._is_useless(verdict, key, is_older=is_older):
+                until = came + self.settings.proxy_timeout_seconds
+                verdict = await self._learn_again(token, (mark, base, name), until, fresh=fresh)
+        finally:
+            self.memory.end(mark, base)
         if isinstance(verdict, Unavailable) and not fresh:
-            return self._stale(self.memory.key(mark, base, name)) or verdict
+            return self._stale((mark, base, name)) or verdict
         return verdict
 
-    async def _learn_again(  # noqa: PLR0913, PLR0917
-        self,
-        token: str,
-        mark: bytes,
-        base: str,
-        name: str,
-        fresh: bool,  # noqa: FBT001
-        deadline: float,
-    ) -> Verdict[Any]:
-        """Ask once more, for a caller whose lookup ended by what was not its own.
+    def _is_useless(self, verdict: Verdict[Any], key: Key, *, is_older: bool) -> bool:
+        """Tell whether a caller should ask again: nothing that it did made the verdict useless.
 
-        That was the deadline of an older caller, a cancellation, or a `forget`. While others go on
-        to forget the token, ask again and again, until the caller's own deadline.
+        The token was forgotten or rejected meanwhile, or the caller joined an older lookup, which
+        ran out of its time.
         """
-        with CancelScope(deadline=deadline):
+        if isinstance(verdict, Accepted):
+            return self.memory.is_outdated(key, verdict)
+        return is_older and isinstance(verdict, Unavailable) and verdict.timed_out
+
+    async def _learn_again(
+        self, token: str, question: Question, until: float, *, fresh: bool
+    ) -> Verdict[Any]:
+        """Ask once more, and again as long as others forget the token, but not beyond `until`."""
+        with CancelScope(deadline=until):
             while True:
-                key = self.memory.key(mark, base, name)
-                verdict = None if fresh else self.memory.recall(key)
-                if verdict is None:
-                    self.stats.misses += 1
-                    state = self._state() or await self._open_state()
-                    look_up = partial(self._lookups.look_up, state.proxy, token, key)
-                    try:
-                        verdict = await state.flights.run(key, look_up, fresh=fresh)
-                    except FlightLostError as error:
-                        return Unavailable(str(error))
-                if not isinstance(verdict, Accepted) or key == self.memory.key(mark, base, name):
+                key = self.memory.key(*question)
+                verdict = None if fresh else self.memory.recall(question)
+                if verdict is not None:
                     return verdict
-        return Unavailable("the deadline passed before the lookup ended", timed_out=True)
+                self.stats.misses += 1
+                state = self._state() or await self._open_state()
+                look_up = partial(self._lookups.look_up, state.proxy, token, key)
+                try:
+                    verdict = await state.flights.run(key, look_up, fresh=fresh)
+                except FlightLostError as error:
+                    return Unavailable(str(error))
+                if not self._is_useless(verdict, key, is_older=False):
+                    return verdict
+        return Unavailable("the lookup was repeated until its deadline", timed_out=True)
 
     def shuts_out(self, address: str) -> bool:
         """Tell whether so many bad tokens came from an address that it gets no lookup for now."""
@@ -192,30 +196,31 @@ class Verifier:
         """Count a token that the proxy turned down, and that came from this address."""
         self._throttle.note(address, mark)
 
-    def _stale(self, key: Key) -> Verdict[Any] | None:
+    def _stale(self, question: Question) -> Verdict[Any] | None:
         """Return what the proxy, which cannot be asked, said not too long ago."""
         if not self.settings.stale_if_error_seconds:
             return None
-        verdict = self.memory.stale(key)
+        verdict = self.memory.stale(question)
         if verdict is not None:
             self.stats.stale += 1
-            self._say_stale(key)
+            self._say_stale(question)
         return verdict
 
-    def _say_stale(self, key: Key) -> None:
+    def _say_stale(self, question: Question) -> None:
         """Log it once a second at most: every request of an outage comes by."""
         now = self.clock()
         if now >= self._silent_until:
             self._silent_until = now + 1
             said = "Auth proxy %s unavailable: answered from memory, past its time (%d so far)"
-            _, _, base, _ = key
+            _, base, _ = question
             _log.warning(said, base, self.stats.stale)
 
-    def _refresh(self, token: str, key: Key) -> None:
+    def _refresh(self, token: str, question: Question) -> None:
         """Start a lookup for what was just served and ends soon, unless one is under way."""
         state = self._state()
-        if state is None or not self.memory.is_due(key):
+        if state is None or not self.memory.is_due(question):
             return
+        key = self.memory.key(*question)
         look_up = partial(self._lookups.look_up, state.proxy, token, key)
         if state.flights.start(key, look_up):
             self.stats.refreshed += 1

@@ -20,6 +20,8 @@ from cattrs import BaseValidationError, Converter, transform_error
 from cattrs.cols import homogenous_tuple_structure_factory
 from cattrs.gen import make_dict_structure_fn, override
 
+from oxaigen_auth._core.cache import Cache
+from oxaigen_auth._core.sizes import size_of
 from oxaigen_auth.models import User, UserWorkspace, WorkspacePermission, WorkspaceRole
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ MAX_DEPTH = 32
 MAX_DIGITS = 1000
 MAX_REMEMBERED = 4096  # workspaces with roles and permissions
 MAX_KEY = 4096  # bytes of JSON or so, for which they are remembered
+MAX_REMEMBERED_BYTES = 8 * 1024 * 1024  # that all of them take
+MAX_SHARED_BYTES = 1024  # that an entry may take which is remembered by itself, of 4096
 
 Nested: TypeAlias = tuple[
     UserWorkspace | None, tuple[WorkspaceRole, ...], tuple[WorkspacePermission, ...]
@@ -161,7 +165,8 @@ def _configure_model(converter: Converter, model: type) -> None:
         unknown = {k: v for k, v in value.items() if k not in aliases}
         known = {k: v for k, v in value.items() if k in aliases and v is not None}
         instance = structure({**known, "extra": unknown}, cls)
-        return instance if unknown or model is User else _shared(instance)
+        is_large = unknown or model is User or size_of(instance) > MAX_SHARED_BYTES
+        return instance if is_large else _shared(instance)
 
     converter.register_structure_hook(model, hook)
 
@@ -211,7 +216,8 @@ _NESTED = ("user_workspace", "workspace_roles", "workspace_permissions")
 _KNOWN = {*_TYPES, *_NESTED}
 _scalars = itemgetter(*_TYPES)
 _nested = itemgetter(*_NESTED)
-_memo: dict[bytes, Nested] = {}
+# Entries never expire; the clock stands still.
+_memo: Cache[Nested] = Cache(MAX_REMEMBERED, 1.0, lambda: 0.0, max_bytes=MAX_REMEMBERED_BYTES)
 
 
 def _as_it_stands(profile: Any) -> User:
@@ -265,7 +271,5 @@ def _remember(key: bytes, nested: tuple[Any, ...]) -> Nested:
     user = _CONVERTER.structure(dict(zip(_NESTED, nested, strict=True)), User)
     made = user.user_workspace, user._workspace_roles, user._workspace_permissions  # noqa: SLF001
     if len(key) <= MAX_KEY:
-        if len(_memo) >= MAX_REMEMBERED:
-            _memo.clear()
-        _memo[key] = made
+        _memo.put(key, made, born=0.0, size=size_of((key, made)))
     return made

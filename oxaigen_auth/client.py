@@ -38,6 +38,7 @@ class ProxyAuthClient(AsyncContextManagerMixin):
         settings: None: from the environment (`OxaigenAuthSettings.from_env`).
         ssl_context: for proxies with a certificate authority of their own; None: the usual ones.
         clock: what the age of cached answers is read from, in seconds. Never a wall clock.
+        wall_clock: what the `exp` of a JWT is compared with, in seconds since the epoch.
 
     Raises:
         OxaigenAuthConfigurationError: the environment holds bad settings.
@@ -51,11 +52,12 @@ class ProxyAuthClient(AsyncContextManagerMixin):
         settings: OxaigenAuthSettings | None = None,
         ssl_context: SSLContext | None = None,
         clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings or default_settings()
         given = base_url(proxy_base_url) if proxy_base_url else None
         self.base_url = given or self.settings.fixed_proxy_url
-        self.verifier = Verifier(self.settings, clock, ssl_context)
+        self.verifier = Verifier(self.settings, clock, ssl_context, wall_clock)
 
     @asynccontextmanager
     async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:

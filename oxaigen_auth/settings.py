@@ -162,6 +162,7 @@ class OxaigenAuthSettings:
         _is_host_pattern,
         "hosts separated by commas, such as app.example.com, *.example.com, localhost:8000",
     )
+    cache_max_bytes: int = _count(64 * 1024 * 1024, least=0)
     max_connections: int = _count(100)
     breaker: bool = _switch(True)  # noqa: FBT003 (a default)
     breaker_max_backoff_seconds: float = _seconds(1.0, least=0.001)

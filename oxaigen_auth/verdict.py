@@ -7,9 +7,10 @@ one for each caller.
 from __future__ import annotations
 
 import logging
+from math import inf
 from typing import Generic, TypeAlias, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 
 from oxaigen_auth.errors import (
     OxaigenAuthPermissionDeniedError,
@@ -24,9 +25,13 @@ UNAVAILABLE_MESSAGE = "Auth service unavailable"
 
 @frozen
 class Accepted(Generic[T]):
-    """The proxy vouched for the token: `value` is the user, or whether a permission is granted."""
+    """The proxy vouched for the token: `value` is the user, or whether a permission is granted.
+
+    `asked` is when the lookup started that brought it, by the client's clock, in seconds.
+    """
 
     value: T
+    asked: float = field(default=-inf, eq=False, repr=False)
 
 
 @frozen

@@ -204,3 +204,109 @@ def test_what_another_thread_renews_during_a_look_is_not_discarded_with_the_old(
     cache.clock = renew
     assert cache.get(b"a") is None
     assert cache.get(b"a") == "new"
+
+
+def test_a_value_ends_when_it_is_told_to_if_that_is_sooner() -> None:
+    clock = Clock()
+    cache: Cache[str] = Cache(3, TTL, clock, grace=5.0)
+    cache.put(b"soon", "ada", born=clock.now, end=clock.now + 4)
+    cache.put(b"stale", "bob", born=clock.now, end=clock.now + 12)
+    cache.put(b"late", "cyd", born=clock.now, end=clock.now + 100)
+    clock.now += 3.875
+    assert cache.get(b"soon") == cache.stale(b"soon") == "ada"
+    clock.now += 0.125
+    assert cache.get(b"soon") is cache.stale(b"soon") is None
+    clock.now += 7.875
+    assert cache.get(b"stale") is None
+    assert cache.stale(b"stale") == "bob"
+    clock.now += 0.125
+    assert cache.stale(b"stale") is None
+    assert cache.stale(b"late") == "cyd"
+
+
+def test_a_value_that_has_ended_is_not_kept_and_ends_its_predecessor() -> None:
+    clock = Clock()
+    cache = new_cache(clock)
+    for end in (clock.now, clock.now - 5, -inf):
+        cache.put(b"a", "ada", born=clock.now)
+        cache.put(b"a", "ended", born=clock.now, end=end)
+        assert len(cache) == 0
+
+
+def test_it_keeps_as_many_bytes_as_it_may() -> None:
+    cache: Cache[int] = Cache(1000, TTL, Clock(), max_bytes=100)
+    for number in range(50):
+        cache.put(number, number, born=7.0, size=10)
+        assert cache.size == 10 * min(number + 1, 10)
+    assert cache.get(41) == 41
+    cache.put("large", 0, born=7.0, size=85)
+    assert (cache.get("large"), cache.get(41), cache.size) == (0, 41, 95)
+    cache.put("large", 1, born=7.0, size=100)
+    assert (len(cache), cache.size) == (1, 100)
+    cache.discard("large")
+    assert cache.size == 0
+
+
+def test_a_value_that_is_larger_than_the_cache_is_not_kept_and_evicts_its_predecessor_only() -> (
+    None
+):
+    cache: Cache[int] = Cache(1000, TTL, Clock(), max_bytes=100)
+    cache.put(b"a", 1, born=7.0, size=10)
+    cache.put(b"b", 2, born=7.0, size=10)
+    cache.put(b"b", 3, born=7.0, size=101)
+    assert (cache.get(b"a"), cache.get(b"b"), cache.size) == (1, None, 10)
+
+
+def group_of(key: str) -> str | None:
+    return {"": None}.get(key[:-3], key[:-3])
+
+
+def test_a_group_makes_room_among_its_own() -> None:
+    cache: Cache[int] = Cache(10, TTL, Clock(), max_per_group=3, group_of=group_of)
+    cache.put("other000", 0, born=7.0)
+    for number in range(100):
+        cache.put(f"group{number:03}", number, born=7.0)
+    assert cache.group("group") == ("group097", "group098", "group099")
+    for used in ("group097", "group098"):
+        cache.get(used)
+    cache.put("group100", 100, born=7.0)
+    assert cache.group("group") == ("group097", "group098", "group100")
+    for used in ("group097", "group098", "group100"):
+        cache.get(used)
+    cache.put("group101", 101, born=7.0)
+    assert cache.group("group") == ("group098", "group100", "group101")
+    assert cache.get("other000") == 0
+    assert (len(cache), len(cache.group("other"))) == (4, 1)
+
+
+def test_keys_without_a_group_have_no_bound_of_their_own() -> None:
+    cache: Cache[int] = Cache(10, TTL, Clock(), max_per_group=3, group_of=group_of)
+    for number in range(9):
+        cache.put(f"{number:03}", number, born=7.0)
+    assert len(cache) == 9
+    assert cache.group(None) == ()
+
+
+def test_a_group_that_is_gone_is_not_remembered() -> None:
+    clock = Clock()
+    cache: Cache[int] = Cache(2, TTL, clock, group_of=lambda key: key)
+    for number in range(5):
+        cache.put(number, number, born=clock.now)
+    assert [cache.group(number) for number in range(5)] == [(), (), (), (3,), (4,)]
+    cache.discard(3)
+    clock.now += TTL
+    assert cache.get(4) is None
+    assert len(cache._groups) == 0  # noqa: SLF001
+
+
+def test_a_group_has_an_eighth_of_the_bytes_or_one_value() -> None:
+    cache: Cache[int] = Cache(100, TTL, Clock(), max_bytes=80, group_of=group_of)
+    cache.put("other000", 0, born=7.0, size=10)
+    for number in range(6):
+        cache.put(f"group{number:03}", number, born=7.0, size=4)
+    assert cache.group("group") == ("group004", "group005")
+    cache.put("group900", 0, born=7.0, size=40)
+    assert cache.group("group") == ("group900",)
+    cache.put("group901", 0, born=7.0, size=1)
+    assert cache.group("group") == ("group901",)
+    assert cache.get("other000") == 0

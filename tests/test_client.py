@@ -522,8 +522,13 @@ async def test_of_two_event_loops_the_later_question_counts(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
     """The other loop is played by a second flight of the same key, as only it could be."""
+
+    async def ask() -> None:
+        with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token revoked"):
+            await client.get_me(TOKEN)
+
     async with anyio.create_task_group() as group:
-        group.start_soon(client.get_me, TOKEN)
+        group.start_soon(ask)
         await anyio.sleep(0.5)
         clock.now += 1
         memory = client.verifier.memory

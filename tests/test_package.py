@@ -23,17 +23,26 @@ ROOT = Path(oxaigen_auth.__file__).parent
 
 # What each module may import, as floors: a module imports from floors below its own.
 FLOORS = [
-    {"_syntax", "_host", "_stats", "_failures", "_core.groups", "_core.recent_set"},
+    {
+        "_failures",
+        "_host",
+        "_jwt",
+        "_stats",
+        "_syntax",
+        "_core.cache",
+        "_core.groups",
+        "_core.recent_set",
+        "_core.sizes",
+    },
     {"errors", "models"},
     {"settings"},
     {
         "verdict",
         "_core.background",
         "_core.breaker",
-        "_core.cache",
-        "_core.epochs",
         "_core.fingerprint",
         "_core.fair_queue",
+        "_core.generations",
         "_core.lanes",
         "_core.throttle",
         "_wire",

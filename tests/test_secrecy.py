@@ -135,10 +135,10 @@ def test_a_token_in_a_key_of_the_cache_is_found(watch: Watch) -> None:
     memory.keep(memory.key(fingerprint(TOKEN), "base"), Accepted(User()), memory.clock())
     watch.look_at_clients()
     assert watch.take() == []
-    memory.keep((TOKEN.encode(), 0, "base", ""), Accepted(User()), memory.clock())
+    memory.keep((TOKEN.encode(), "base", "", 0), Accepted(User()), memory.clock())
     watch.look_at_clients()
     found = watch.take()
-    assert any("Memory > Cache > OrderedDict > tuple > bytes holds it" in way for way in found)
+    assert any("Memory > Cache > dict > bytes holds it" in way for way in found)
     assert any(way.endswith("Memory shows it in its repr") for way in found)
 
 

@@ -336,7 +336,7 @@ def test_a_complete_profile_may_have_no_list_of_another_type(value: object) -> N
 
 
 def test_only_so_much_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_wire, "MAX_REMEMBERED", 2)
+    monkeypatch.setattr(_wire._memo, "max_entries", 2)  # noqa: SLF001
     for number in range(5):
         role = {"id": number, "name": "owner", "description": None}
         assert parse(DOCUMENTED | {"workspace_roles": [role]}).workspace_roles[0].id == number

@@ -23,10 +23,11 @@ SETTINGS = (
     PLAIN,
     PLAIN,
     OxaigenAuthSettings(cache_ttl_seconds=0, negative_cache_ttl_seconds=0),
+    OxaigenAuthSettings(negative_cache_ttl_seconds=0),
     OxaigenAuthSettings(cache_max_entries=1, max_connections=1),
     OxaigenAuthSettings(refresh_ahead_seconds=30, cache_max_entries=2),
     STALE := OxaigenAuthSettings(stale_if_error_seconds=60, max_connections=2),
-    evolve(STALE, refresh_ahead_seconds=25),
+    evolve(STALE, refresh_ahead_seconds=25, negative_cache_ttl_seconds=0),
 )
 
 Question = tuple[str, str, str]  # base URL, token, permission or nothing
@@ -36,7 +37,7 @@ Question = tuple[str, str, str]  # base URL, token, permission or nothing
 class Plan:
     """What happens when. A moment is a checkpoint of the task that conducts the storm."""
 
-    calm: bool  # nobody is cancelled, nothing is forgotten, asked for afresh, or closed
+    calm: bool  # nobody is cancelled, no user is forgotten or asked for afresh, nothing is closed
     settings: OxaigenAuthSettings
     threshold: float
     where: str
@@ -117,7 +118,7 @@ def draw_call(dice: Dice, *, troubled: bool) -> PlannedCall:
 
 def draw_events(dice: Dice, calm: bool, subjects: list[str]) -> dict[int, list[Any]]:  # noqa: FBT001
     events: dict[int, list[Any]] = {}
-    harmless = ["later"] * 6
+    harmless = ["later"] * 6 + ["forget_junk"] * 3
     kinds = [*["forget"] * 6, *["say"] * 6, *["outage"] * 5, "close", "cut", "end", "open", "kill"]
     for _ in range(dice.number(0, 6)):
         what = dice.pick(*harmless, *kinds[len(kinds) * calm :])

@@ -86,9 +86,19 @@ def check_acceptance(world: World, caller: Caller, calls: list[Call]) -> None:
     longest = world.plan.settings.cache_ttl_seconds
     longest += stale * bool(world.troubles) * (caller.outcome is not False)
     since = max(world.forgotten[caller.plan.question[1]], caller.calls * caller.plan.fresh)
+    since = max(since, newest_rejection(world, caller.plan.question))
     young = [call for call in calls if call.number > since and is_young(call, caller, longest)]
     assert young
     check_order(world, caller, young[-1], caller.plan.question)
+
+
+def newest_rejection(world: World, question: Question) -> int:
+    """Return the number of the newest call that rejected the token; 0 if none did so far."""
+    base, token, _ = question
+    ended = [
+        call for call in world.calls if call.ended < inf and call.question[:2] == (base, token)
+    ]
+    return max((call.number for call in ended if call.says in {"no", "forbidden"}), default=0)
 
 
 def check_refusal(world: World, caller: Caller, error: OxaigenAuthError) -> None:
@@ -127,11 +137,11 @@ def check_end(world: World) -> None:
     check_nothing_flies(world.flights or SingleFlight())
     assert all(caller.cancelled or not caller.left_over for caller in world.callers)
     memory, most = world.client.verifier.memory, world.plan.settings.cache_max_entries
-    caches = memory._users, memory._grants, memory._rejections, memory._epochs  # noqa: SLF001
+    caches = memory._users, memory._grants, memory._rejections  # noqa: SLF001
     assert all(len(cache) <= most for cache in caches)
-    steady = (
-        world.plan.calm and world.plan.settings is PLAIN and not any(world.plan.events.values())
-    )
+    assert not len(memory._generations)  # noqa: SLF001
+    happened = {what for events in world.plan.events.values() for what, *_ in events}
+    steady = world.plan.calm and world.plan.settings is PLAIN and happened <= {"forget_junk"}
     assert not steady or len(world.calls) == len({call.question for call in world.calls})
     check_counts(world)
 
@@ -150,7 +160,7 @@ def check_counts(world: World) -> None:
     users = [name for _, token, name in asked if token != NO_TOKEN]
     assert len(users) <= stats.hits + stats.misses
     rejections = ended["no"] + ended["forbidden"]
-    if not (world.forgets or rejections or world.troubles):  # after which some ask again
+    if not (world.forgotten or rejections or world.troubles):  # after which some ask again
         assert stats.hits + stats.misses <= len(users) + sum(map(bool, users))
 
 

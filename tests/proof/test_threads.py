@@ -27,7 +27,6 @@ from oxaigen_auth import get_current_user, require_permission
 from oxaigen_auth._core import throttle as throttle_module
 from oxaigen_auth._core.breaker import MAX_UPSTREAMS, Breaker, Permit
 from oxaigen_auth._core.cache import Cache
-from oxaigen_auth._core.epochs import Epochs
 from oxaigen_auth._core.throttle import Throttle
 from oxaigen_auth._memory import Memory
 from oxaigen_auth.client import default_client
@@ -218,8 +217,9 @@ def test_event_loops_in_two_threads_share_a_client_and_nobody_gets_a_wrong_answe
     assert set(said) == {"welcome", "True", "False", "403", "401", "502", "cut off"}
     stats, memory = client.stats(), client.verifier.memory
     print(said, upstream.seen, stats)  # noqa: T201 (shown with -s)
-    for kept in (memory._users, memory._grants, memory._rejections, memory._epochs):  # noqa: SLF001
+    for kept in (memory._users, memory._grants, memory._rejections):  # noqa: SLF001
         assert 0 < len(kept) <= MOST
+    assert not len(memory._generations)  # noqa: SLF001
     # Plain sums, without a lock: they may lose a count when two threads add at once.
     assert stats.forgotten >= (loops[0].forgotten + loops[1].forgotten) * 0.99
     assert stats.hits + stats.misses >= said.total() * 0.99
@@ -253,21 +253,32 @@ def hammer(strike: Callable[[Random], object], long: bool) -> None:  # noqa: FBT
 def test_a_cache_under_the_hammer_holds_its_bound_and_no_value_past_its_time(
     long: bool,  # noqa: FBT001
 ) -> None:
+
+    def group_of(key: Any) -> int:
+        return int(key) % 3
+
     ttl = 0.001
-    cache: Cache[tuple[int, float]] = Cache(MOST, ttl, time.monotonic, grace=ttl)
+    cache: Cache[tuple[int, float]] = Cache(
+        MOST, ttl, time.monotonic, grace=ttl, max_bytes=5 * MOST, max_per_group=3, group_of=group_of
+    )
 
     def strike(random: Random) -> None:
         key, now = random.randrange(2 * MOST), time.monotonic()
         for value, longest in [(cache.get(key), ttl), (cache.stale(key), 2 * ttl)]:
             assert (value or (key, 0))[0] == key
             assert now - (value or (key, inf))[1] < longest
-        cache.put(key, (key, now), born=now)
+        cache.put(key, (key, now), born=now, size=random.randrange(12))
         assert cache.born(random.randrange(2 * MOST)) <= time.monotonic()
         cache.discard(random.randrange(20 * MOST))
         assert len(cache) <= MOST
 
     hammer(strike, long)
     assert 0 < len(cache) <= MOST
+    entries = cache._entries  # noqa: SLF001
+    assert sum(entry.size for entry in entries.values()) == cache.size <= 5 * MOST
+    grouped = Counter(map(group_of, entries))
+    assert +grouped == +Counter({group: len(cache.group(group)) for group in range(3)})
+    assert max(grouped.values(), default=0) <= 3
 
 
 def test_a_memory_under_the_hammer_never_goes_back_to_an_older_answer(
@@ -286,11 +297,11 @@ def test_a_memory_under_the_hammer_never_goes_back_to_an_older_answer(
         verdicts: list[Verdict[User]] = [Accepted(User(id=asked)), Rejected(f"{asked}")]
         memory.keep(key, random.choice(verdicts), asked)
         least = newest[place]
-        read = number_of(memory.recall(key), otherwise=least)
+        read = number_of(memory.recall(key[:3]), otherwise=least)
         assert read >= least
         newest[place] = max(newest[place], read)
 
-    assert number_of(memory.recall(memory.key(b"another", "")), otherwise=7) == 7
+    assert number_of(memory.recall((b"another", "", "")), otherwise=7) == 7
     hammer(strike, long)
     assert min(newest) > -inf
 
@@ -306,22 +317,37 @@ def number_of(verdict: Verdict[User] | None, *, otherwise: float) -> float:
             return otherwise
 
 
-def test_epochs_under_the_hammer_never_come_back(long: bool) -> None:  # noqa: FBT001
-    epochs = Epochs(MOST)
-    newest = Counter[bytes]()
+def test_a_memory_under_the_hammer_never_returns_what_was_forgotten_or_rejected(
+    long: bool,  # noqa: FBT001
+) -> None:
+    """Each strike is a lookup, a sign-out or a rejection; the numbers are the times of lookups."""
+    settings = OxaigenAuthSettings(cache_ttl_seconds=1e9, negative_cache_ttl_seconds=0)
+    memory = Memory(settings, lambda: 0.0)
+    numbers = count(-(10**8))
+    outdated = [-inf] * 2  # the newest number of each token that no longer counts
 
     def strike(random: Random) -> None:
-        token = b"%d" % random.randrange(2 * MOST)
-        least = newest[token]
-        epoch = epochs.of(token)
-        assert epoch >= least
-        newest[token] = max(newest[token], epoch)
-        epochs.advance(token)
-        assert epochs.of(token) > epoch
-        assert len(epochs) <= MOST
+        place = random.randrange(len(outdated))
+        token, base = b"%d" % place, random.choice(["one", "two"])
+        memory.begin(token, base)
+        key, least, asked = memory.key(token, base), outdated[place], next(numbers)
+        assert number_of(memory.recall(key[:3]), otherwise=inf) >= least
+        what = random.random()
+        verdict: Verdict[User] = Accepted(User(id=asked)) if what < 0.9 else Rejected(f"{asked}")
+        verdict = memory.keep(key, verdict, asked)
+        if what > 0.95:
+            before = next(numbers)
+            memory.forget(token)
+            outdated[place] = max(outdated[place], before)
+            assert memory.key(token, base) > key
+            assert memory.is_outdated(key, Accepted(User(), asked))
+        elif isinstance(verdict, Accepted) and not memory.is_outdated(key, verdict):
+            assert verdict.asked >= least
+        memory.end(token, base)
 
     hammer(strike, long)
-    assert len(newest) == 2 * MOST
+    assert not len(memory._generations)  # noqa: SLF001
+    assert min(outdated) > -inf
 
 
 def test_a_breaker_under_the_hammer_keeps_its_bound(long: bool) -> None:  # noqa: FBT001
