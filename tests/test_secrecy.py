@@ -269,15 +269,30 @@ def test_a_task_that_is_left_is_looked_into(anyio_backend: Any) -> None:
 async def test_the_http_library_logs_no_token_even_at_debug(
     watch: Watch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Only the headers of answers, which are the proxy's."""
+    """Only the headers of answers, which are the proxy's, as docs/security.md says."""
     caplog.set_level(logging.DEBUG)
     async with serving(always(answer(200, PROFILE, set_cookie="sid=1"))) as server:
         async with ProxyAuthClient(server.url) as client:
             await client.get_me(TOKEN)
-    said = [r.getMessage() for r in caplog.records if r.name.startswith("httpcore")]
+    library = [r for r in caplog.records if r.name.startswith("http")]
+    assert {r.name.partition(".")[0] for r in library} <= {"httpcore", "httpcore2"}
+    assert {r.name.partition(".")[2] for r in library} == {"connection", "http11"}
+    said = [r.getMessage() for r in library]
     assert any("send_request_headers.complete" in text for text in said)
     assert any("sid=1" in text for text in said)
     assert watch.take() == []
+
+
+async def test_the_http_librarys_debug_log_can_be_switched_off_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    for name in ("httpcore", "httpcore2"):
+        caplog.set_level(logging.INFO, logger=name)
+    async with serving(always(answer(200, PROFILE, set_cookie="sid=1"))) as server:
+        async with ProxyAuthClient(server.url) as client:
+            await client.get_me(TOKEN)
+    assert not [r for r in caplog.records if r.name.startswith("http")]
 
 
 def test_a_test_that_leaks_fails_and_the_next_one_does_not(tmp_path: Path) -> None:
