@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from functools import cache, lru_cache
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, cast
 
 from anyio import CancelScope, current_time, move_on_after
@@ -29,6 +28,7 @@ from oxaigen_auth._answer import (
 from oxaigen_auth._core.lanes import Lanes
 from oxaigen_auth._failures import why_it_failed
 from oxaigen_auth._resolver import Resolver, use_resolver
+from oxaigen_auth._version import __version__
 from oxaigen_auth.verdict import Unavailable
 
 if TYPE_CHECKING:
@@ -240,7 +240,7 @@ def _was_dead(error: Exception) -> bool:
 _HEADERS = (
     (b"Accept", b"application/json"),
     (b"Accept-Encoding", b"identity"),
-    (b"User-Agent", f"oxaigen-auth/{version('oxaigen-auth')}".encode()),
+    (b"User-Agent", f"oxaigen-auth/{__version__}".encode()),
 )
 
 

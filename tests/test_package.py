@@ -6,6 +6,7 @@ import importlib
 import pkgutil
 import subprocess
 import sys
+from importlib.metadata import version
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ FLOORS = [
         "_jwt",
         "_stats",
         "_syntax",
+        "_version",
         "_core.cache",
         "_core.groups",
         "_core.recent_set",
@@ -173,6 +175,33 @@ def test_importing_the_package_loads_no_server_no_trio_and_no_mock(without: list
     loaded = set(result.stdout.split())
     assert "oxaigen_auth" in loaded
     assert not loaded & {"trio", "hypercorn", "oxaigen_auth_mock", "uvicorn"}
+
+
+WITHOUT_METADATA = """
+from importlib import metadata
+
+found = metadata.Distribution.from_name
+
+def from_name(name):
+    if "oxaigen" in name:
+        raise metadata.PackageNotFoundError(name)
+    return found(name)
+
+metadata.Distribution.from_name = from_name
+import oxaigen, oxaigen_auth.dev.mock_server, oxaigen_auth_load.cli
+from oxaigen_auth_load.report import tool
+print(oxaigen_auth.__version__, tool("trio")["oxaigen_auth"])
+"""
+
+
+def test_pitfall_56_no_module_needs_the_dist_info_folder() -> None:
+    run = [sys.executable, "-c", WITHOUT_METADATA]
+    result = subprocess.run(run, check=True, capture_output=True, text=True)  # noqa: S603 (our own code)
+    assert result.stdout.split() == [oxaigen_auth.__version__] * 2
+
+
+def test_the_version_is_the_one_that_was_installed() -> None:
+    assert oxaigen_auth.__version__ == version("oxaigen-auth")
 
 
 PUBLIC = [

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from oxaigen_auth import __version__
 from oxaigen_auth_load.recording import QUANTILES
 from oxaigen_auth_load.targets import LIBRARY
 
@@ -26,7 +26,7 @@ VERSION = 1
 def tool(backend: str) -> dict[str, Any]:
     """Tell with what was measured."""
     return {
-        "oxaigen_auth": version("oxaigen-auth"),
+        "oxaigen_auth": __version__,
         "python": platform.python_version(),
         "http_library": LIBRARY,
         "backend": backend,
