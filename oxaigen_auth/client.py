@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING, Self
 from anyio import AsyncContextManagerMixin
 from attrs import evolve
 
+from oxaigen_auth._call_forms import ClientType
 from oxaigen_auth._core.fingerprint import fingerprint
+from oxaigen_auth._lookup import warn_of_dev_mode
 from oxaigen_auth._syntax import check_permission_name
+from oxaigen_auth._variables import warn_of_unknown_variable
 from oxaigen_auth._verifier import Verifier
+from oxaigen_auth.connection import warn_of_unchecked_hosts
 from oxaigen_auth.errors import OxaigenAuthConfigurationError
 from oxaigen_auth.settings import OxaigenAuthSettings, base_url, default_settings
 from oxaigen_auth.verdict import Accepted, unwrap
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
     from oxaigen_auth.verdict import Verdict
 
 
-class ProxyAuthClient(AsyncContextManagerMixin):
+class ProxyAuthClient(AsyncContextManagerMixin, metaclass=ClientType):
     """Asks the Oxaigen proxy about bearer tokens, remembers the answers, merges equal questions.
 
     Works on asyncio and trio, with or without `async with`; without it, end with `aclose()`.
@@ -54,7 +58,9 @@ class ProxyAuthClient(AsyncContextManagerMixin):
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        self.settings = settings or default_settings()
+        if not isinstance(settings, OxaigenAuthSettings | None):
+            raise TypeError("settings must be an instance, such as OxaigenAuthSettings(…)")
+        self.settings = OxaigenAuthSettings.from_env() if settings is None else settings
         given = base_url(proxy_base_url) if proxy_base_url else None
         self.base_url = given or self.settings.fixed_proxy_url
         self.verifier = Verifier(self.settings, clock, ssl_context, wall_clock)
@@ -161,13 +167,31 @@ class ProxyAuthClient(AsyncContextManagerMixin):
 @cache
 def default_client() -> ProxyAuthClient:
     """Return the client that the dependencies share in this process."""
-    return ProxyAuthClient()
+    return ProxyAuthClient(settings=default_settings())
 
 
 async def aclose_client() -> None:
-    """Close the default client; the next use makes a new one and reads the settings afresh."""
+    """Close the default client; the next use makes a new one and reads the settings afresh.
+
+    In tests this resets all that outlives a test, as `oxaigen_auth.testing.reset` does without an
+    event loop.
+    """
     client = default_client() if default_client.cache_info().currsize else None
-    default_client.cache_clear()
-    default_settings.cache_clear()
+    forget_default_client()
     if client is not None:
         await client.aclose()
+
+
+def forget_default_client() -> None:
+    """Let the next use find a process as it is at its start: no client, no settings, nothing said.
+
+    The client is not closed: its connections end with their event loops.
+    """
+    for remembered in (
+        default_client,
+        default_settings,
+        warn_of_dev_mode,
+        warn_of_unchecked_hosts,
+        warn_of_unknown_variable,
+    ):
+        remembered.cache_clear()

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import cookie_parser
 
+from oxaigen_auth._call_forms import takes_connection
 from oxaigen_auth._host import host_of, judge
 from oxaigen_auth._syntax import is_token
 from oxaigen_auth.errors import OxaigenAuthUnauthenticatedError, UntrustedHostError
-from oxaigen_auth.settings import default_settings
+from oxaigen_auth.settings import current_settings
 
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
@@ -23,19 +24,21 @@ if TYPE_CHECKING:
 _log = logging.getLogger("oxaigen_auth")
 
 
+@takes_connection
 def extract_bearer_token(
     connection: HTTPConnection, *, cookie_name: str | None = None
 ) -> str | None:
     """Return the token of the `Authorization` header, else of the cookie; None without either.
 
     Another scheme than Bearer, or Bearer with nothing after it, counts as no header (RFC 6750
-    §2.1). `cookie_name` None means the one of the settings.
+    §2.1). `cookie_name` None means the one of the settings, which this does not fix
+    for the process.
 
     Raises:
         OxaigenAuthUnauthenticatedError: several tokens, or one that cannot be a token: over 8 KiB,
             or with characters outside visible ASCII.
     """
-    name = cookie_name or default_settings().access_token_cookie_name
+    name = cookie_name or current_settings().access_token_cookie_name
     try:
         return _token(by_name(connection.scope), name)
     except OxaigenAuthUnauthenticatedError as error:
@@ -43,6 +46,7 @@ def extract_bearer_token(
         raise
 
 
+@takes_connection
 def derive_proxy_base_url(connection: HTTPConnection) -> str:
     """Return where the proxy is, without a trailing slash (product page, "How the SDK picks…").
 
@@ -51,7 +55,7 @@ def derive_proxy_base_url(connection: HTTPConnection) -> str:
     Raises:
         UntrustedHostError: the request's host is malformed, or not an allowed one.
     """
-    settings = default_settings()
+    settings = current_settings()
     return settings.fixed_proxy_url or base_url_of_host(by_name(connection.scope), settings)
 
 

@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 from attrs import Attribute, field, fields, frozen
 
 from oxaigen_auth._host import parse_origin_pattern, parse_pattern
+from oxaigen_auth._settings_type import SettingsType, explain_read, refuse_change
+from oxaigen_auth._variables import variable, warn_of_unknown_variables
 from oxaigen_auth.errors import OxaigenAuthConfigurationError
 
 if TYPE_CHECKING:
@@ -126,7 +128,7 @@ def _list(is_one: Callable[[Any], bool], may_hold: str) -> Any:
 
 
 @frozen(kw_only=True)
-class OxaigenAuthSettings:
+class OxaigenAuthSettings(metaclass=SettingsType):
     """How the SDK behaves. Each field is the variable of its name: `OXAIGEN_AUTH_<NAME>`.
 
     Times are in seconds. Sources: product page, "SDK configuration", down to `dev_proxy_url`; the
@@ -186,12 +188,13 @@ class OxaigenAuthSettings:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> OxaigenAuthSettings:
-        """Read the variables that are set and not empty.
+        """Read the variables that are set and not empty; log unknown ones, once in a process.
 
         Raises:
             OxaigenAuthConfigurationError: names every bad variable, what it held and what it may;
                 also when dev mode is on in production.
         """
+        warn_of_unknown_variables(environ, [f.name for f in fields(cls)])
         texts = {f: environ.get(variable(f.name), "").strip() for f in fields(cls)}
         return cls(**{f.name: _parse(f, text) for f, text in texts.items() if text})
 
@@ -213,10 +216,14 @@ class OxaigenAuthSettings:
         """The proxy that dev mode names; None while it is off."""
         return base_url(self.dev_proxy_url) if self.dev_mode else None
 
+    if not TYPE_CHECKING:  # for whom there are no other attributes
 
-def variable(name: str) -> str:
-    """Return the environment variable of a setting."""
-    return f"OXAIGEN_AUTH_{name.upper()}"
+        def __getattr__(self, name: str) -> object:
+            raise explain_read(self, name)
+
+
+# What attrs puts there says only that an attribute cannot be set.
+type.__setattr__(OxaigenAuthSettings, "__setattr__", refuse_change)
 
 
 def _parse(setting: Attribute[Any], text: str) -> Any:
@@ -236,5 +243,14 @@ def _fault(setting: Attribute[Any], value: object) -> str:
 
 @cache
 def default_settings() -> OxaigenAuthSettings:
-    """Return the settings of this process, read from the environment at the first call."""
+    """Return the settings of the default client, read from the environment at its first use."""
     return OxaigenAuthSettings.from_env()
+
+
+def current_settings() -> OxaigenAuthSettings:
+    """Return the default client's settings, or what they would be now, as long as there is none.
+
+    Unlike `default_settings`, this does not fix them.
+    """
+    is_fixed = default_settings.cache_info().currsize
+    return default_settings() if is_fixed else OxaigenAuthSettings.from_env()

@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from oxaigen_auth._lookup import warn_of_dev_mode
-from oxaigen_auth.client import default_client
-from oxaigen_auth.connection import warn_of_unchecked_hosts
-from oxaigen_auth.settings import default_settings
+from oxaigen_auth.testing import reset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +36,4 @@ def _fresh_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in [*ours, "OXAIGEN_AUTH_DEV_MODE"]:
         monkeypatch.delenv(name, raising=False)
     yield
-    default_client.cache_clear()
-    default_settings.cache_clear()
-    warn_of_dev_mode.cache_clear()
-    warn_of_unchecked_hosts.cache_clear()
+    reset()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import logging
 import time
 from traceback import walk_tb
@@ -13,9 +14,11 @@ import pytest
 from attrs import define, evolve, field
 
 from oxaigen_auth import _verifier as verifier_module
+from oxaigen_auth import testing
 from oxaigen_auth._core.fingerprint import fingerprint
 from oxaigen_auth._memory import Memory
 from oxaigen_auth.client import ProxyAuthClient, aclose_client, default_client
+from oxaigen_auth.connection import base_url_of_host
 from oxaigen_auth.errors import (
     OxaigenAuthConfigurationError,
     OxaigenAuthError,
@@ -887,6 +890,76 @@ async def test_a_client_may_run_again_after_a_block_of_running(proxy: FakeProxy)
         async with client.verifier.running():
             await client.get_me(TOKEN)
     assert (len(proxy.calls), proxy.closed) == (1, 2)
+
+
+@pytest.mark.parametrize("name", ["get_me", "test_permission"])
+@pytest.mark.parametrize("given", [(), (TOKEN,)])
+async def test_pitfall_39_a_call_on_the_class_says_that_a_client_is_needed(
+    name: str, given: tuple[str, ...]
+) -> None:
+    on_class: Any = getattr(ProxyAuthClient, name)
+    with pytest.raises(
+        TypeError, match=rf"write await client\.{name}\(bearer_token, …\)"
+    ) as caught:
+        await on_class(*given, bearer_token=TOKEN, permission_name="audit", proxy_base_url=BASE)
+    assert TOKEN not in str(caught.value)
+    assert on_class.__name__ == name
+
+
+async def test_the_published_keywords_do_on_a_client(proxy: FakeProxy) -> None:
+    client = ProxyAuthClient()
+    user = await client.get_me(bearer_token=TOKEN, proxy_base_url=BASE)
+    assert user == await ProxyAuthClient.get_me(client, TOKEN, proxy_base_url=BASE)
+    assert await client.test_permission(
+        bearer_token=TOKEN, permission_name="audit", proxy_base_url=BASE
+    )
+    await client.aclose()
+    assert len(proxy.calls) == 2
+
+
+async def test_a_method_of_the_client_may_be_replaced_in_tests(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def replacement(_: ProxyAuthClient, token: str) -> str:
+        await anyio.lowlevel.checkpoint()
+        return token
+
+    monkeypatch.setattr(ProxyAuthClient, "get_me", replacement)
+    assert await ProxyAuthClient(BASE).get_me("x") == "x"  # type: ignore[comparison-overlap]
+    monkeypatch.undo()
+    assert inspect.iscoroutinefunction(ProxyAuthClient(BASE).get_me)
+
+
+def test_a_client_takes_settings_and_not_their_class() -> None:
+    settings: Any = OxaigenAuthSettings
+    with pytest.raises(TypeError, match="settings must be an instance"):
+        ProxyAuthClient(settings=settings)
+
+
+async def test_pitfall_57_reset_leaves_a_process_as_it_was_at_its_start(
+    proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(2):
+        for attempt in range(2):
+            monkeypatch.setenv("OXAIGEN_AUTH_DEV_MODE", "1")
+            monkeypatch.setenv("OXAIGEN_AUTH_DEV_PROXY_URL", f"http://{number}{attempt}")
+            monkeypatch.setenv("OXAIGEN_AUTH_TYPO", "1")
+            await default_client().get_me(TOKEN)
+            base_url_of_host({b"host": b"app"}, OxaigenAuthSettings())
+        assert len(caplog.records) == 3  # dev mode, unknown variable, unchecked hosts
+        caplog.clear()
+        testing.reset()
+    assert [call.split()[1] for call in proxy.calls] == ["http://00", "http://10"]
+
+
+def test_pitfall_57_reset_needs_no_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    testing.reset()
+    monkeypatch.setenv("OXAIGEN_AUTH_PROXY_URL_OVERRIDE", "http://first")
+    assert default_client().base_url == "http://first"
+    monkeypatch.setenv("OXAIGEN_AUTH_PROXY_URL_OVERRIDE", "http://second")
+    assert default_client().base_url == "http://first"
+    testing.reset()
+    assert default_client().base_url == "http://second"
 
 
 async def test_the_default_client_lasts_until_it_is_closed(

@@ -16,9 +16,9 @@ from oxaigen_auth import (
     extract_bearer_token,
 )
 from oxaigen_auth._syntax import MAX_TOKEN
+from oxaigen_auth.client import default_client
 from oxaigen_auth.connection import base_url_of_host, by_name
 from oxaigen_auth.errors import UntrustedHostError
-from oxaigen_auth.settings import default_settings
 from tests.object_graph import Graph
 from tests.tokens import MARK, OTHER, TOKEN
 
@@ -277,7 +277,6 @@ def test_the_settings_come_before_the_request(
     monkeypatch.setenv("OXAIGEN_AUTH_DEV_MODE", "1")
     assert derive_proxy_base_url(broken) == "http://127.0.0.1:8765"
     monkeypatch.setenv("OXAIGEN_AUTH_PROXY_URL_OVERRIDE", "https://p/")
-    default_settings.cache_clear()
     assert derive_proxy_base_url(broken) == "https://p"
     assert not caplog.records
 
@@ -318,6 +317,30 @@ def test_pitfall_19_a_host_that_is_not_allowed_is_refused_and_logged(
     assert {record.getMessage() for record in caplog.records} == {
         "Refused a request for https://evil.example.org, not in OXAIGEN_AUTH_ALLOWED_HOSTS"
     }
+
+
+@pytest.mark.parametrize("anything", ["cookie", "host"])
+def test_pitfall_57_reading_a_request_does_not_fix_the_settings_of_the_process(
+    monkeypatch: pytest.MonkeyPatch, anything: str
+) -> None:
+    request = connection((anything, "x"), ("cookie", f"mine={TOKEN}"), ("host", "app.example.com"))
+    assert extract_bearer_token(request) is None
+    monkeypatch.setenv("OXAIGEN_AUTH_ACCESS_TOKEN_COOKIE_NAME", "mine")
+    monkeypatch.setenv("OXAIGEN_AUTH_PROXY_URL_OVERRIDE", "https://first")
+    assert extract_bearer_token(request) == TOKEN
+    assert derive_proxy_base_url(request) == "https://first"
+    assert default_client().base_url == "https://first"
+    monkeypatch.setenv("OXAIGEN_AUTH_PROXY_URL_OVERRIDE", "https://second")
+    assert derive_proxy_base_url(request) == "https://first"
+
+
+def test_what_takes_a_request_takes_it_by_position() -> None:
+    for function in (extract_bearer_token, derive_proxy_base_url):
+        form: Any = function
+        with pytest.raises(TypeError, match=rf"write {function.__name__}\(request, …\)"):
+            form(request=connection())
+        with pytest.raises(TypeError, match="unexpected keyword argument 'cookie'"):
+            form(connection(), cookie="x")
 
 
 def test_while_any_host_is_believed_the_log_says_so_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -15,7 +15,8 @@ import pytest
 
 import oxaigen
 import oxaigen_auth
-from oxaigen_auth import ProxyAuthClient, extract_bearer_token
+from oxaigen_auth import ProxyAuthClient, dev, extract_bearer_token
+from oxaigen_auth.dev.mock_server import create_mock_app
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,18 +26,21 @@ ROOT = Path(oxaigen_auth.__file__).parent
 # What each module may import, as floors: a module imports from floors below its own.
 FLOORS = [
     {
+        "_call_forms",
         "_failures",
         "_host",
         "_jwt",
         "_stats",
         "_syntax",
+        "_variables",
         "_version",
+        "src",
         "_core.cache",
         "_core.groups",
         "_core.recent_set",
         "_core.sizes",
     },
-    {"errors", "models"},
+    {"_settings_type", "errors", "models"},
     {"settings"},
     {
         "verdict",
@@ -162,6 +166,21 @@ def test_the_short_name_gives_the_same_objects() -> None:
         assert getattr(oxaigen, name) is getattr(oxaigen_auth, name)
 
 
+@pytest.mark.parametrize(
+    "name", ["", ".authentication", ".authentication.client", ".util.exception"]
+)
+def test_pitfall_39_a_module_of_the_published_package_says_where_its_names_are(name: str) -> None:
+    with pytest.raises(ImportError, match="import from oxaigen_auth, which has all public names"):
+        importlib.import_module(f"oxaigen_auth.src{name}")
+
+
+def test_the_mock_is_found_where_the_published_package_has_it_and_imported_no_sooner() -> None:
+    code = "import sys, oxaigen_auth.dev; sys.exit('oxaigen_auth_mock' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603 (our own code)
+    assert dev.create_mock_app is create_mock_app
+    assert not hasattr(dev, "other")
+
+
 @pytest.mark.parametrize("without", [[], ["httpx2"]])
 def test_importing_the_package_loads_no_server_no_trio_and_no_mock(without: list[str]) -> None:
     code = (
@@ -207,7 +226,7 @@ def test_the_version_is_the_one_that_was_installed() -> None:
 PUBLIC = [
     module.name
     for module in pkgutil.iter_modules(oxaigen_auth.__path__, "oxaigen_auth.")
-    if not module.name.partition(".")[2].startswith("_")
+    if not module.name.partition(".")[2].startswith("_") and module.name != "oxaigen_auth.src"
 ]
 
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import copy
+import inspect
+import pickle
 import subprocess
 import sys
 from typing import Any
@@ -9,7 +12,9 @@ import pytest
 
 from oxaigen_auth import OxaigenAuthConfigurationError, OxaigenAuthSettings, ProxyAuthClient
 from oxaigen_auth._host import judge
-from oxaigen_auth.settings import base_url, default_settings, variable
+from oxaigen_auth._variables import variable
+from oxaigen_auth.client import default_client
+from oxaigen_auth.settings import base_url, default_settings
 
 DEFAULTS: dict[str, Any] = {
     "OXAIGEN_AUTH_PROXY_URL_OVERRIDE": None,
@@ -303,10 +308,163 @@ def test_a_keyword_of_the_wrong_type_is_a_configuration_error(keywords: Any) -> 
 
 def test_settings_are_read_at_first_use_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OXAIGEN_AUTH_CACHE_TTL_SECONDS", "7")
-    assert default_settings().cache_ttl_seconds == 7
+    assert default_client().settings.cache_ttl_seconds == 7
     monkeypatch.setenv("OXAIGEN_AUTH_CACHE_TTL_SECONDS", "8")
-    assert default_settings().cache_ttl_seconds == 7
-    assert ProxyAuthClient().settings is default_settings()
+    assert default_client().settings.cache_ttl_seconds == 7
+    assert default_client().settings is default_settings()
+
+
+def test_pitfall_57_a_client_of_ones_own_reads_the_environment_and_fixes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for ttl in (7, 8, 9):
+        monkeypatch.setenv("OXAIGEN_AUTH_CACHE_TTL_SECONDS", str(ttl))
+        assert ProxyAuthClient("https://proxy").settings.cache_ttl_seconds == ttl
+    assert default_client().settings.cache_ttl_seconds == 9
+
+
+# The forms in which the published package is configured.
+
+PUBLISHED = [
+    "ACCESS_TOKEN_COOKIE_NAME",
+    "PROXY_URL_OVERRIDE",
+    "DEV_MODE",
+    "DEV_PROXY_URL",
+    "PROXY_SCHEME",
+    "CACHE_TTL_SECONDS",
+    "CACHE_MAX_ENTRIES",
+    "NEGATIVE_CACHE_TTL_SECONDS",
+    "PROXY_TIMEOUT_SECONDS",
+]
+ALL_NAMES = [f.name for f in attrs.fields(OxaigenAuthSettings)]
+
+
+@pytest.mark.parametrize("name", [*PUBLISHED, *map(str.upper, ALL_NAMES), *ALL_NAMES])
+def test_pitfall_39_a_setting_cannot_be_assigned_on_the_class(name: str) -> None:
+    with pytest.raises(AttributeError) as caught:
+        setattr(OxaigenAuthSettings, name, "https://auth.example.com")
+    assert f"OxaigenAuthSettings.{name} cannot be assigned" in str(caught.value)
+    assert f"the environment variable OXAIGEN_AUTH_{name.upper()} " in str(caught.value)
+    assert f"OxaigenAuthSettings({name.lower()}=…)" in str(caught.value)
+    with pytest.raises(AttributeError, match=r"cannot be deleted|no attribute"):
+        delattr(OxaigenAuthSettings, name)
+    assert OxaigenAuthSettings() == OxaigenAuthSettings.from_env({})
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_pitfall_39_a_published_name_says_what_to_read_instead(name: str) -> None:
+    classes: list[Any] = [OxaigenAuthSettings, OxaigenAuthSettings()]
+    where = [f"OxaigenAuthSettings.from_env().{name.lower()}", name.lower()]
+    for thing, instead in zip(classes, where, strict=True):
+        with pytest.raises(AttributeError) as caught:
+            getattr(thing, name)
+        assert str(caught.value).endswith(f" has no attribute '{name}': read {instead}")
+        assert not hasattr(thing, name)
+        with pytest.raises(AttributeError, match=r"no attribute 'OTHER'$"):
+            _ = thing.OTHER
+
+
+@pytest.mark.parametrize("name", ["PROXY_URL_OVERRIDE", "proxy_url_override"])
+def test_pitfall_39_settings_that_exist_say_how_to_get_others(name: str) -> None:
+    settings = OxaigenAuthSettings()
+    with pytest.raises(
+        AttributeError, match=r"with attrs\.evolve\(settings, proxy_url_override=…\)"
+    ):
+        setattr(settings, name, "https://auth.example.com")
+    assert settings == OxaigenAuthSettings()
+    with pytest.raises(AttributeError, match=r"evolve\(settings, name=…\)"):
+        setattr(settings, "other", 1)  # noqa: B010 (a name that type checkers refuse)
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        *[(name, f"write {name.lower()}") for name in PUBLISHED],
+        ("cache_ttl", "did you mean cache_ttl_seconds"),
+        ("Cache_TTL", "did you mean cache_ttl_seconds"),
+        ("zzz", "the settings are proxy_url_override, proxy_scheme, "),
+    ],
+)
+def test_pitfall_39_an_unknown_keyword_says_what_to_write(name: str, instead: str) -> None:
+    keywords: dict[str, Any] = {name: 1}
+    with pytest.raises(TypeError) as caught:
+        OxaigenAuthSettings(**keywords)
+    assert f"OxaigenAuthSettings has no setting '{name}': {instead}" in str(caught.value)
+
+
+def test_pitfall_39_a_misspelt_setting_on_the_class_says_which_was_meant() -> None:
+    settings: Any = OxaigenAuthSettings
+    with pytest.raises(AttributeError, match="did you mean cache_ttl_seconds"):
+        settings.CACHE_TTL = 3
+    assert not hasattr(settings, "CACHE_TTL")
+
+
+def test_pitfall_39_a_subclass_cannot_set_what_would_change_nothing() -> None:
+    with pytest.raises(TypeError, match=r"Mine\.DEV_MODE would change nothing: .*\(dev_mode=…\)"):
+
+        class Mine(OxaigenAuthSettings):
+            DEV_MODE = True
+
+
+def test_settings_are_a_plain_attrs_class_in_every_other_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = OxaigenAuthSettings(dev_mode=True)
+    assert pickle.loads(pickle.dumps(settings)) == settings  # noqa: S301 (made a moment ago)
+    assert copy.copy(settings) == copy.deepcopy(settings) == settings
+    assert hash(settings) == hash(copy.copy(settings))
+    assert attrs.evolve(settings, dev_mode=False) == OxaigenAuthSettings()
+    assert [*inspect.signature(OxaigenAuthSettings).parameters] == ALL_NAMES
+    monkeypatch.setattr(OxaigenAuthSettings, "from_env", lambda: settings)
+    assert OxaigenAuthSettings.from_env() is settings
+
+    class Mine(OxaigenAuthSettings):
+        own = 1
+
+    assert Mine(cache_ttl_seconds=3).cache_ttl_seconds == 3
+    del Mine.own
+    assert not hasattr(Mine, "own")
+    with pytest.raises(TypeError, match="Mine has no setting 'own'"):
+        Mine(own=2)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue] (the point)
+
+
+INJECTED = [
+    *("SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_8765_TCP"),
+    *("PORT_8765_TCP_PROTO", "PORT_8765_TCP_PORT", "PORT_8765_TCP_ADDR", "PORT_53_UDP"),
+    *("MOCK_SERVICE_HOST", "PROXY_SERVICE_PORT", "PROXY_PORT", "PROXY_PORT_80_TCP_ADDR"),
+    *("MOCK_ANYTHING", "LOAD_ANYTHING"),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("OXAIGEN_AUTH_CACHE_TTL", "OXAIGEN_AUTH_CACHE_TTL_SECONDS"),
+        ("OXAIGEN_AUTH_ALLOWED_HOST", "OXAIGEN_AUTH_ALLOWED_HOSTS"),
+        ("oxaigen_auth_dev_mode", "OXAIGEN_AUTH_DEV_MODE"),
+        ("OXAIGEN_AUTH_PORTS", None),
+        ("OXAIGEN_AUTH_MOCKED", None),
+        ("OXAIGEN_AUTH_", None),
+    ],
+)
+def test_pitfall_39_an_unknown_variable_is_named_once(
+    name: str, meant: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(2):
+        assert OxaigenAuthSettings.from_env({name: "hunter2"}) == OxaigenAuthSettings()
+    (record,) = caplog.records
+    assert f"'{name}' is unknown and ignored" in record.getMessage()
+    assert meant is None or meant in record.getMessage()
+    assert "hunter2" not in record.getMessage()
+
+
+def test_variables_of_others_and_empty_ones_are_not_named(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    environ = {f"OXAIGEN_AUTH_{name}": "tcp://10.0.0.1:8765" for name in INJECTED}
+    names = {"OXAIGEN_AUTHOR": "x", "DEV_MODE": "x", "OXAIGEN_AUTH_EMPTY": " "}
+    assert OxaigenAuthSettings.from_env(environ | names) == OxaigenAuthSettings()
+    assert not caplog.records
 
 
 def test_importing_the_package_reads_no_settings() -> None:

@@ -1,1 +1,17 @@
 """What helps to develop an app that uses this package, and has no place in production."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from oxaigen_auth.dev.mock_server import create_mock_app as create_mock_app
+
+
+def __getattr__(name: str) -> Any:
+    """Import the mock when it is first wanted: `python -m oxaigen_auth.dev.mock_server` is it."""
+    if name == "create_mock_app":
+        from oxaigen_auth.dev.mock_server import create_mock_app  # noqa: PLC0415 (see above)
+
+        return create_mock_app
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)

@@ -1,0 +1,53 @@
+"""The names of settings and of their environment variables, and what is meant by unknown ones."""
+
+from __future__ import annotations
+
+import logging
+import re
+from difflib import get_close_matches
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+_log = logging.getLogger("oxaigen_auth")
+
+_PREFIX = "OXAIGEN_AUTH_"
+
+# Variables of the mock and of the load tool, and those that Kubernetes sets for a service whose
+# name begins with oxaigen-auth.
+_OTHERS = re.compile(
+    r"(?:MOCK|LOAD)_.*"
+    r"|(?:.*_)?SERVICE_HOST"
+    r"|(?:.*_)?SERVICE_PORT(?:_.*)?"
+    r"|(?:.*_)?PORT(?:_[0-9]+_[A-Z]+(?:_.*)?)?",
+    re.DOTALL,
+)
+
+
+def variable(name: str) -> str:
+    """Return the environment variable of a setting."""
+    return f"{_PREFIX}{name.upper()}"
+
+
+def suggest(name: str, names: Collection[str]) -> str:
+    """Return a question about the names that an unknown one resembles; empty if there is none."""
+    similar = get_close_matches(name, names, 2)
+    return f"did you mean {' or '.join(similar)}?" if similar else ""
+
+
+def warn_of_unknown_variables(environ: Mapping[str, str], names: Collection[str]) -> None:
+    """Log each variable that looks like a setting and is none of these, once in a process."""
+    known = {variable(name) for name in names}
+    for name, text in environ.items():
+        upper = name.upper()
+        is_ours = upper.startswith(_PREFIX) and not _OTHERS.fullmatch(upper, len(_PREFIX))
+        if is_ours and name not in known and text.strip():
+            warn_of_unknown_variable(name, suggest(upper, known))
+
+
+@lru_cache(maxsize=1024)
+def warn_of_unknown_variable(name: str, suggestion: str) -> None:
+    hint = f"; {suggestion}" if suggestion else ""
+    _log.warning("The environment variable %s is unknown and ignored%s", ascii(name[:100]), hint)

@@ -1,0 +1,23 @@
+"""What the tests of an app need that uses this package."""
+
+from __future__ import annotations
+
+from oxaigen_auth.client import forget_default_client
+
+__all__ = ["reset"]
+
+
+def reset() -> None:
+    """Forget the default client with its settings and caches, and which warnings were logged.
+
+    The next use reads the environment afresh, so that no test sees what another one has set. Works
+    with and without a running event loop; connections end with the loops in which they were made.
+    In an event loop that goes on, `await aclose_client()` does the same and closes them at once.
+
+    >>> import pytest
+    >>> @pytest.fixture(autouse=True)
+    ... def _fresh_auth():
+    ...     yield
+    ...     reset()
+    """
+    forget_default_client()
