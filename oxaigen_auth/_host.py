@@ -62,10 +62,29 @@ class Origin:
         return self.scheme == pattern.scheme and self.host.matches(pattern.host)
 
 
-def host_of(headers: Mapping[bytes, bytes]) -> bytes:
-    """Return the header that says which host a request was sent to; empty if none does."""
+def host_of(headers: Mapping[bytes, bytes], scheme: str, patterns: tuple[str, ...]) -> bytes:
+    """Return what says which host a request was sent to, in bytes; empty if nothing does.
+
+    Of an `X-Forwarded-Host` of several values, which a chain of proxies makes, the first one
+    counts, and only if the patterns allow it: whoever sends the request can put it there.
+    """
     header = headers.get(b"x-forwarded-host")
-    return headers.get(b"host", b"") if header is None else header
+    if header is None:
+        return headers.get(b"host", b"")
+    if not has_several_values(header):
+        return header
+    first = first_value(header)
+    return first if patterns and judge(first, scheme, patterns)[1] else b""
+
+
+def has_several_values(header: bytes) -> bool:
+    """Tell whether a header is a list (RFC 9110 §5.6.1), or came several times."""
+    return b"," in header or b"\n" in header
+
+
+def first_value(header: bytes) -> bytes:
+    """Return the first value of a header that is a list, or came several times."""
+    return header.partition(b"\n")[0].partition(b",")[0].strip(b" \t")
 
 
 def parse_host(text: str, scheme: str) -> Host | None:
@@ -102,8 +121,13 @@ def _judge(header: bytes, scheme: str, patterns: tuple[str, ...]) -> tuple[str, 
     host = parse_host(header.decode("latin-1"), scheme)
     if host is None:
         return "", False
-    allowed = [pattern for text in patterns if (pattern := parse_pattern(text, scheme))]
+    allowed = _parse_patterns(patterns, scheme)
     return f"{scheme}://{host}", not patterns or any(host.matches(it) for it in allowed)
+
+
+@lru_cache(maxsize=64)
+def _parse_patterns(patterns: tuple[str, ...], scheme: str) -> tuple[Host, ...]:
+    return tuple(pattern for text in patterns if (pattern := parse_pattern(text, scheme)))
 
 
 def _parse(form: re.Pattern[str], text: str, scheme: str) -> Host | None:

@@ -6,6 +6,7 @@ can change, says where the request comes from: `Origin` (RFC 6454 §7), or `Sec-
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from oxaigen_auth._host import Origin, host_of, parse_host, parse_origin, parse_origin_pattern
@@ -33,12 +34,17 @@ def is_cross_site(scope: Scope, headers: dict[bytes, bytes], settings: OxaigenAu
     if origin is None:
         return True
     # By which scheme a request came, an app behind a proxy cannot see: host and port must do.
-    same = parse_host(host_of(headers).decode("latin-1"), origin.scheme) == origin.host
+    host = host_of(headers, settings.proxy_scheme, settings.allowed_hosts)
+    same = parse_host(host.decode("latin-1"), origin.scheme) == origin.host
     return not same and not _is_trusted(origin, settings)
 
 
 def _is_trusted(origin: Origin, settings: OxaigenAuthSettings) -> bool:
     if settings.dev_mode and origin.host.is_loopback:
         return True
-    patterns = [parse_origin_pattern(text) for text in settings.trusted_origins]
-    return any(pattern is not None and origin.matches(pattern) for pattern in patterns)
+    return any(origin.matches(pattern) for pattern in _parse_patterns(settings.trusted_origins))
+
+
+@lru_cache(maxsize=64)
+def _parse_patterns(patterns: tuple[str, ...]) -> tuple[Origin, ...]:
+    return tuple(pattern for text in patterns if (pattern := parse_origin_pattern(text)))

@@ -14,6 +14,7 @@ from attrs import evolve
 from oxaigen_auth._call_forms import ClientType
 from oxaigen_auth._core.fingerprint import fingerprint
 from oxaigen_auth._lookup import warn_of_dev_mode
+from oxaigen_auth._refusals import refusals
 from oxaigen_auth._syntax import check_permission_name
 from oxaigen_auth._variables import warn_of_unknown_variable
 from oxaigen_auth._verifier import Verifier
@@ -190,6 +191,7 @@ def forget_default_client() -> None:
     for remembered in (
         default_client,
         default_settings,
+        refusals,
         warn_of_dev_mode,
         warn_of_unchecked_hosts,
         warn_of_unknown_variable,

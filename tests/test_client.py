@@ -25,6 +25,7 @@ from oxaigen_auth.errors import (
     OxaigenAuthPermissionDeniedError,
     OxaigenAuthUnauthenticatedError,
     OxaigenAuthUpstreamError,
+    UntrustedHostError,
 )
 from oxaigen_auth.models import User, WorkspacePermission, WorkspaceRole
 from oxaigen_auth.settings import OxaigenAuthSettings
@@ -946,7 +947,9 @@ async def test_pitfall_57_reset_leaves_a_process_as_it_was_at_its_start(
             monkeypatch.setenv("OXAIGEN_AUTH_TYPO", "1")
             await default_client().get_me(TOKEN)
             base_url_of_host({b"host": b"app"}, OxaigenAuthSettings())
-        assert len(caplog.records) == 3  # dev mode, unknown variable, unchecked hosts
+            with pytest.raises(UntrustedHostError):
+                base_url_of_host({b"host": b"/"}, OxaigenAuthSettings())
+        assert len(caplog.records) == 4  # dev mode, unknown variable, unchecked hosts, refused host
         caplog.clear()
         testing.reset()
     assert [call.split()[1] for call in proxy.calls] == ["http://00", "http://10"]

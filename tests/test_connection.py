@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import HTTPConnection, Request, cookie_parser
 from starlette.websockets import WebSocket
 
 from oxaigen_auth import (
@@ -15,6 +15,7 @@ from oxaigen_auth import (
     derive_proxy_base_url,
     extract_bearer_token,
 )
+from oxaigen_auth._refusals import Refusals
 from oxaigen_auth._syntax import MAX_TOKEN
 from oxaigen_auth.client import default_client
 from oxaigen_auth.connection import base_url_of_host, by_name
@@ -198,6 +199,37 @@ def test_the_cookie_has_the_name_of_the_argument_else_of_the_settings(
     assert extract_bearer_token(cookies, cookie_name="absent") is None
 
 
+# Whatever a header may hold: all but the line break.
+cookie_texts = st.text(
+    st.sampled_from('ab;="\\ \t\x0c\x1f\x85\xa0,01237') | st.characters(max_codepoint=255),
+    max_size=30,
+).map(lambda text: text.replace("\n", ""))
+
+
+starts = [f'{COOKIE}="', f"{COOKIE}=", f' {COOKIE}\xa0= "', f"{COOKIE}2="]
+
+
+@given(cookie_texts, st.sampled_from(starts), cookie_texts, st.sampled_from(['"', '"; ', ""]))
+def test_a_cookie_has_the_value_that_starlette_reads(
+    before: str, start: str, value: str, end: str
+) -> None:
+    header = f"{before};{start}{value}{end};{before}"
+    found = cookie_parser(header).get(COOKIE)
+    if found and not all("!" <= character <= "~" for character in found):
+        with pytest.raises(OxaigenAuthUnauthenticatedError, match=r"^Invalid token$"):
+            token(("cookie", header))
+    else:
+        assert token(("cookie", header)) == (found or None)
+
+
+def test_a_cookie_that_is_too_long_is_refused_before_it_is_unquoted() -> None:
+    for value in ('"' + "\\141" * MAX_TOKEN + '"', '"' + "a" * MAX_TOKEN + 'a"'):
+        with pytest.raises(OxaigenAuthUnauthenticatedError, match=r"^Invalid token$"):
+            token(("cookie", f"{COOKIE}={value}"))
+    assert token(("cookie", f'{COOKIE}="{LONGEST}"')) == LONGEST
+    assert token(("cookie", f'{COOKIE}="\\{TOKEN}\\041"')) == f"{TOKEN}!"
+
+
 values = st.binary(max_size=60) | st.sampled_from(
     [b"Bearer x", b"Bearer ", b"bearer\xa0x", b"Basic x", f"{COOKIE}=x".encode(), b'="\\']
 )
@@ -281,25 +313,82 @@ def test_the_settings_come_before_the_request(
     assert not caplog.records
 
 
+@pytest.mark.parametrize("anything", ["cookie", "host"])
+def test_pitfall_57_reading_a_request_does_not_fix_the_settings_of_the_process(
+    monkeypatch: pytest.MonkeyPatch, anything: str
+) -> None:
+    request = connection((anything, "x"), ("cookie", f"mine={TOKEN}"), ("host", "app.example.com"))
+    assert extract_bearer_token(request) is None
+    monkeypatch.setenv("OXAIGEN_AUTH_ACCESS_TOKEN_COOKIE_NAME", "mine")
+    monkeypatch.setenv("OXAIGEN_AUTH_PROXY_URL_OVERRIDE", "https://first")
+    assert extract_bearer_token(request) == TOKEN
+    assert derive_proxy_base_url(request) == "https://first"
+    assert default_client().base_url == "https://first"
+    monkeypatch.setenv("OXAIGEN_AUTH_PROXY_URL_OVERRIDE", "https://second")
+    assert derive_proxy_base_url(request) == "https://first"
+
+
 @pytest.mark.parametrize(
-    "headers",
+    ("headers", "why"),
     [
-        [],
-        [("host", "")],
-        [("host", "a.example.com"), ("host", "a.example.com")],
-        [("host", "a.example.com"), ("x-forwarded-host", "")],
-        [("host", "a.example.com"), ("x-forwarded-host", "a.example.com, b.example.com")],
-        [("x-forwarded-host", "a.example.com"), ("x-forwarded-host", "b.example.com")],
-        [("host", "evil.example.com/?x=a.example.com")],
-        [("host", "user@evil.example.com")],
+        ([], "missing or malformed"),
+        ([("host", "")], "missing or malformed"),
+        ([("host", "a.example.com"), ("host", "a.example.com")], "missing or malformed"),
+        ([("host", "a.example.com, a.example.com")], "missing or malformed"),
+        ([("host", "a.example.com"), ("x-forwarded-host", "")], "missing or malformed"),
+        ([("x-forwarded-host", "a.example.com, b.example.com")], "several values"),
+        ([("x-forwarded-host", "a.example.com,")], "several values"),
+        (
+            [("host", "a.example.com")] + [("x-forwarded-host", "a.example.com")] * 2,
+            "several values",
+        ),
+        ([("host", "evil.example.com/?x=a.example.com")], "missing or malformed"),
+        ([("host", "user@evil.example.com")], "missing or malformed"),
     ],
 )
-def test_a_host_that_is_missing_doubtful_or_malformed_is_refused(
-    headers: list[tuple[str, str | bytes]], caplog: pytest.LogCaptureFixture
+def test_a_host_that_is_missing_doubtful_or_malformed_is_refused_and_logged(
+    headers: list[tuple[str, str | bytes]], why: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(UntrustedHostError, match=r"^Invalid host header$"):
         derive_proxy_base_url(connection(*headers))
-    assert not caplog.records
+    (record,) = caplog.records
+    assert why in record.getMessage()
+    assert "OXAIGEN_AUTH_" in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "url"),
+    [
+        (["app.example.com, evil.example.org"], "https://app.example.com"),
+        (["app.example.com", "evil.example.org"], "https://app.example.com"),
+        (["App.example.com:443\t , b", "c"], "https://app.example.com"),
+        (["app.example.com,"], "https://app.example.com"),
+        (["evil.example.org, app.example.com"], None),
+        (["evil.example.org", "app.example.com"], None),
+        ([", app.example.com"], None),
+        (["", "app.example.com"], None),
+        (["app.example.com b, app.example.com"], None),
+    ],
+)
+def test_of_several_forwarded_hosts_the_first_counts_if_it_is_listed(
+    forwarded: list[str], url: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OXAIGEN_AUTH_ALLOWED_HOSTS", "*.example.com")
+    headers = [("x-forwarded-host", value) for value in forwarded]
+    request = connection(("host", "app.example.com"), *headers)
+    if url is None:
+        with pytest.raises(UntrustedHostError):
+            derive_proxy_base_url(request)
+    else:
+        assert derive_proxy_base_url(request) == url
+
+
+def test_several_host_headers_are_refused_also_where_hosts_are_listed() -> None:
+    for value in (b"app.example.com,app.example.com", b"app.example.com\napp.example.com"):
+        with pytest.raises(UntrustedHostError):
+            base_url_of_host(
+                {b"host": value}, OxaigenAuthSettings(allowed_hosts=("app.example.com",))
+            )
 
 
 def test_pitfall_19_a_host_that_is_not_allowed_is_refused_and_logged(
@@ -314,24 +403,49 @@ def test_pitfall_19_a_host_that_is_not_allowed_is_refused_and_logged(
     ):
         with pytest.raises(UntrustedHostError, match=r"^Invalid host header$"):
             base(headers, allowed_hosts=allowed)
-    assert {record.getMessage() for record in caplog.records} == {
-        "Refused a request for https://evil.example.org, not in OXAIGEN_AUTH_ALLOWED_HOSTS"
-    }
+    assert [record.getMessage() for record in caplog.records] == [
+        (
+            "Refused a request for host 'evil.example.org': OXAIGEN_AUTH_ALLOWED_HOSTS does not "
+            "list it; add it there if this app is reached under it"
+        )
+    ]
 
 
-@pytest.mark.parametrize("anything", ["cookie", "host"])
-def test_pitfall_57_reading_a_request_does_not_fix_the_settings_of_the_process(
-    monkeypatch: pytest.MonkeyPatch, anything: str
+def test_a_flood_of_refused_hosts_is_one_line_a_minute_for_each_reason(
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    request = connection((anything, "x"), ("cookie", f"mine={TOKEN}"), ("host", "app.example.com"))
-    assert extract_bearer_token(request) is None
-    monkeypatch.setenv("OXAIGEN_AUTH_ACCESS_TOKEN_COOKIE_NAME", "mine")
-    monkeypatch.setenv("OXAIGEN_AUTH_PROXY_URL_OVERRIDE", "https://first")
-    assert extract_bearer_token(request) == TOKEN
-    assert derive_proxy_base_url(request) == "https://first"
-    assert default_client().base_url == "https://first"
-    monkeypatch.setenv("OXAIGEN_AUTH_PROXY_URL_OVERRIDE", "https://second")
-    assert derive_proxy_base_url(request) == "https://first"
+    now, listed = 0.0, ("app.example.com",)
+    refusals = Refusals(lambda: now)
+    for _ in range(60):
+        for number in range(20):
+            name = f"{number}.example.org".encode()
+            refusals.note({b"host": name}, "https", listed)
+            refusals.note({b"x-forwarded-host": name + b", app.example.com"}, "https", listed)
+            refusals.note({b"x-forwarded-host": name + b", app.example.com"}, "https", ())
+            refusals.note({b"host": name + b"/"}, "https", ())
+        now += 2
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 3 * 2
+    assert len(set(lines)) == 3
+    assert all("0.example.org" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [
+        (b"bad\r\n\x1b[31m h\xc3\xb6st", r"'bad\r\n\x1b[31m h\xc3\xb6st'"),
+        (b"ada:hunter2@app/", "'***@app/'"),
+        (b"x" * 300 + b":hunter2@" + b"y" * 300, f"'***@{'y' * 96}'…"),
+        (b"z" * 1_000_000, f"'{'z' * 100}'…"),
+    ],
+)
+def test_a_refused_host_is_shown_in_part_and_harmless(
+    host: bytes, shown: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(UntrustedHostError):
+        derive_proxy_base_url(connection(("host", host)))
+    (record,) = caplog.records
+    assert f"host {shown}: it is missing or malformed" in record.getMessage()
 
 
 def test_what_takes_a_request_takes_it_by_position() -> None:

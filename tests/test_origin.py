@@ -141,6 +141,28 @@ def test_in_dev_mode_every_loopback_origin_is_trusted(origin: str, *, refused: b
     assert judged({"origin": origin})
 
 
+@pytest.mark.parametrize(
+    ("forwarded", "refused_without_a_list", "refused_with_one"),
+    [
+        ("app.example.com, evil.example", True, False),
+        ("app.example.com\nevil.example", True, False),
+        ("evil.example, app.example.com", True, True),
+        ("evil.example\napp.example.com", True, True),
+        ("app.example.com", False, False),
+    ],
+)
+def test_of_several_forwarded_hosts_the_first_is_ones_own_if_it_is_listed(
+    forwarded: str, *, refused_without_a_list: bool, refused_with_one: bool
+) -> None:
+    for origin in ("https://app.example.com", "http://app.example.com"):
+        headers = {"origin": origin, "x-forwarded-host": forwarded}
+        assert judged(headers) is refused_without_a_list
+        assert judged(headers, allowed_hosts=("app.example.com",)) is refused_with_one
+    from_elsewhere = {"origin": "https://evil.example", "x-forwarded-host": forwarded}
+    assert judged(from_elsewhere)
+    assert judged(from_elsewhere, allowed_hosts=("app.example.com",))
+
+
 def test_the_guard_can_be_switched_off() -> None:
     assert not judged({"origin": "https://evil.example"}, cross_site_guard=False)
 

@@ -40,7 +40,7 @@ FLOORS = [
         "_core.recent_set",
         "_core.sizes",
     },
-    {"_settings_type", "errors", "models"},
+    {"_refusals", "_settings_type", "errors", "models"},
     {"settings"},
     {
         "verdict",

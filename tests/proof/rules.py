@@ -32,6 +32,7 @@ class Variant:
     environ: dict[str, str]
     fixed: str | None = None
     scheme: str = "https"
+    lists: bool = False
     allows: Callable[[str, str], bool] = lambda _name, _port: True
     guard: bool = True
     trusts: Callable[[str, str, str], bool] = lambda _scheme, _name, _port: False
@@ -99,7 +100,7 @@ class Rules:
         return who
 
     def base(self, values: dict[bytes, list[bytes]]) -> str | None:
-        place = requested(values, self.variant.scheme)
+        place = requested(values, self.variant.scheme, self.variant)
         if place is None or not self.variant.allows(*place):
             return None
         name, port = place
@@ -115,7 +116,8 @@ class Rules:
         origin = place_of(rest.encode("latin-1"), scheme) if scheme in PORTS else None
         if origin is None:
             return True
-        return origin != requested(values, scheme) and not self.variant.trusts(scheme, *origin)
+        same = origin == requested(values, scheme, self.variant)
+        return not same and not self.variant.trusts(scheme, *origin)
 
 
 def lines(headers: list[tuple[bytes, bytes]]) -> dict[bytes, list[bytes]]:
@@ -152,10 +154,21 @@ def is_visible(token: str) -> bool:
     return len(token) <= 8192 and all("!" <= character <= "~" for character in token)
 
 
-def requested(values: dict[bytes, list[bytes]], scheme: str) -> Place | None:
-    """Return the host that a request was sent to: `X-Forwarded-Host`, else `Host`."""
-    hosts = values.get(b"x-forwarded-host") or values.get(b"host", [b""])
-    return place_of(hosts[0], scheme) if len(hosts) == 1 else None
+def requested(values: dict[bytes, list[bytes]], scheme: str, variant: Variant) -> Place | None:
+    """Return the host that a request was sent to: `X-Forwarded-Host`, else `Host`.
+
+    Of several forwarded ones the first, which must be listed.
+    """
+    forwarded = values.get(b"x-forwarded-host")
+    if forwarded is None:
+        hosts = values.get(b"host", [b""])
+        return place_of(hosts[0], scheme) if len(hosts) == 1 else None
+    first, *others = b",".join(forwarded).split(b",")
+    if not others:
+        return place_of(first, scheme)
+    place = place_of(first.strip(b" \t"), variant.scheme)
+    is_listed = variant.lists and place is not None and variant.allows(*place)
+    return place_of(first.strip(b" \t"), scheme) if is_listed else None
 
 
 def place_of(text: bytes, scheme: str) -> Place | None:

@@ -57,6 +57,7 @@ VARIANTS = {
     "any host": Variant(environ={}),
     "allowed hosts": Variant(
         environ={"ALLOWED_HOSTS": ALLOWED, "TRUSTED_ORIGINS": TRUSTED},
+        lists=True,
         allows=allows,
         trusts=trusts,
     ),
