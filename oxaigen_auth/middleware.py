@@ -37,6 +37,14 @@ class OxaigenAuthMiddleware:
     app: ASGIApp
     client: ProxyAuthClient | None = field(default=None, kw_only=True)
 
+    def __init_subclass__(cls) -> None:
+        """Refuse the published package's hook, which would never be called here."""
+        if "dispatch" in vars(cls):
+            raise TypeError(
+                f"{cls.__name__}.dispatch would never be called: OxaigenAuthMiddleware is pure "
+                "ASGI; override __call__, or add a middleware of your own behind it"
+            )
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in {"http", "websocket"}:
             user, error = await self._who(scope)

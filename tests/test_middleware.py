@@ -175,6 +175,18 @@ async def test_a_host_that_the_middleware_refused_is_not_believed_by_a_dependenc
     assert evil.calls == []
 
 
+def test_pitfall_39_a_subclass_with_the_published_hook_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"^Mine\.dispatch would never be called: "):
+
+        class Mine(OxaigenAuthMiddleware):
+            async def dispatch(self) -> None: ...
+
+    class Other(OxaigenAuthMiddleware):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+    assert issubclass(Other, OxaigenAuthMiddleware)
+
+
 async def test_mounted_apps_see_what_the_outer_middleware_learnt(
     override: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
