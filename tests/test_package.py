@@ -30,6 +30,7 @@ FLOORS = [
         "_failures",
         "_host",
         "_jwt",
+        "_pydantic",
         "_stats",
         "_syntax",
         "_variables",
@@ -40,7 +41,8 @@ FLOORS = [
         "_core.recent_set",
         "_core.sizes",
     },
-    {"_refusals", "_settings_type", "errors", "models"},
+    {"_refusals", "_settings_type", "_typed", "errors"},
+    {"models"},
     {"settings"},
     {
         "verdict",

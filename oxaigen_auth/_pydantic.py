@@ -1,0 +1,122 @@
+"""How pydantic, and so FastAPI, writes the models out, and why it never reads one.
+
+Knows no model. pydantic is imported where it is used: a worker without FastAPI does not need it.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Mapping
+
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, SerializationInfo
+    from pydantic.json_schema import JsonSchemaValue
+    from pydantic_core import CoreSchema
+    from pydantic_core.core_schema import (
+        SerializerFunctionWrapHandler,
+        ValidatorFunctionWrapHandler,
+    )
+
+_USER_ADVICE = "write `user: Annotated[User, Depends(get_current_user)]`"
+_ENTRY_ADVICE = "declare a model of your own for what callers send"
+
+
+class Serializer:
+    """Gives pydantic the serializer of a model that it meets where only `Any` is declared."""
+
+    def __get__(self, _: object, model: Hashable) -> Any:
+        return _serializer_of(model)
+
+
+@cache
+def _serializer_of(model: Any) -> Any:
+    from pydantic import TypeAdapter  # noqa: PLC0415
+
+    return TypeAdapter(model).serializer
+
+
+class NotAParameter:
+    """Annotates a parameter of a constructor that FastAPI must not call with what a caller sends.
+
+    FastAPI does so for `Depends()` beside a model, and for `Depends(User)`.
+    """
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _: object, __: GetCoreSchemaHandler) -> NoReturn:
+        raise TypeError(f"{refusal('User')}, not `Depends()` or `Depends(User)`")
+
+
+def refusal(model: str) -> str:
+    """Return why a model is not made of what a caller sent, and what to write."""
+    advice = _USER_ADVICE if model == "User" else _ENTRY_ADVICE
+    return f"a {model} is never read from a request: {advice}"
+
+
+def core_schema_of(
+    model: type[Any],
+    hints: Mapping[str, Any],
+    shallow: Callable[[Any, SerializationInfo], dict[str, Any]],
+    handler: GetCoreSchemaHandler,
+) -> CoreSchema:
+    """Return a schema that takes instances alone and writes them out as an object with `hints`.
+
+    What `shallow` returns is filtered by pydantic, at every level (`exclude` and the like). No
+    field is required: in a union, pydantic would take a filtered user for another type.
+    """
+    from pydantic_core import core_schema  # noqa: PLC0415
+
+    shape = core_schema.typed_dict_schema(
+        {
+            name: core_schema.typed_dict_field(handler.generate_schema(hint), required=False)
+            for name, hint in hints.items()
+        },
+        cls_name=model.__name__,
+        extra_behavior="ignore" if "extra" in hints else "allow",
+    )
+    return core_schema.no_info_wrap_validator_function(
+        _takes_only(model),
+        shape,
+        ref=f"{model.__module__}.{model.__qualname__}:{id(model)}",
+        serialization=core_schema.wrap_serializer_function_ser_schema(
+            _writes_only(model, shallow), info_arg=True
+        ),
+    )
+
+
+def json_schema_of(schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+    """Return the JSON schema of a model, all of whose fields are written out."""
+    reference = handler(schema)
+    written = handler.resolve_ref_schema(reference)
+    written["required"] = list(written["properties"])
+    return reference
+
+
+def _takes_only(model: type[Any]) -> Callable[[Any, ValidatorFunctionWrapHandler], Any]:
+    from pydantic_core import PydanticCustomError  # noqa: PLC0415
+
+    name = model.__name__
+    message: Any = (
+        f"{refusal(name)}; a route that answers with a {name} returns the object, not a dict"
+    )
+
+    def take(value: Any, _: ValidatorFunctionWrapHandler) -> Any:
+        if isinstance(value, model):
+            return value
+        raise PydanticCustomError("oxaigen_auth_model", message)
+
+    return take
+
+
+def _writes_only(
+    model: type[Any], shallow: Callable[[Any, SerializationInfo], dict[str, Any]]
+) -> Callable[[Any, SerializerFunctionWrapHandler, SerializationInfo], Any]:
+    from pydantic_core import PydanticSerializationUnexpectedValue  # noqa: PLC0415
+
+    def write(value: Any, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:
+        if not isinstance(value, model):  # of a union, it is another member
+            raise PydanticSerializationUnexpectedValue(f"expected {model.__name__}")
+        return handler(shallow(value, info))
+
+    return write
