@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import zlib
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from oxaigen_auth._wire import WireError, parse_json, parse_user
+from oxaigen_auth._json import WireError, parse_json
+from oxaigen_auth._wire import parse_user
 from oxaigen_auth.verdict import Accepted, Rejected, Unavailable
 
 if TYPE_CHECKING:
@@ -25,10 +27,12 @@ MOCKED = Unavailable(
     "a mock answered in production, where none is believed; make this URL the real proxy's",
     log_level=logging.ERROR,
 )
-MAX_BODY = 1024 * 1024  # bytes
+MAX_BODY = 256 * 1024  # bytes, also after decompression
 MAX_DETAIL = 200  # characters
 _OUTAGE = {502, 503, 504}  # with which a gateway or a server says that it cannot answer
 MAX_RETRY_AFTER = 24 * 60 * 60  # seconds
+
+_CHARSET = re.compile(r';\s*charset="?([a-z0-9_-]+)')
 
 
 class AnswerError(Exception):
@@ -37,6 +41,8 @@ class AnswerError(Exception):
 
 @frozen
 class Answer:
+    """An answer as it came: the body may be compressed."""
+
     status: int
     headers: Mapping[str, str]
     body: bytes
@@ -44,9 +50,11 @@ class Answer:
 
 def decompress(body: bytes, encoding: str) -> bytes:
     """Undo a compression that was not asked for, without ever holding more than `MAX_BODY`."""
-    if encoding == "identity":
+    named = [coding.strip() for coding in encoding.lower().split(",")]
+    codings = [coding for coding in named if coding not in {"", "identity"}]
+    if not codings:
         return body
-    if encoding not in {"gzip", "x-gzip", "deflate"}:
+    if len(codings) > 1 or codings[0] not in {"gzip", "x-gzip", "deflate"}:
         raise AnswerError("the body has a content encoding that was not asked for")
     stream = zlib.decompressobj(zlib.MAX_WBITS | 32)
     try:
@@ -61,7 +69,7 @@ def decompress(body: bytes, encoding: str) -> bytes:
 def read_user(answer: Answer, token: str) -> Verdict[User]:
     match answer.status:
         case 200:
-            return _read_profile(answer.body)
+            return _read_profile(answer)
         case 401:
             return Rejected(_detail(answer, token, "Invalid token"))
         case 403:
@@ -71,9 +79,11 @@ def read_user(answer: Answer, token: str) -> Verdict[User]:
             return _no_verdict(answer)
 
 
-def _read_profile(body: bytes) -> Verdict[User]:
+def _read_profile(answer: Answer) -> Verdict[User]:
     try:
-        user = parse_user(body)
+        user = parse_user(_plain(answer), _charset(answer))
+    except AnswerError as error:
+        return Unavailable(str(error))
     except WireError as error:
         return Unavailable(f"the profile is not usable: {error}")
     return Accepted(user) if user.is_authenticated else Rejected("Not authenticated")
@@ -82,7 +92,7 @@ def _read_profile(body: bytes) -> Verdict[User]:
 def read_permission(answer: Answer, token: str) -> Verdict[bool]:
     match answer.status:
         case 200:
-            return _read_grant(answer.body)
+            return _read_grant(answer)
         case 401:
             return Rejected(_detail(answer, token, "Invalid token"))
         case 403:
@@ -91,12 +101,23 @@ def read_permission(answer: Answer, token: str) -> Verdict[bool]:
             return _no_verdict(answer)
 
 
-def _read_grant(body: bytes) -> Verdict[bool]:
+def _read_grant(answer: Answer) -> Verdict[bool]:
     try:
-        granted = parse_json(body) is True
+        granted = parse_json(_plain(answer), _charset(answer)) is True
+    except AnswerError as error:
+        return Unavailable(str(error))
     except WireError:
         granted = False
     return Accepted(value=True) if granted else Unavailable("the body is not the JSON word true")
+
+
+def _plain(answer: Answer) -> bytes:
+    return decompress(answer.body, answer.headers.get("content-encoding", ""))
+
+
+def _charset(answer: Answer) -> str:
+    found = _CHARSET.search(answer.headers.get("content-type", "").lower())
+    return found[1] if found else ""
 
 
 def _no_verdict(answer: Answer) -> Unavailable:
@@ -110,8 +131,8 @@ def _no_verdict(answer: Answer) -> Unavailable:
 def _detail(answer: Answer, token: str, default: str) -> str:
     """Return the proxy's detail if it is one short sentence that gives nothing away."""
     try:
-        detail = parse_json(answer.body)["detail"]
-    except (WireError, TypeError, KeyError, IndexError):
+        detail = parse_json(_plain(answer), _charset(answer))["detail"]
+    except (AnswerError, WireError, TypeError, KeyError, IndexError):
         return default
     if not isinstance(detail, str) or not 0 < len(detail) <= MAX_DETAIL:
         return default

@@ -21,7 +21,6 @@ from oxaigen_auth._answer import (
     MOCKED,
     Answer,
     AnswerError,
-    decompress,
     read_permission,
     read_user,
 )
@@ -163,8 +162,7 @@ class Proxy:
         if _has_surplus(response):
             with move_on_after(CLOSE_TIMEOUT, shield=True):
                 await transport.aclose()
-        plain = decompress(body, response.headers.get("content-encoding", "identity"))
-        return Answer(response.status_code, response.headers, plain)
+        return Answer(response.status_code, response.headers, body)
 
 
 @define(eq=False)

@@ -7,33 +7,35 @@ stands. Any other is left to cattrs with hooks of our own (its defaults turn nul
 
 from __future__ import annotations
 
-import json
 from functools import lru_cache
-from marshal import dumps
+from marshal import dumps, loads
 from operator import itemgetter
-from sys import intern
 from types import NoneType
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, get_origin
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, get_args, get_origin
 
-from attrs import fields
-from cattrs import BaseValidationError, Converter, transform_error
-from cattrs.cols import homogenous_tuple_structure_factory
+from cattrs import (
+    BaseValidationError,
+    Converter,
+    IterableValidationError,
+    IterableValidationNote,
+    transform_error,
+)
 from cattrs.gen import make_dict_structure_fn, override
 
-from oxaigen_auth._core.cache import Cache
-from oxaigen_auth._core.sizes import size_of
-from oxaigen_auth.models import User, UserWorkspace, WorkspacePermission, WorkspaceRole
+from oxaigen_auth._json import WireError, parse_json
+from oxaigen_auth.models import User, UserWorkspace, WorkspacePermission, WorkspaceRole, types_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
-MAX_DEPTH = 32
 MAX_DIGITS = 1000
-MAX_REMEMBERED = 4096  # workspaces with roles and permissions
-MAX_KEY = 4096  # bytes of JSON or so, for which they are remembered
-MAX_REMEMBERED_BYTES = 8 * 1024 * 1024  # that all of them take
-MAX_SHARED_BYTES = 1024  # that an entry may take which is remembered by itself, of 4096
+# What users share is bounded in bytes, whatever the profiles hold: about 5 MiB in all.
+MAX_REMEMBERED = 256  # workspaces with roles and permissions
+MAX_KEY = 2048  # bytes of JSON or so, for which they are remembered
+MAX_SHARED = 1024  # single entries, and account types
+MAX_SHORT = 256  # bytes of JSON or so, for which they are shared
 
+T = TypeVar("T")
 Nested: TypeAlias = tuple[
     UserWorkspace | None, tuple[WorkspaceRole, ...], tuple[WorkspacePermission, ...]
 ]
@@ -41,17 +43,13 @@ Nested: TypeAlias = tuple[
 _PLAIN = 2  # the last version of marshal's format that writes equal things equally
 
 
-class WireError(ValueError):
-    """The answer does not have the documented shape. The message names the place, no value."""
-
-
-def parse_user(body: bytes) -> User:
-    """Read a profile object.
+def parse_user(body: bytes, charset: str = "") -> User:
+    """Read a profile object; `charset` as for `parse_json`.
 
     Raises:
         WireError: not JSON, not a profile, or not something that could be answered with again.
     """
-    return structure_user(parse_json(body))
+    return structure_user(parse_json(body, charset))
 
 
 def structure_user(profile: object) -> User:
@@ -64,47 +62,6 @@ def structure_user(profile: object) -> User:
         return _as_it_stands(profile)
     except (KeyError, TypeError, BaseValidationError):
         return with_care(profile)
-
-
-def parse_json(body: bytes) -> Any:
-    """Decode JSON that can be encoded again: no NaN, no infinity, no lone surrogates, not deep.
-
-    Of a name that stands twice in an object the last one counts (RFC 8259 §4 leaves it open).
-
-    Raises:
-        WireError: the body is not such JSON.
-    """
-    try:
-        data = _DECODER.decode(body.decode())
-        if b"\\u" in body:
-            json.dumps(data, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
-        raise WireError("the body is not valid JSON") from None
-    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(data) > MAX_DEPTH:
-        raise WireError(f"the body is nested more than {MAX_DEPTH} levels deep")
-    return data
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(constant)
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
-    return number if abs(number) < float("inf") else _refuse(digits)
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
-
-
-def _depth(data: object) -> int:
-    """Count levels of nesting, without recursion and no further than needed."""
-    level, depth = [data], 0
-    while level and depth <= MAX_DEPTH:
-        inner = [x for x in level if isinstance(x, list | dict)]
-        level = [y for x in inner for y in (x.values() if isinstance(x, dict) else x)]
-        depth += bool(inner)
-    return depth
 
 
 def _boolean(value: object, _: object) -> bool:
@@ -138,51 +95,92 @@ def _is_list(of: Any) -> bool:
 
 
 def _configure_lists(converter: Converter) -> None:
-    def factory(of: Any, _: Converter) -> Callable[[Any, Any], object]:
-        structure: Callable[[Any, Any], object] = homogenous_tuple_structure_factory(of, converter)
+    """Read lists up to the first fault; cattrs would gather one for each entry, at 2 kB each."""
 
-        def hook(value: Any, cls: Any) -> object:
+    def factory(of: Any, _: Converter) -> Callable[[Any, Any], object]:
+        entry = get_args(of)[0]
+        structure = converter.get_structure_hook(entry)
+
+        def hook(value: Any, _: Any) -> object:
             if type(value) is not list:
                 raise TypeError("expected a list")
-            return structure(value, cls)
+            made: list[object] = []
+            try:
+                made.extend(structure(each, entry) for each in value)
+            except (TypeError, BaseValidationError) as error:
+                error.add_note(IterableValidationNote("", len(made), entry))
+                group: Any = IterableValidationError  # pyright knows only its base's `__init__`
+                raise group("", [error], of) from None
+            return tuple(made)
 
         return hook
 
     converter.register_structure_hook_factory(_is_list, factory)
 
 
-def _configure_model(converter: Converter, model: type) -> None:
-    """Drop nulls, so that defaults apply, and gather the unknown fields into `extra`."""
-    aliases = {f.alias: f.name for f in fields(model)}
-    as_it_is: Any = {aliases.pop("extra"): override(struct_hook=lambda value, _: value)}
-    structure: Callable[[Any, Any], object] = make_dict_structure_fn(
-        model, converter, _cattrs_use_alias=True, **as_it_is
-    )
+def _configure_user(converter: Converter) -> None:
+    structure = _without_extra(converter, User)
 
     def hook(value: Any, cls: Any) -> object:
-        if type(value) is not dict:
-            raise TypeError("expected an object")
-        unknown = {k: v for k, v in value.items() if k not in aliases}
-        known = {k: v for k, v in value.items() if k in aliases and v is not None}
-        instance = structure({**known, "extra": unknown}, cls)
-        is_large = unknown or model is User or size_of(instance) > MAX_SHARED_BYTES
-        return instance if is_large else _shared(instance)
+        known, unknown = _split(value, _KNOWN)
+        user = structure(known, cls)
+        return user.with_extra(unknown) if unknown else user
+
+    converter.register_structure_hook(User, hook)
+
+
+def _configure_entry(converter: Converter, model: Any) -> None:
+    """Read an object whose fields have their types as it stands, and leave others to cattrs."""
+    structure = _without_extra(converter, model)
+    types = types_of(model)
+    names = [name for name, _ in types]
+
+    def hook(value: Any, cls: Any) -> object:
+        known, unknown = _split(value, names)
+        values = [known.get(name) for name in names]
+        if all(type(value) in allowed for value, (_, allowed) in zip(values, types, strict=True)):
+            entry = model.of_checked((*values, None))
+        else:
+            entry = structure(known, cls)
+        return entry.with_extra(unknown) if unknown else _shared(entry, known)
 
     converter.register_structure_hook(model, hook)
 
 
-@lru_cache(maxsize=4096)
-def _shared(entry: object) -> object:
-    """Return the first of equal entries: they are immutable, and many users have the same few."""
-    return entry
+def _without_extra(converter: Converter, model: type[Any]) -> Callable[[Any, Any], Any]:
+    no_extra: Any = {"_extra": override(omit=True)}
+    return make_dict_structure_fn(model, converter, _cattrs_use_alias=True, **no_extra)
+
+
+def _split(value: object, names: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the known fields of an object, without nulls so that defaults apply, and the others.
+
+    Raises:
+        TypeError: it is no object.
+    """
+    if type(value) is not dict:
+        raise TypeError("expected an object")
+    known = {k: v for k, v in value.items() if v is not None and k in names}
+    return known, {k: v for k, v in value.items() if k not in names}
+
+
+def _shared(value: T, as_json: Any) -> T:
+    """Return the first of equal values that are short: many users have the same few."""
+    return _first(value) if len(dumps(as_json)) <= MAX_SHORT else value
+
+
+@lru_cache(maxsize=MAX_SHARED)
+def _first(value: Any) -> Any:
+    return value
 
 
 def _converter() -> Converter:
     converter = Converter()
     _configure_types(converter)
     _configure_lists(converter)
-    for model in (UserWorkspace, WorkspaceRole, WorkspacePermission, User):
-        _configure_model(converter, model)
+    for model in (UserWorkspace, WorkspaceRole, WorkspacePermission):
+        _configure_entry(converter, model)
+    _configure_user(converter)
     return converter
 
 
@@ -193,13 +191,33 @@ def with_care(profile: object) -> User:
     """Make a user of a profile in which fields may be missing or null, or numbers be strings.
 
     Raises:
-        WireError: not a profile.
+        WireError: not a profile, or one in which nothing is said of anybody.
     """
     try:
-        return _CONVERTER.structure(profile, User)
+        user = _CONVERTER.structure(profile, User)
     except Exception as error:  # noqa: BLE001 (cattrs hands on whatever a hook raised)
         faults = transform_error(error, "profile", lambda fault, _: str(fault))
-    raise WireError(faults[0].replace("._", "."))  # its name on the wire
+        raise WireError(faults[0].replace("._", ".")) from None  # its name on the wire
+    if not _says_something(profile, user):
+        raise WireError("none of the documented fields has a value @ profile")
+    return user
+
+
+def _says_something(profile: Any, user: User) -> bool:
+    """Tell whether a documented field was sent with a value: not null, not empty."""
+    if profile.get("is_authenticated") is not None:
+        return True
+    return any(_has_value(getattr(user, name)) for name in _KNOWN - {"is_authenticated"})
+
+
+def _has_value(value: object) -> bool:
+    if isinstance(value, list):
+        return any(_has_value(entry) for entry in value)
+    if isinstance(value, UserWorkspace):
+        return bool(value.id or value.name)
+    if isinstance(value, WorkspaceRole | WorkspacePermission):
+        return value.id is not None or bool(value.name or value.description)
+    return value is not None and value != ""
 
 
 _TYPES = {
@@ -216,8 +234,6 @@ _NESTED = ("user_workspace", "workspace_roles", "workspace_permissions")
 _KNOWN = {*_TYPES, *_NESTED}
 _scalars = itemgetter(*_TYPES)
 _nested = itemgetter(*_NESTED)
-# Entries never expire; the clock stands still.
-_memo: Cache[Nested] = Cache(MAX_REMEMBERED, 1.0, lambda: 0.0, max_bytes=MAX_REMEMBERED_BYTES)
 
 
 def _as_it_stands(profile: Any) -> User:
@@ -231,28 +247,19 @@ def _as_it_stands(profile: Any) -> User:
     scalars = _scalars(profile)
     if not _fit(tuple(map(type, scalars))):
         raise TypeError
-    is_authenticated, number, user_name, email, kind, enabled, first_name, last_name = scalars
-    workspace, roles, permissions = _structured(_nested(profile))
+    is_authenticated, number, user_name, email, kind, *rest = scalars
+    if kind and len(kind) <= MAX_SHORT:
+        kind = _first(kind)
+    nested = _structured(_nested(profile))
     extra = None
     if len(profile) != len(_KNOWN):
         extra = {name: value for name, value in profile.items() if name not in _KNOWN}
-    return User(
-        is_authenticated=is_authenticated,
-        id=number,
-        user_name=user_name,
-        email=email,
-        account_type=kind and intern(kind),  # one of very few
-        enabled=enabled,
-        first_name=first_name,
-        last_name=last_name,
-        user_workspace=workspace,
-        workspace_roles=roles,
-        workspace_permissions=permissions,
-        extra=extra,
+    return User.of_checked(
+        (is_authenticated, number, user_name, email, kind, *rest, *nested, extra)
     )
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _fit(types: tuple[type, ...]) -> bool:
     """Tell whether the values of `_TYPES` may have these types."""
     return all(one in allowed for one, allowed in zip(types, _TYPES.values(), strict=True))
@@ -264,12 +271,14 @@ def _structured(nested: tuple[Any, ...]) -> Nested:
     Users have few different ones. Unlike a comparison, what `marshal` writes tells True from 1.
     """
     key = dumps(nested, _PLAIN)
-    return _memo.get(key) or _remember(key, nested)
+    return _remembered(key) if len(key) <= MAX_KEY else _made(nested)
 
 
-def _remember(key: bytes, nested: tuple[Any, ...]) -> Nested:
+@lru_cache(maxsize=MAX_REMEMBERED)
+def _remembered(key: bytes) -> Nested:
+    return _made(loads(key))  # noqa: S302 (written by `dumps` a moment ago)
+
+
+def _made(nested: tuple[Any, ...]) -> Nested:
     user = _CONVERTER.structure(dict(zip(_NESTED, nested, strict=True)), User)
-    made = user.user_workspace, user._workspace_roles, user._workspace_permissions  # noqa: SLF001
-    if len(key) <= MAX_KEY:
-        _memo.put(key, made, born=0.0, size=size_of((key, made)))
-    return made
+    return user.user_workspace, user._workspace_roles, user._workspace_permissions  # noqa: SLF001

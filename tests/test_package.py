@@ -29,6 +29,7 @@ FLOORS = [
         "_call_forms",
         "_failures",
         "_host",
+        "_json",
         "_jwt",
         "_pydantic",
         "_stats",

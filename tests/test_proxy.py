@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
-MAX_BODY = 2**20  # bytes
 failed = partial(Unavailable, is_outage=True)
 timed_out = partial(Unavailable, is_outage=True, timed_out=True)
+MAX_BODY = 2**18  # bytes
 ADA = Accepted(User(is_authenticated=True, id=7, user_name="ada"))
 
 
@@ -168,6 +168,10 @@ async def test_what_permission_answers_mean(
         *[(answer(status), f"the status was {status}") for status in (204, 404, 429, 500, 503)],
         (answer(200, b"{"), "the profile is not usable: the body is not valid JSON"),
         (answer(200, b"[]"), "the profile is not usable: expected an object @ profile"),
+        (
+            answer(200, b'{"detail": "Not Found"}'),
+            "the profile is not usable: none of the documented fields has a value @ profile",
+        ),
         (
             answer(200, b'{"workspace_roles": [{"id": "x"}]}'),
             "the profile is not usable: expected an integer @ profile.workspace_roles[0].id",
@@ -345,9 +349,84 @@ async def test_a_compressed_body_is_read_although_none_was_asked_for(
     assert await get_me(calls, response) == ADA
 
 
+UNENCODED = ["identity", "Identity", "", " ", ",", "identity, IDENTITY"]
+ENCODED = ["GZIP", "X-GZip", "gzip, identity", "Identity,gzip", " gzip ,", "deflate", "Deflate"]
+
+
+@pytest.mark.parametrize("encoding", [*UNENCODED, *ENCODED])
+async def test_a_content_encoding_is_read_in_every_spelling(calls: Calls, encoding: str) -> None:
+    def packed(body: bytes) -> bytes:
+        compress = zlib.compress if "deflate" in encoding.lower() else gzip.compress
+        return compress(body) if encoding in ENCODED else body
+
+    def response(status: int, body: bytes) -> bytes:
+        return answer(status, packed(body), content_encoding=encoding)
+
+    assert await get_me(calls, response(200, PROFILE)) == ADA
+    rejected = response(401, b'{"detail": "Token expired"}')
+    assert await get_me(calls, rejected) == Rejected("Token expired")
+    assert await check_permission(calls, response(200, b"true")) == Accepted(value=True)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+async def test_an_answer_may_begin_with_a_byte_order_mark_or_be_other_unicode(
+    calls: Calls, encoding: str
+) -> None:
+    def response(status: int, text: str) -> bytes:
+        return answer(status, text.encode(encoding))
+
+    assert await get_me(calls, response(200, PROFILE.decode())) == ADA
+    rejected = response(401, '{"detail": "Token expired"}')
+    assert await get_me(calls, rejected) == Rejected("Token expired")
+    forbidden = response(403, '{"detail": "Not for you."}')
+    assert await get_me(calls, forbidden) == Rejected("Not for you.", forbidden=True)
+    assert await check_permission(calls, response(200, "true")) == Accepted(value=True)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "detail"),
+    [
+        ("application/json; charset=ISO-8859-1", "Gesperrt für Zoë"),
+        ('application/json;charset="windows-1252"', "Gesperrt für Zoë"),
+        ("application/json; x=y; Charset=iso-8859-1", "Gesperrt für Zoë"),
+        ("application/json; charset=utf-8", "Invalid token"),
+        ("application/json", "Invalid token"),
+        ("charset=iso-8859-1", "Invalid token"),
+    ],
+)
+async def test_what_is_no_unicode_is_read_in_the_charset_of_the_content_type(
+    calls: Calls, content_type: str, detail: str
+) -> None:
+    body = '{"detail": "Gesperrt für Zoë"}'.encode("latin-1")
+    response = answer(401, body, content_type=content_type)
+    assert await get_me(calls, response) == Rejected(detail)
+
+
+@pytest.mark.parametrize("encoding", ["br", "gzip, gzip", "gzip", "utf-8", "gzip;q=1"])
+async def test_a_body_that_cannot_be_decoded_hides_no_rejection(
+    calls: Calls, encoding: str
+) -> None:
+    """The status says it already; the body has only the detail."""
+    body = b'{"detail": "Token expired"}'
+    expected = Rejected("Invalid token")
+    assert await get_me(calls, answer(401, body, content_encoding=encoding)) == expected
+    assert await check_permission(calls, answer(401, body, content_encoding=encoding)) == expected
+    denied = answer(403, body, content_encoding=encoding)
+    assert await check_permission(calls, denied) == Accepted(value=False)
+    default = Rejected("Not allowed for this application", forbidden=True)
+    assert await get_me(calls, denied) == default
+    late = answer(503, body, content_encoding=encoding, retry_after="7")
+    assert await get_me(calls, late) == Unavailable("the status was 503", 7)
+
+
 @pytest.mark.parametrize(
     ("body", "encoding", "reason"),
     [
+        (
+            gzip.compress(gzip.compress(PROFILE)),
+            "gzip, gzip",
+            "the body has a content encoding that was not asked for",
+        ),
         (
             gzip.compress(b" " * (MAX_BODY + 1)),
             "gzip",
@@ -365,8 +444,9 @@ async def test_a_compressed_body_is_read_although_none_was_asked_for(
 async def test_pitfall_26_a_bomb_or_a_broken_compression_is_unavailable(
     calls: Calls, body: bytes, encoding: str, reason: str
 ) -> None:
-    verdict = await get_me(calls, answer(200, body, content_encoding=encoding))
-    assert verdict == Unavailable(reason)
+    response = answer(200, body, content_encoding=encoding)
+    assert await get_me(calls, response) == Unavailable(reason)
+    assert await check_permission(calls, response) == Unavailable(reason)
 
 
 async def test_pitfall_30_a_slow_drip_ends_at_the_deadline_of_the_whole_call() -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gc
 import json
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,7 +11,8 @@ from hypothesis import strategies as st
 from starlette.responses import JSONResponse
 
 from oxaigen_auth import User, UserWorkspace, WorkspacePermission, WorkspaceRole, _wire
-from oxaigen_auth._wire import MAX_DEPTH, WireError, parse_json, parse_user, structure_user
+from oxaigen_auth._json import MAX_DEPTH, WireError, parse_json
+from oxaigen_auth._wire import parse_user, structure_user
 from tests.test_models import FIELDS
 
 if TYPE_CHECKING:
@@ -57,17 +60,65 @@ def test_the_documented_profile_becomes_a_user() -> None:
 
 
 def test_missing_fields_have_their_defaults() -> None:
-    assert parse({}) == User()
-    assert parse({"user_workspace": {}}) == User(user_workspace=UserWorkspace())
-    assert parse({"workspace_roles": [{}]}) == User(workspace_roles=[WorkspaceRole()])
+    assert parse({"id": 1}) == User(id=1)
+    assert parse({"id": 1, "user_workspace": {}}) == User(id=1, user_workspace=UserWorkspace())
+    assert parse({"id": 1, "workspace_roles": [{}]}) == User(
+        id=1, workspace_roles=[WorkspaceRole()]
+    )
 
 
 def test_a_null_field_has_its_default_and_a_null_list_is_empty() -> None:
-    assert parse(dict.fromkeys(DOCUMENTED)) == User()
+    assert parse(dict.fromkeys(DOCUMENTED) | {"id": 1}) == User(id=1)
     nulls = {"id": None, "name": None, "description": None}
-    assert parse({"workspace_permissions": [nulls]}) == User(
-        workspace_permissions=[WorkspacePermission()]
+    assert parse({"id": 1, "workspace_permissions": [nulls]}) == User(
+        id=1, workspace_permissions=[WorkspacePermission()]
     )
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        {},
+        {"detail": "Not authenticated"},
+        {"status": "ok", "user": {"id": 1}, "extra": {"id": 1}, "_extra": 1},
+        {"ID": 1, "username": "ada", "is_authenticated ": True},
+        dict.fromkeys(DOCUMENTED),
+        {"is_authenticated": None, "detail": "x"},
+        {"user_name": "", "email": "", "account_type": "", "first_name": "", "last_name": ""},
+        {"user_workspace": {}},
+        {"user_workspace": {"id": None, "name": ""}},
+        {"user_workspace": {"plan": "gold", "description": "x"}},
+        {"workspace_roles": [], "workspace_permissions": []},
+        {"workspace_roles": [{}, {"id": None, "name": "", "description": ""}]},
+        {"workspace_permissions": [{"by": "eve"}]},
+    ],
+    ids=str,
+)
+def test_pitfall_49_an_object_that_says_nothing_of_anybody_is_no_profile(profile: object) -> None:
+    assert fault(profile) == "none of the documented fields has a value @ profile"
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        {"is_authenticated": True},
+        {"is_authenticated": False},
+        {"id": 0},
+        {"id": "0"},
+        {"enabled": False},
+        {"email": "a"},
+        {"user_workspace": {"id": "w"}},
+        {"user_workspace": {"name": "W"}},
+        {"workspace_roles": [{}, {"id": 0}]},
+        {"workspace_roles": [{"name": "owner"}]},
+        {"workspace_permissions": [{"description": "x"}]},
+    ],
+    ids=str,
+)
+def test_one_documented_value_is_enough_for_a_profile(profile: dict[str, Any]) -> None:
+    expected = profile.get("is_authenticated", True)
+    assert parse(profile).is_authenticated is expected
+    assert parse(dict.fromkeys(DOCUMENTED) | {"detail": "x"} | profile).extra == {"detail": "x"}
 
 
 def test_a_profile_can_say_that_nobody_is_signed_in() -> None:
@@ -169,12 +220,19 @@ def test_a_fault_names_the_place_and_neither_value_nor_unknown_key() -> None:
         b'{"\\udc00": 1}',
         b'{"x": "\xff"}',
         b'{"x": "\xed\xa0\x80"}',
-        b'\xef\xbb\xbf{"x": 1}',
+        b'\xef\xbb\xbf\xef\xbb\xbf{"x": 1}',
+        b'{"x": "\xe9"}',
         b'{"x": "\n"}',
         b'{"x": ' + b"9" * 5000 + b"}",
         b"[" * 100_000,
         b'{"x":' * 100_000,
-        '{"x": 1}'.encode("utf-16"),
+        '{"x": 1}'.encode("utf-16") + b"\0",
+        '{"x": "\\ud800"}'.encode("utf-16"),
+        '{"x": "\ud800"}'.encode("utf-16-le", "surrogatepass"),
+        '{"x": NaN}'.encode("utf-32"),
+        b'{"x": "a\0b"}',
+        b"\0" * 8,
+        "[".encode("utf-16") * 100_000,
     ],
     ids=lambda body: repr(body[:20]),
 )
@@ -183,20 +241,44 @@ def test_a_body_that_could_not_be_answered_with_again_is_refused(body: bytes) ->
         parse_user(body)
 
 
+UNICODE = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"]
+
+
+@pytest.mark.parametrize("encoding", UNICODE)
+@pytest.mark.parametrize("charset", ["", "utf-8", "utf-16", "iso-8859-1", "rot13", "x" * 1000])
+def test_every_form_of_unicode_is_told_from_its_first_bytes(encoding: str, charset: str) -> None:
+    profile = {"id": 7, "user_name": "zoë", "x": "\U0001f600"}
+    body = json.dumps(profile, ensure_ascii=False).encode(encoding)
+    assert parse_user(body, charset) == User(id=7, user_name="zoë", extra={"x": "\U0001f600"})
+    assert parse_json("true".encode(encoding), charset) is True
+
+
+def test_what_is_no_unicode_is_read_in_the_charset_that_is_declared() -> None:
+    body = '{"user_name": "zoë €"}'.encode("cp1252")
+    assert parse_user(body, "windows-1252").user_name == "zoë €"
+    assert parse_user(body, "iso-8859-1").user_name == "zoë \x80"
+    for charset in ("", "utf-8", "us-ascii", "utf-16", "utf-7", "idna", "unknown"):
+        with pytest.raises(WireError, match=r"^the body is not valid JSON$"):
+            parse_user(body, charset)
+    with pytest.raises(WireError, match=r"^the body is not valid JSON$"):
+        parse_user(b'{"user_name": "\x81"}', "windows-1252")
+
+
 def nested(depth: int) -> bytes:
-    return b'{"x":' * (depth - 1) + b"[]" + b"}" * (depth - 1)
+    return b'{"id":1,"x":' + b'{"x":' * (depth - 2) + b"[]" + b"}" * (depth - 1)
 
 
 def test_a_body_may_be_nested_to_the_limit_and_no_deeper() -> None:
     assert parse_user(nested(MAX_DEPTH)).extra
     for depth in (MAX_DEPTH + 1, 500):
-        with pytest.raises(WireError, match=f"more than {MAX_DEPTH} levels"):
-            parse_user(nested(depth))
+        for encoding in ("utf-8", "utf-16"):
+            with pytest.raises(WireError, match=f"more than {MAX_DEPTH} levels"):
+                parse_user(nested(depth).decode().encode(encoding))
 
 
 def test_a_wide_body_is_not_a_deep_one() -> None:
     wide = {"x": [[{"y": []}]] * 100, "z": [{}] * 100}
-    assert parse(wide).extra == wide
+    assert parse(wide | {"id": 1}).extra == wide
 
 
 def test_escaped_characters_that_are_whole_are_kept() -> None:
@@ -335,21 +417,73 @@ def test_a_complete_profile_may_have_no_list_of_another_type(value: object) -> N
     assert user.extra == {"more": value}
 
 
-def test_only_so_much_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_wire._memo, "max_entries", 2)  # noqa: SLF001
-    for number in range(5):
-        role = {"id": number, "name": "owner", "description": None}
-        assert parse(DOCUMENTED | {"workspace_roles": [role]}).workspace_roles[0].id == number
-        assert 0 < len(_wire._memo) <= 2  # noqa: SLF001
-    before = len(_wire._memo)  # noqa: SLF001
-    long = {"id": 1, "name": "owner" * _wire.MAX_KEY, "description": None}
-    assert parse(DOCUMENTED | {"workspace_roles": [long]}).workspace_roles[0].name == long["name"]
-    assert len(_wire._memo) == before  # noqa: SLF001
+def shared_bytes() -> int:
+    """Return what is held in the memory that profiles share, and in nothing else."""
+    gc.collect()
+    before = tracemalloc.get_traced_memory()[0]
+    for cache in (_wire._remembered, _wire._first, _wire._fit):  # noqa: SLF001
+        cache.cache_clear()
+    gc.collect()
+    return before - tracemalloc.get_traced_memory()[0]
+
+
+def role(number: int, size: int) -> dict[str, Any]:
+    return {"id": number, "name": f"{number}" + "x" * size, "description": "\U0001f600"}
+
+
+HOSTILE: list[Callable[[int], dict[str, Any]]] = [
+    lambda number: {"workspace_roles": [role(number, 200_000)]},
+    lambda number: {"workspace_roles": [role(number, 180)]},
+    lambda number: {"workspace_roles": [role(number * 9 + more, 0) for more in range(9)]},
+    lambda number: {"user_workspace": {"id": f"{number}" + "\U0001f600" * 50, "name": "a" * 1500}},
+    lambda number: {"workspace_roles": [{"id": 10**4000 + number, "name": "", "description": ""}]},
+    lambda number: {"account_type": f"{number}" * 1000},
+    lambda number: {"account_type": f"{number}" + "\U0001f600" * 40, "x": "y" * 100_000},
+    lambda number: {"workspace_permissions": [{"id": number, "x": ["y"] * 200}] * 2},
+    lambda number: {"workspace_roles": [{"name": f"{number}"}, {"id": f"{number}"}, {}] * 5},
+]
+
+
+@pytest.mark.parametrize("draw", HOSTILE)
+def test_pitfall_50_what_profiles_share_is_bounded_in_bytes(
+    draw: Callable[[int], dict[str, Any]],
+) -> None:
+    tracemalloc.start()
+    try:
+        shared_bytes()
+        for number in range(300):
+            structure_user(DOCUMENTED | draw(number))
+        assert shared_bytes() < 5 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_pitfall_50_a_long_entry_is_not_shared_and_is_read_all_the_same() -> None:
+    long: dict[str, Any] = {"id": 1, "name": "owner" * _wire.MAX_KEY, "description": None}
+    first, second = (parse(DOCUMENTED | {"workspace_roles": [long]}) for _ in range(2))
+    assert first.workspace_roles == second.workspace_roles == [WorkspaceRole(1, long["name"])]
+    assert first.workspace_roles[0] is not second.workspace_roles[0]
+    kind = "internal" * _wire.MAX_SHORT
+    assert parse(DOCUMENTED | {"account_type": kind}).account_type == kind
+
+
+def test_reading_stops_at_the_first_faulty_entry() -> None:
+    entries: list[object] = [{}, {"id": "x"}, *[0] * 50_000]
+    with pytest.raises(WireError, match=r"integer @ profile\.workspace_roles\[1\]\.id$"):
+        structure_user({"workspace_roles": entries})
+    tracemalloc.start()
+    try:
+        with pytest.raises(WireError):
+            structure_user({"workspace_roles": entries, "workspace_permissions": entries})
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
 
 
 @given(st.dictionaries(st.text().filter(lambda name: name not in DOCUMENTED), storable))
 def test_fields_that_are_unknown_come_out_as_they_went_in(profile: dict[str, Any]) -> None:
-    assert parse(profile).extra == profile
-    assert parse({"user_workspace": {"more": profile}}).user_workspace == UserWorkspace(
-        extra={"more": profile}
+    assert parse({"id": 1} | profile).extra == profile
+    workspace = {"id": "w", "more": profile}
+    assert parse({"user_workspace": workspace}).user_workspace == UserWorkspace(
+        "w", extra={"more": profile}
     )

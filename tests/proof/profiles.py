@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.proof.storm import Dice
 
 MAX_DEPTH = 32
+UNICODE = ("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be")
 ENTRY = {"id": int, "name": str, "description": str}
 SHAPE: dict[str, Any] = {
     "is_authenticated": bool,
@@ -44,18 +45,29 @@ def readings(body: bytes) -> list[dict[str, Any] | None]:
     Where a name comes twice, the last value counts; one before it may be unusable, or be ignored.
     """
     try:
-        if has_duplicates(body):
-            return [None, document(json.loads(body))]
-        return [document(from_json(body, allow_inf_nan=False))]
+        text = text_of(body)
+        if has_duplicates(text):
+            return [None, document(json.loads(text))]
+        return [document(from_json(text, allow_inf_nan=False))]
     except (ValueError, RecursionError, UnusableError):
         return [None]
 
 
-def has_duplicates(body: bytes) -> bool:
+def text_of(body: bytes) -> str:
+    """Return the text of JSON: in whichever form of Unicode it begins with a character of ASCII."""
+    for encoding in UNICODE:
+        with suppress(UnicodeDecodeError):
+            text = body.decode(encoding)
+            if text[:1].isascii() and "\0" not in text:
+                return text
+    raise UnusableError
+
+
+def has_duplicates(text: str) -> bool:
     found: list[bool] = []
     with suppress(ValueError, RecursionError):
         hook = lambda pairs: found.append(len(dict(pairs)) < len(pairs))  # noqa: E731
-        json.loads(body.decode(), object_pairs_hook=hook)
+        json.loads(text, object_pairs_hook=hook)
     return any(found)
 
 
@@ -63,10 +75,21 @@ def document(data: Any) -> dict[str, Any]:
     if not is_sound(data, MAX_DEPTH):
         raise UnusableError
     profile: dict[str, Any] = shaped(data, SHAPE)
+    if not any(is_said(profile[name], shape) for name, shape in SHAPE.items()):
+        raise UnusableError
     if profile["is_authenticated"] is None:
         profile["is_authenticated"] = True
     known = {name: profile.pop(name) for name in SHAPE}
     return known | {"extra": profile}
+
+
+def is_said(value: Any, shape: Any) -> bool:
+    """Tell whether a documented field has a value, in itself or in an object within it."""
+    if isinstance(shape, dict) and value:
+        return any(is_said(value[name], inner) for name, inner in shape.items())
+    if isinstance(shape, list):
+        return any(is_said(it, shape[0]) for it in value)
+    return value is not None and value not in ("", {})
 
 
 def is_sound(value: object, room: int) -> bool:
@@ -190,6 +213,8 @@ def draw_body(dice: Dice) -> bytes:
         alter(dice, profile)
     if dice.chance(0.3):
         profile["is_authenticated"] = False
+    if dice.chance(0.05):
+        profile = {dice.pick(*NAMES): dice.pick(*SCALARS) for _ in range(dice.number(0, 3))}
     body = written(dice, profile)
     return mutated(dice, body, DONORS) if dice.chance(0.3) else body
 
@@ -220,4 +245,4 @@ def written(dice: Dice, profile: dict[str, Any]) -> bytes:
     text = json.dumps(profile, ensure_ascii=dice.chance(0.5), separators=dice.pick(*SEPARATORS))
     if dice.chance(0.1):
         text = f"{text[:-1]}, {json.dumps(dice.pick(*NAMES))}: {json.dumps(dice.pick(*SCALARS))}}}"
-    return text.encode(dice.pick(*["utf-8"] * 20, "utf-8-sig", "utf-16"), "surrogatepass")
+    return text.encode(dice.pick(*["utf-8"] * 40, *UNICODE), "surrogatepass")

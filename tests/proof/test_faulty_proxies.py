@@ -80,6 +80,7 @@ def chunk(data: bytes, size: bytes | None = None) -> bytes:
 
 BOMB = _deflated_mebibyte()
 MEGABYTE = "a" * 1_000_000
+LONG = "a" * 250_000
 KNOWN_FIELDS = [each.name for each in fields(User) if not each.name.startswith("_")]
 
 UNAVAILABLE: dict[str, Behaviour] = {
@@ -140,6 +141,10 @@ UNAVAILABLE: dict[str, Behaviour] = {
     "a number": sends(answer(b"1")),
     "a huge number": sends(answer(b"1" * 100_000)),
     "a string": sends(answer(b'"user1"')),
+    "a string of a megabyte": sends(answer(_json(x=MEGABYTE))),
+    "an object": sends(answer(b"{}")),
+    "an error of the app's": sends(answer(b'{"detail":"Not Found"}')),
+    "roles that are none": sends(answer(b'{"workspace_roles":[' + b"0," * 120_000 + b"0]}")),
     "nested lists": sends(answer(b"[" * 100_000 + b"]" * 100_000)),
     "nested objects": sends(answer(b'{"a":' * 100_000 + b"1" + b"}" * 100_000)),
     "a nested field": sends(answer(ADA[:-1] + b',"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}")),
@@ -147,7 +152,8 @@ UNAVAILABLE: dict[str, Behaviour] = {
     "not a number": sends(answer(ADA[:-1] + b',"x":NaN}')),
     "a lone surrogate": sends(answer(ADA[:-1] + b',"x":"\\ud800"}')),
     "bad UTF-8": sends(answer(ADA.replace(b"user1", b"\xff\xfe"))),
-    "UTF-16": sends(answer(ADA.decode().encode("utf-16"))),
+    "half of UTF-16": sends(answer(ADA.decode().encode("utf-16")[:-1])),
+    "UTF-7": sends(answer(ADA.replace(b"{", b"+AHs-"), 200, b"Content-Type: x; charset=utf-7")),
     "a list as each field's value": sends(
         answer(json.dumps({name: [[]] for name in KNOWN_FIELDS}).encode())
     ),
@@ -169,8 +175,11 @@ EXACT: dict[str, tuple[str, Behaviour]] = {
     ),
     "no authenticated user": ("rejected", sends(answer(_json(is_authenticated=False)))),
     "401 with HTML": ("rejected", sends(answer(b"<h1>No</h1>", 401))),
-    "401 with a nested detail": ("rejected", sends(answer(b'{"detail":' * 90_000, 401))),
-    "401 with a megabyte": ("rejected", sends(answer(_json(detail=MEGABYTE), 401))),
+    "401 with a nested detail": ("rejected", sends(answer(b'{"detail":' * 20_000, 401))),
+    "401 with a long detail": ("rejected", sends(answer(_json(detail=LONG), 401))),
+    "401 in brotli": ("rejected", sends(answer(b"\x0b", 401, b"Content-Encoding: br"))),
+    "UTF-16": ("accepted", sends(answer(ADA.decode().encode("utf-16")))),
+    "a byte order mark": ("accepted", sends(answer(b"\xef\xbb\xbf" + ADA))),
     "403": ("denied", sends(answer(b"", 403))),
     "attributes of Python": (
         "accepted",
@@ -180,7 +189,7 @@ EXACT: dict[str, tuple[str, Behaviour]] = {
             )
         ),
     ),
-    "strings of a megabyte": ("accepted", sends(answer(_json(x=MEGABYTE)))),
+    "long strings": ("accepted", sends(answer(_json(x=LONG)))),
     "a compressed profile": (
         "accepted",
         sends(answer(zlib.compress(ADA), 200, b"Content-Encoding: deflate")),

@@ -28,7 +28,7 @@ from oxaigen_auth._answer import (
 from oxaigen_auth._wire import parse_user
 from oxaigen_auth.verdict import Accepted, Rejected, Unavailable
 from tests.proof.fuzz import MARK, ODD, SEED, dice_of, mutated, seeds, tried
-from tests.proof.profiles import draw_body, readings
+from tests.proof.profiles import UnusableError, draw_body, readings, text_of
 
 if TYPE_CHECKING:
     from oxaigen_auth.verdict import Verdict
@@ -58,6 +58,9 @@ DETAILS = [
         b'{"detail": "a\\nb"}',
     ),
 ]
+CONTENT_TYPES = [
+    *("application/json; charset=utf-16", "text/html", "a; charset=utf-7", "a; charset=idna"),
+]
 DATES = [
     *(b"7", b"-1", b"Wed, 21 Oct 2015 07:28:00 GMT", b"Wed, 21 Oct 2315 07:28:00 +0100"),
     *(b"Wednesday, 21-Oct-15 07:28:00 GMT", b"Wed Oct 21 07:28:00 2015", b"2015-10-21T07:28:00Z"),
@@ -86,6 +89,8 @@ def draw_answer(dice: Dice) -> Answer:
         detail = dice.pick(*DETAILS)
         body = mutated(dice, detail, DETAILS) if dice.chance(0.7) else detail
     headers = {"retry-after": retry_after.decode("latin-1")}
+    if dice.chance(0.1):
+        headers["content-type"] = dice.pick(*CONTENT_TYPES)
     return Answer(dice.pick(*STATUSES), headers, body)
 
 
@@ -118,9 +123,16 @@ def check_profile(body: bytes, verdict: Verdict[User]) -> None:
 def check_detail(body: bytes, detail: str) -> None:
     """Hold the detail to be one of ours, or the proxy's, which gives nothing away."""
     if detail not in {"Invalid token", "Not allowed for this application"}:
-        assert from_json(body)["detail"] == detail
+        assert from_json(text_of(body))["detail"] == detail
         assert len(detail) <= 200
         assert not any(it in detail for it in (MARK, "<", "://", "\n"))
+
+
+def is_true(body: bytes) -> bool:
+    try:
+        return text_of(body).strip(" \t\r\n") == "true"
+    except UnusableError:
+        return False
 
 
 def check_permission(answer: Answer, verdict: Verdict[bool]) -> None:
@@ -129,7 +141,7 @@ def check_permission(answer: Answer, verdict: Verdict[bool]) -> None:
     elif answer.status == 403:
         assert verdict == Accepted(value=False)
     else:
-        granted = answer.status == 200 and answer.body.strip(b" \t\r\n") == b"true"
+        granted = answer.status == 200 and is_true(answer.body)
         assert (verdict == Accepted(value=True)) if granted else isinstance(verdict, Unavailable)
 
 
