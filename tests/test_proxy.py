@@ -416,7 +416,7 @@ async def test_a_body_that_cannot_be_decoded_hides_no_rejection(
     default = Rejected("Not allowed for this application", forbidden=True)
     assert await get_me(calls, denied) == default
     late = answer(503, body, content_encoding=encoding, retry_after="7")
-    assert await get_me(calls, late) == Unavailable("the status was 503", 7)
+    assert await get_me(calls, late) == failed("the status was 503", 7)
 
 
 @pytest.mark.parametrize(
