@@ -17,6 +17,7 @@ from oxaigen_auth.errors import (
     OxaigenAuthUnauthenticatedError,
     OxaigenAuthUpstreamError,
 )
+from oxaigen_auth.exception_handlers import install_exception_handlers
 from oxaigen_auth.middleware import OxaigenAuthMiddleware
 from oxaigen_auth.models import User, UserWorkspace, WorkspacePermission, WorkspaceRole
 from oxaigen_auth.settings import OxaigenAuthSettings
@@ -39,5 +40,6 @@ __all__ = [
     "extract_bearer_token",
     "get_current_user",
     "get_current_user_optional",
+    "install_exception_handlers",
     "require_permission",
 ]

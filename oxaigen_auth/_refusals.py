@@ -1,70 +1,117 @@
-"""The log lines that say why the host of a request was refused; knows only its headers."""
+"""What a caller who is not let in gets: one table for the dependencies and for raised errors.
+
+README.md, "What the caller gets", is this table in words (RFC 6750 §3, RFC 6585 §4).
+"""
 
 from __future__ import annotations
 
-import logging
-from functools import cache
-from math import inf
-from time import monotonic
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from fastapi import HTTPException
 
-from oxaigen_auth._host import first_value, has_several_values, judge
+from oxaigen_auth._syntax import is_permission_name
+from oxaigen_auth.errors import (
+    OxaigenAuthPermissionDeniedError,
+    OxaigenAuthUnauthenticatedError,
+    OxaigenAuthUpstreamError,
+    UntrustedHostError,
+)
+from oxaigen_auth.verdict import (
+    THROTTLED_MESSAGE,
+    UNAVAILABLE_MESSAGE,
+    Accepted,
+    Rejected,
+    Throttled,
+    Unavailable,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-_log = logging.getLogger("oxaigen_auth")
-
-_SILENCE = 60.0  # seconds
-_SHOWN = 100  # characters
-_NOT_ALLOWED = (
-    "Refused a request for host %s: OXAIGEN_AUTH_ALLOWED_HOSTS does not list it; add it there if "
-    "this app is reached under it"
-)
-_SEVERAL = (
-    "Refused a request with several values of X-Forwarded-Host, %s: set "
-    "OXAIGEN_AUTH_ALLOWED_HOSTS, with which the first value counts if it is listed"
-)
-_MALFORMED = (
-    "Refused a request for host %s: it is missing or malformed; see to it that X-Forwarded-Host, "
-    "or else Host, is host[:port], or set OXAIGEN_AUTH_PROXY_URL_OVERRIDE"
-)
+    from oxaigen_auth._identify import Identity
+    from oxaigen_auth.models import User
 
 
-@define(eq=False)
-class Refusals:
-    """Logs refused hosts: a line a minute at most for each kind of reason, however many come."""
+def user_of(identity: Identity) -> User:
+    """Return the caller, who must be signed in.
 
-    clock: Callable[[], float] = monotonic
-    _silent_until: dict[str, float] = field(factory=dict, init=False)
-
-    def note(self, headers: Mapping[bytes, bytes], scheme: str, patterns: tuple[str, ...]) -> None:
-        """Log why the host that these headers name was refused."""
-        forwarded = headers.get(b"x-forwarded-host")
-        host = headers.get(b"host", b"") if forwarded is None else forwarded
-        is_list = forwarded is not None and has_several_values(forwarded)
-        if is_list and not patterns:
-            return self._log(_SEVERAL, host)
-        url, _ = judge(first_value(host) if is_list else host, scheme, patterns)
-        return self._log(_NOT_ALLOWED if url else _MALFORMED, host)
-
-    def _log(self, reason: str, host: bytes) -> None:
-        now = self.clock()
-        if now >= self._silent_until.get(reason, -inf):
-            self._silent_until[reason] = now + _SILENCE
-            _log.warning(reason, _shown(host))
+    Raises:
+        HTTPException: says why there is no user.
+    """
+    verdict = identity.verdict
+    if isinstance(verdict, Accepted):
+        return verdict.value
+    if identity.bad_host is not None:
+        raise bad_host(identity.bad_host)
+    if verdict is None:
+        raise HTTPException(401, "Not authenticated", _challenge("Bearer"))
+    raise refusal_of_verdict(verdict)
 
 
-@cache
-def refusals() -> Refusals:
-    """Return the one of this process."""
-    return Refusals()
+def refusal_of_verdict(verdict: Rejected | Throttled | Unavailable) -> HTTPException:
+    """Return the answer to a caller whom this verdict does not let in."""
+    match verdict:
+        case Throttled(seconds):
+            return HTTPException(429, THROTTLED_MESSAGE, _retry_after(seconds))
+        case Unavailable():
+            return _unavailable(verdict.retry_after)
+        case Rejected(detail, forbidden=True):
+            return HTTPException(403, detail)
+        case _:
+            return _rejected(verdict.detail)
 
 
-def _shown(host: bytes) -> str:
-    """Return a host as the log may show it: in ASCII, of limited length, without a password."""
-    _, at, name = host.rpartition(b"@")  # what stands before it may be a password
-    text = (b"***@" + name if at else name).decode("latin-1")
-    return ascii(text[:_SHOWN]) + ("…" if len(text) > _SHOWN else "")
+def missing(name: str) -> HTTPException:
+    """Return the answer to a caller who lacks a permission."""
+    return HTTPException(403, f"Missing permission: {name}", _insufficient_scope(name))
+
+
+def refusal_of_error(error: Exception) -> HTTPException | None:  # noqa: PLR0911 (a table)
+    """Return the answer to a request whose route raised this; None for what is a bug of the app.
+
+    A group of exceptions is answered if all that it holds would get the same answer.
+    """
+    if isinstance(error, ExceptionGroup):
+        answers = [refusal_of_error(part) for part in error.exceptions]
+        return answers[0] if all(_equal(answers[0], answer) for answer in answers) else None
+    match error:
+        case UntrustedHostError():
+            return bad_host(error.message)
+        case OxaigenAuthUpstreamError():
+            return _unavailable(error.retry_after)
+        case OxaigenAuthPermissionDeniedError(permission=str(name)) if is_permission_name(name):
+            return HTTPException(403, error.message, _insufficient_scope(name))
+        case OxaigenAuthPermissionDeniedError():
+            return HTTPException(403, error.message)
+        case OxaigenAuthUnauthenticatedError():
+            return _rejected(error.message)
+        case _:
+            return None
+
+
+def _equal(one: HTTPException | None, other: HTTPException | None) -> bool:
+    return one is other or (one is not None and other is not None and vars(one) == vars(other))
+
+
+def bad_host(message: str) -> HTTPException:
+    return HTTPException(400, message)
+
+
+def _rejected(detail: str) -> HTTPException:
+    return HTTPException(401, detail, _challenge('Bearer error="invalid_token"'))
+
+
+def _unavailable(seconds: int | None) -> HTTPException:
+    headers = None if seconds is None else _retry_after(seconds)
+    return HTTPException(502, UNAVAILABLE_MESSAGE, headers)
+
+
+def _insufficient_scope(name: str) -> dict[str, str]:
+    return _challenge(f'Bearer error="insufficient_scope", scope="{name}"')
+
+
+def _challenge(text: str) -> dict[str, str]:
+    """Say what is wrong with the credentials (RFC 6750 §3)."""
+    return {"WWW-Authenticate": text}
+
+
+def _retry_after(seconds: int) -> dict[str, str]:
+    return {"Retry-After": str(seconds)}

@@ -14,13 +14,18 @@ def is_token(text: str) -> bool:
     return 0 < len(text) <= MAX_TOKEN and text.isascii() and text.isprintable() and " " not in text
 
 
+def is_permission_name(text: str) -> bool:
+    """Tell whether this is of the form that the product page gives to permission names."""
+    return _PERMISSION_NAME.fullmatch(text) is not None
+
+
 def check_permission_name(name: str) -> str:
     """Return the name, which is safe to put into a path.
 
     Raises:
         ValueError: the name is not of the form that the product page gives.
     """
-    if not _PERMISSION_NAME.fullmatch(name):
+    if not is_permission_name(name):
         raise ValueError(
             f"{name!r} is not a permission name: use ASCII letters, digits, '_' and '-' only."
         )

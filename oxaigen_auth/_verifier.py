@@ -6,7 +6,7 @@ import logging
 import time
 from contextlib import asynccontextmanager
 from functools import partial
-from math import inf
+from math import ceil, inf
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -186,11 +186,11 @@ class Verifier:
                     return verdict
         return Unavailable("the lookup was repeated until its deadline", timed_out=True)
 
-    def shuts_out(self, address: str) -> bool:
-        """Tell whether so many bad tokens came from an address that it gets no lookup for now."""
-        shut = self._throttle.is_shut(address)
-        self.stats.throttled += shut
-        return shut
+    def shuts_out(self, address: str) -> int:
+        """Return for how many seconds an address gets no lookup: 0 unless it sent bad tokens."""
+        seconds = ceil(self._throttle.shut_for(address))
+        self.stats.throttled += seconds > 0
+        return seconds
 
     def note_bad_token(self, address: str, mark: bytes) -> None:
         """Count a token that the proxy turned down, and that came from this address."""

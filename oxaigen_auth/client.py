@@ -14,7 +14,7 @@ from attrs import evolve
 from oxaigen_auth._call_forms import ClientType
 from oxaigen_auth._core.fingerprint import fingerprint
 from oxaigen_auth._lookup import warn_of_dev_mode
-from oxaigen_auth._refusals import refusals
+from oxaigen_auth._refused_hosts import refusals
 from oxaigen_auth._syntax import check_permission_name
 from oxaigen_auth._variables import warn_of_unknown_variable
 from oxaigen_auth._verifier import Verifier

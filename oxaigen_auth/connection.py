@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from oxaigen_auth._call_forms import takes_connection
 from oxaigen_auth._host import host_of, judge
-from oxaigen_auth._refusals import refusals
+from oxaigen_auth._refused_hosts import refusals
 from oxaigen_auth._syntax import MAX_TOKEN, is_token
 from oxaigen_auth.errors import OxaigenAuthUnauthenticatedError, UntrustedHostError
 from oxaigen_auth.settings import current_settings

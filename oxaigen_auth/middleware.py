@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
+from weakref import ref
 
 from attrs import define, field
 
-from oxaigen_auth._identify import identify
-from oxaigen_auth.client import default_client
-from oxaigen_auth.verdict import UNAVAILABLE_MESSAGE, Accepted, Rejected, Stale
+from oxaigen_auth._app_check import refuse_faulty_app
+from oxaigen_auth._identify import CLIENT, IDENTITY, identify
+from oxaigen_auth.client import ProxyAuthClient, default_client
+from oxaigen_auth.exception_handlers import answer_error
+from oxaigen_auth.verdict import (
+    THROTTLED_MESSAGE,
+    UNAVAILABLE_MESSAGE,
+    Accepted,
+    Rejected,
+    Stale,
+    Throttled,
+)
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from oxaigen_auth.client import ProxyAuthClient
+    from oxaigen_auth._identify import Identity
     from oxaigen_auth.models import User
+
+_log = logging.getLogger("oxaigen_auth")
+
+_OWNER = "oxaigen_auth.owner"  # in the state: whose entries it holds
 
 
 @define(eq=False)
@@ -24,7 +40,9 @@ class OxaigenAuthMiddleware:
     `user` is a `User` or None; `auth_error` says why there is none although a token came, or that
     the user comes from memory past its time; else it is None. Routes are protected by the
     dependencies, which reuse what this has learnt. While the app's lifespan lasts, lookups run in a
-    task group of their own.
+    task group of their own. An app with bad settings, or with routes that ask the dependencies for
+    what they do not give, does not start. Errors of this package that a route raises are answered
+    (`install_exception_handlers`).
 
     Args:
         app: the ASGI app to serve.
@@ -47,11 +65,32 @@ class OxaigenAuthMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in {"http", "websocket"}:
-            user, error = await self._who(scope)
-            scope.setdefault("state", {}).update(user=user, auth_error=error)
-        elif scope["type"] == "lifespan":
+            return await self._serve(scope, receive, send)
+        if scope["type"] == "lifespan":
             return await self._live(scope, receive, send)
         return await self.app(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        sent: set[str] = set()
+
+        async def note_and_send(message: Message) -> None:
+            sent.add(message["type"])
+            await send(message)
+
+        # What a middleware around this one put into the scope is there again afterwards.
+        kept = (CLIENT, IDENTITY, "state") if CLIENT in scope else ()
+        outer = {key: scope[key] for key in kept if key in scope}
+        scope[CLIENT] = self.client
+        identity = await identify(scope)
+        _fill_state(scope, identity)
+        try:
+            await self.app(scope, receive, note_and_send)
+        except Exception as error:
+            if not await answer_error(error, scope, receive, send, sent=sent):
+                raise
+        finally:
+            scope[IDENTITY] = identity  # the owner of what is in the state
+            scope.update(outer)
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the lookups in a task group until the app's lifespan is over.
@@ -67,16 +106,62 @@ class OxaigenAuthMiddleware:
             else:
                 await send(message)
 
-        async with (self.client or default_client()).verifier.running():
+        async with AsyncExitStack() as stack:
+            try:
+                self._check(scope)
+                client = self.client or default_client()
+                await stack.enter_async_context(client.verifier.running())
+            except Exception as error:
+                await _refuse_to_start(error, receive, send)
+                raise
             await self.app(scope, receive, hold_back)
         for message in farewell:
             await send(message)
 
-    async def _who(self, scope: Scope) -> tuple[User | None, str | None]:
-        identity = await identify(scope, self.client)
-        verdict = identity.verdict
-        if isinstance(verdict, Accepted):
-            return verdict.value, UNAVAILABLE_MESSAGE if isinstance(verdict, Stale) else None
-        if verdict is None:
+    def _check(self, scope: Scope) -> None:
+        if not isinstance(self.client, (ProxyAuthClient, type(None))):
+            raise TypeError(
+                f"OxaigenAuthMiddleware got client={type(self.client).__name__}; "
+                "pass a ProxyAuthClient, or nothing"
+            )
+        refuse_faulty_app(scope.get("app") or self.app)
+
+
+async def _refuse_to_start(error: Exception, receive: Receive, send: Send) -> None:
+    """Tell the server why the app cannot start: of an exception alone, most servers think nothing.
+
+    They take it for an app without a lifespan, and serve it.
+    """
+    _log.error("The app cannot start: %s", error)
+    await receive()
+    await send({"type": "lifespan.startup.failed", "message": str(error)})
+
+
+def _fill_state(scope: Scope, identity: Identity) -> None:
+    """Put the entries into the connection's state: in place, so that middleware outside sees them.
+
+    Some servers give one dict to several connections, and a mounted app may ask something else
+    than the app around it: where a dict holds the entries of another identity that is in use, this
+    one gets a dict of its own.
+    """
+    user, auth_error = _who(identity)
+    state = scope.setdefault("state", {})
+    owner = state[_OWNER]() if _OWNER in state else None
+    if owner is not None and owner is not identity:
+        state = scope["state"] = dict(state)
+    state.update({"user": user, "auth_error": auth_error, _OWNER: ref(identity)})
+
+
+def _who(identity: Identity) -> tuple[User | None, str | None]:
+    verdict = identity.verdict
+    if isinstance(verdict, Accepted):
+        return verdict.value, UNAVAILABLE_MESSAGE if isinstance(verdict, Stale) else None
+    match verdict:
+        case None:
             return None, identity.bad_host
-        return None, verdict.detail if isinstance(verdict, Rejected) else UNAVAILABLE_MESSAGE
+        case Rejected(detail):
+            return None, detail
+        case Throttled():
+            return None, THROTTLED_MESSAGE
+        case _:
+            return None, UNAVAILABLE_MESSAGE

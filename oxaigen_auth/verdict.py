@@ -21,6 +21,7 @@ from oxaigen_auth.errors import (
 T = TypeVar("T")
 
 UNAVAILABLE_MESSAGE = "Auth service unavailable"
+THROTTLED_MESSAGE = "Too many rejected tokens"
 
 
 @frozen
@@ -61,6 +62,16 @@ class Unavailable:
     log_level: int = logging.WARNING
     is_outage: bool = False
     timed_out: bool = False
+
+
+@frozen
+class Throttled:
+    """The proxy was not asked: the caller's address brought too many rejected tokens.
+
+    `retry_after` is in seconds. This is no verdict of the proxy, and says nothing about the token.
+    """
+
+    retry_after: int
 
 
 Verdict: TypeAlias = Accepted[T] | Rejected | Unavailable

@@ -15,7 +15,7 @@ from oxaigen_auth import (
     derive_proxy_base_url,
     extract_bearer_token,
 )
-from oxaigen_auth._refusals import Refusals
+from oxaigen_auth._refused_hosts import Refusals
 from oxaigen_auth._syntax import MAX_TOKEN
 from oxaigen_auth.client import default_client
 from oxaigen_auth.connection import base_url_of_host, by_name

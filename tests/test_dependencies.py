@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from fastapi import Depends, FastAPI, Security
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Security
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.requests import HTTPConnection
@@ -420,6 +420,76 @@ async def test_dependencies_can_be_overridden() -> None:
     assert (await get(app, "/audit")).json() == {"user": "eve"}
     assert (await get(app, "/me")).json() == {"user": "eve"}
     assert (await get(app, "/maybe")).json() == {"user": None}
+
+
+@pytest.mark.parametrize("place", ["route", "router", "app", "nested"])
+async def test_pitfall_38_an_override_of_get_current_user_guards_permissions_too(
+    override: Any, place: str
+) -> None:
+    permitted = Depends(require_permission("audit"))
+
+    async def within(_: User = permitted) -> None: ...
+
+    at: dict[str, Any] = {"nested": {"route": [Depends(within)]}}.get(place, {place: [permitted]})
+    app = FastAPI(dependencies=at.get("app", []))
+    router = APIRouter(dependencies=at.get("router", []))
+
+    @router.get("/", dependencies=at.get("route", []))
+    async def route() -> str:
+        return "let in"
+
+    app.include_router(router, prefix="/it")
+
+    def refuse() -> None:
+        raise HTTPException(451, "banned")
+
+    async with serving(FakeProxy()) as server:
+        override(server)
+        assert (await get(app, "/it/", GOOD)).json() == "let in"
+        app.dependency_overrides[get_current_user] = refuse
+        for headers in (GOOD, {}):
+            assert (await get(app, "/it/", headers)).status_code == 451
+
+
+async def test_the_permission_is_that_of_the_requests_own_token(override: Any) -> None:
+    app = make_app()
+    eve = User(user_name="eve")
+    app.dependency_overrides[get_current_user] = lambda: eve
+    async with serving(proxy := FakeProxy()) as server:
+        override(server)
+        assert (await get(app, "/audit", GOOD)).json() == {"user": "eve"}
+        assert says(await get(app, "/audit")) == NO_TOKEN
+        assert (await get(app, "/maybe", GOOD)).json() == {"user": "ada"}
+        assert (await get(app, "/me")).json() == {"user": "eve"}
+        proxy.permission = answer(403)
+        await aclose_client()
+        assert (await get(app, "/audit", GOOD)).status_code == 403
+        proxy.user = answer(401)
+        await aclose_client()
+        assert says(await get(app, "/audit", GOOD)) == INVALID
+
+
+async def test_an_override_of_a_permission_needs_no_user(override: Any) -> None:
+    app = make_app()
+    app.dependency_overrides[require_permission("audit")] = lambda: User(user_name="eve")
+    async with serving(proxy := FakeProxy()) as server:
+        override(server)
+        assert (await get(app, "/audit")).json() == {"user": "eve"}
+    assert proxy.calls == []
+
+
+async def test_whatever_an_override_returns_is_handed_on(override: Any) -> None:
+    app = FastAPI()
+
+    @app.get("/")
+    async def route(user: Any = Depends(require_permission("audit"))) -> Any:
+        return {"user": user}
+
+    async with serving(FakeProxy()) as server:
+        override(server)
+        for user in (None, "eve", {"name": "eve"}):
+            app.dependency_overrides[get_current_user] = lambda user=user: user
+            assert (await get(app, "/", GOOD)).json() == {"user": user}
 
 
 async def test_two_apps_share_what_was_learnt_of_a_token(override: Any) -> None:

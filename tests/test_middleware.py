@@ -23,7 +23,16 @@ from oxaigen_auth import (
 from oxaigen_auth import _verifier as verifier_module
 from oxaigen_auth._proxy import Proxy
 from oxaigen_auth.client import default_client
-from tests.apps import COOKIE, GOOD, FakeProxy, TestClient, get, make_app, serving_elsewhere
+from tests.apps import (
+    COOKIE,
+    GOOD,
+    FakeProxy,
+    TestClient,
+    WebSocketDenialResponse,
+    get,
+    make_app,
+    serving_elsewhere,
+)
 from tests.raw_server import RawServer, answer, serving
 from tests.tokens import MARK, TOKEN
 
@@ -582,11 +591,169 @@ async def test_pitfall_22_an_address_with_too_many_bad_tokens_costs_the_proxy_no
         override(server)
         assert (await get(app, "/me", GOOD)).status_code == 200
         upstream.user, upstream.calls = answer(status), []
-        bad = [{"authorization": f"Bearer {MARK}-{number}"} for number in range(5)]
-        responses = [await get(app, "/me", headers) for headers in bad]
-        assert [response.status_code for response in responses] == [status] * 5
-        details = [response.json()["detail"] for response in responses]
-        assert details.count("Too many rejected tokens") == throttled
+        responses = [await get(app, "/me", headers) for headers in junk(5)]
+        statuses = [response.status_code for response in responses]
+        assert statuses == [status] * (5 - throttled) + [429] * throttled
         assert (await get(app, "/me", GOOD)).json() == {"user": "ada"}
     assert len(upstream.calls) == calls
     assert default_client().stats().throttled == throttled
+
+
+def junk(count: int) -> list[dict[str, str]]:
+    return [{"authorization": f"Bearer {MARK}-{number}"} for number in range(count)]
+
+
+@BACKENDS
+@pytest.mark.parametrize("middleware", [True, False])
+def test_pitfall_44_a_throttled_address_is_told_so_by_every_dependency(
+    override: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    backend: Any,
+    middleware: bool,  # noqa: FBT001
+) -> None:
+    monkeypatch.setenv("OXAIGEN_AUTH_MAX_REJECTED_PER_MINUTE", "2")
+    app, upstream = make_app(), FakeProxy(answer(401))
+    app.add_middleware(OxaigenAuthMiddleware)
+    with serving_elsewhere(upstream) as server:
+        override(server)
+        bare = make_app() if not middleware else app
+        client = TestClient(bare, backend=backend)
+        for headers in junk(3):
+            assert client.get("/me", headers=headers).status_code == 401
+        upstream.user = answer(200, b'{"user_name": "ada"}')
+        for headers in (GOOD, COOKIE, *junk(4)):
+            for path in ("/me", "/maybe", "/audit"):
+                response = client.get(path, headers=headers)
+                assert response.status_code == 429
+                assert response.json() == {"detail": "Too many rejected tokens"}
+                assert 1 <= int(response.headers["retry-after"]) <= 60
+                assert "www-authenticate" not in response.headers
+                with pytest.raises(WebSocketDenialResponse) as denied:
+                    client.websocket_connect(f"/ws{path}", headers=headers).__enter__()
+                assert denied.value.status_code == 429
+        told = TestClient(app, backend=backend).get("/state", headers=GOOD).json()
+        assert told == state(None, "Too many rejected tokens")
+        assert client.get("/maybe").json() == {"user": None}
+    assert upstream.calls == ["get-me"] * 3
+
+
+async def test_a_throttled_address_waits_no_longer_than_it_was_told() -> None:
+    now = 0.0
+    options = OxaigenAuthSettings(max_rejected_per_minute=1, negative_cache_ttl_seconds=0)
+    async with serving(upstream := FakeProxy(answer(401))) as server:
+        client = ProxyAuthClient(server.url, settings=options, clock=lambda: now)
+        app = make_app()
+        app.add_middleware(OxaigenAuthMiddleware, client=client)
+        for headers in junk(2):
+            assert (await get(app, "/me", headers)).status_code == 401
+        upstream.user = answer(200, b'{"user_name": "ada"}')
+        for now, seconds in (  # noqa: B007 (the client reads it)
+            (0.5, "60"),
+            (59.0, "1"),
+            (59.9, "1"),
+        ):
+            response = await get(app, "/me", GOOD)
+            assert (response.status_code, response.headers["retry-after"]) == (429, seconds)
+        now = 60.0
+        assert (await get(app, "/me", GOOD)).status_code == 200
+        await client.aclose()
+
+
+@pytest.mark.parametrize(
+    "address",
+    [None, (), ("", 0), ("", None), (None, None), ("/run/app.sock", None), ("unix:", 0), ["@a", 0]],
+)
+async def test_pitfall_44_a_connection_without_a_network_address_is_not_throttled(
+    override: Any, monkeypatch: pytest.MonkeyPatch, address: Any
+) -> None:
+    monkeypatch.setenv("OXAIGEN_AUTH_MAX_REJECTED_PER_MINUTE", "1")
+    app = app_with_middleware()
+
+    async def from_there(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "client": address}, receive, send)
+
+    async with serving(FakeProxy(answer(401))) as server:
+        override(server)
+        for headers in junk(5):
+            assert (await get(from_there, "/me", headers)).status_code == 401
+    assert default_client().stats().throttled == 0
+
+
+class Recorder:
+    """A server's side of a lifespan: gives these messages, and notes what it is sent."""
+
+    def __init__(self, *messages: str) -> None:
+        self.messages = list(messages)
+        self.sent: list[Message] = []
+
+    async def receive(self) -> Message:
+        await anyio.lowlevel.checkpoint()
+        return {"type": self.messages.pop(0)}
+
+    async def send(self, message: Message) -> None:
+        await anyio.lowlevel.checkpoint()
+        self.sent.append(message)
+
+
+async def started(app: ASGIApp) -> Message:
+    """Start an app that cannot start; return what it sends to the server."""
+    server = Recorder("lifespan.startup")
+    with pytest.raises(Exception) as caught:  # noqa: PT011 (any of them: the server hears of it)
+        await app({"type": "lifespan", "state": {}}, server.receive, server.send)
+    (message,) = server.sent
+    assert server.messages == []
+    assert message["message"] == str(caught.value)
+    return message
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("DEV_MODE", "maybe"),
+        ("ALLOWED_HOSTS", "https://app.example.com"),
+        ("PROXY_URL_OVERRIDE", "app.example.com"),
+        ("CACHE_TTL_SECONDS", "-1"),
+    ],
+)
+async def test_pitfall_40_a_bad_setting_fails_the_start_before_the_apps_own(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    variable: str,
+    value: str,
+) -> None:
+    events: list[str] = []
+    monkeypatch.setenv(f"OXAIGEN_AUTH_{variable}", value)
+    for app in (lifespan_app(events), OxaigenAuthMiddleware(lifespan_app(events))):
+        message = await started(app)
+        assert message["type"] == "lifespan.startup.failed"
+        assert f"OXAIGEN_AUTH_{variable} holds" in message["message"]
+        assert message["message"] in caplog.text
+    assert events == []
+
+
+async def test_pitfall_40_a_client_that_is_none_or_closed_fails_the_start() -> None:
+    closed = ProxyAuthClient("https://app.example.com")
+    await closed.aclose()
+    wrong: Any = "https://app.example.com"
+    for client, said in ((closed, "closed"), (wrong, "client=str")):
+        app = make_app()
+        app.add_middleware(OxaigenAuthMiddleware, client=client)
+        message = await started(app)
+        assert message["type"] == "lifespan.startup.failed"
+        assert said in message["message"]
+
+
+@BACKENDS
+@pytest.mark.parametrize("path", ["/me", "/state", "/ws/me"])
+def test_pitfall_40_without_a_lifespan_a_bad_setting_lets_nobody_in(
+    monkeypatch: pytest.MonkeyPatch, backend: Any, path: str
+) -> None:
+    monkeypatch.setenv("OXAIGEN_AUTH_DEV_MODE", "maybe")
+    client = TestClient(app_with_middleware(), backend=backend)
+    for headers in (GOOD, {}):
+        with pytest.raises(OxaigenAuthConfigurationError, match="OXAIGEN_AUTH_DEV_MODE"):
+            if "ws" in path:
+                client.websocket_connect(path, headers=headers).__enter__()
+            client.get(path, headers=headers)
+    quiet = TestClient(app_with_middleware(), backend=backend, raise_server_exceptions=False)
+    assert quiet.get("/me", headers=GOOD).status_code == 500

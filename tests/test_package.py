@@ -42,7 +42,7 @@ FLOORS = [
         "_core.recent_set",
         "_core.sizes",
     },
-    {"_refusals", "_settings_type", "_typed", "errors"},
+    {"_refused_hosts", "_settings_type", "_typed", "errors"},
     {"models"},
     {"settings"},
     {
@@ -56,13 +56,15 @@ FLOORS = [
         "_core.throttle",
         "_wire",
     },
-    {"_answer", "_core.singleflight", "_resolver"},
+    {"_answer", "_app_check", "_core.singleflight", "_resolver"},
     {"_origin", "_proxy", "connection"},
     {"_loop", "_memory"},
     {"_lookup"},
     {"_verifier"},
     {"client"},
     {"_identify"},
+    {"_refusals"},
+    {"exception_handlers"},
     {"dependencies", "middleware", "testing"},
 ]
 HTTP_LIBRARIES = {"httpx", "httpx2", "httpcore", "httpcore2"}
@@ -144,6 +146,7 @@ def test_the_package_exports_what_is_documented_and_nothing_else() -> None:
         "extract_bearer_token",
         "get_current_user",
         "get_current_user_optional",
+        "install_exception_handlers",
         "require_permission",
     }
     assert list(oxaigen_auth.__all__) == sorted(set(oxaigen_auth.__all__))

@@ -25,7 +25,7 @@ from oxaigen_auth import (
     _proxy,
 )
 from oxaigen_auth._core.fingerprint import fingerprint
-from oxaigen_auth._identify import Identity, identify
+from oxaigen_auth._identify import CLIENT, Identity, identify
 from oxaigen_auth._verifier import Verifier
 from oxaigen_auth.verdict import Accepted, Rejected
 from tests.apps import GOOD, get, make_app
@@ -143,7 +143,7 @@ def test_a_token_in_a_key_of_the_cache_is_found(watch: Watch) -> None:
 
 
 def test_a_repr_that_shows_a_token_is_found_where_holding_it_is_allowed() -> None:
-    identity = Identity(None, None, TOKEN)
+    identity = Identity(ProxyAuthClient(), token=TOKEN)
     assert Graph(MARK, is_end=lambda thing: thing is identity).find(identity) == []
     identity.bad_host = TOKEN
     found = Graph(MARK, is_end=lambda thing: thing is identity).find(identity)
@@ -323,7 +323,7 @@ async def test_a_permission_check_that_breaks_off_leaves_no_token_in_its_frames(
     headers = [(b"authorization", f"Bearer {TOKEN}".encode())]
     async with serving(always(answer(200, PROFILE))) as server:
         client = ProxyAuthClient(server.url, settings=OxaigenAuthSettings())
-        identity = await identify({"type": "http", "headers": headers}, client)
+        identity = await identify({"type": "http", "headers": headers, CLIENT: client})
         await client.aclose()
         with pytest.raises(RuntimeError, match="closed"):
             await identity.check_permission("audit")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import httpx
 import pytest
 import uvicorn
+from fastapi import FastAPI, Request
 from httpx import AsyncClient, Limits
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
@@ -22,8 +27,6 @@ from tests.tokens import TOKEN
 if TYPE_CHECKING:
     import socket
     from collections.abc import AsyncGenerator, AsyncIterator
-
-    from fastapi import FastAPI
 
 pytestmark = pytest.mark.anyio
 
@@ -128,3 +131,77 @@ async def test_a_websocket_is_opened_or_refused(server: Any) -> None:
         with pytest.raises(InvalidStatus) as caught:
             await connect(at)
         assert caught.value.response.status_code == 401
+
+
+async def test_pitfall_48_streams_of_one_connection_have_states_of_their_own(mock: Any) -> None:
+    """Over HTTP/2, where hypercorn before 0.18 gave all streams one state."""
+    seen: list[tuple[str, str | None, str | None]] = []
+    ports: set[int] = set()
+    arrived, go_on = anyio.Event(), anyio.Event()
+    app = FastAPI()
+
+    def note(request: Request) -> None:
+        user = request.state.user
+        seen.append((request.url.path, user and user.user_name, request.state.auth_error))
+
+    @app.get("/{name}")
+    async def route(request: Request, name: str) -> None:
+        assert name
+        ports.add(request.scope["client"][1])
+        note(request)
+        if len(seen) == 3:
+            arrived.set()
+        await go_on.wait()
+        note(request)
+
+    app.add_middleware(OxaigenAuthMiddleware)
+
+    @app.middleware("http")
+    async def outside(request: Request, call_next: Any) -> Any:
+        request.state.touched = True
+        response = await call_next(request)
+        note(request)
+        return response
+
+    callers = {"/ada": DEV, "/nobody": {}, "/other": {"authorization": f"Bearer {TOKEN}"}}
+    async with (
+        serving(app, listen()) as url,
+        AsyncClient(http1=False, http2=True, base_url=url) as http,
+    ):
+        assert (await http.get("/missing/path")).http_version == "HTTP/2"
+        seen.clear()
+        async with anyio.create_task_group() as group:
+            for path, headers in callers.items():
+                group.start_soon(partial(http.get, path, headers=headers))
+            await arrived.wait()
+            go_on.set()
+    assert len(ports) == 1
+    assert sorted(seen, key=str) == [
+        *[("/ada", "devuser", None)] * 3,
+        *[("/nobody", None, None)] * 3,
+        *[("/other", None, "Invalid token")] * 3,
+    ]
+    assert mock.report()["total"] == 2
+
+
+SERVERS = {
+    "hypercorn asyncio": ["hypercorn", "--bind", "127.0.0.1:0"],
+    "hypercorn trio": ["hypercorn", "--worker-class", "trio", "--bind", "127.0.0.1:0"],
+    "uvicorn": ["uvicorn", "--port", "0"],
+}
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("server", SERVERS)
+async def test_pitfall_40_a_server_does_not_come_up_with_a_bad_setting(server: str) -> None:
+    command = [sys.executable, "-m", *SERVERS[server], "docs.examples.app:app"]
+    with anyio.fail_after(120):
+        ended = await anyio.run_process(
+            command,
+            check=False,
+            cwd=Path(__file__).parents[1],
+            env={**os.environ, "OXAIGEN_AUTH_DEV_MODE": "maybe"},
+        )
+    said = ended.stdout.decode() + ended.stderr.decode()
+    assert "OXAIGEN_AUTH_DEV_MODE holds 'maybe'" in said
+    assert "startup complete" not in said.lower()

@@ -37,15 +37,15 @@ class Throttle:
     _remembered: int = field(default=0, init=False)
     _lock: Lock = field(factory=Lock, init=False)
 
-    def is_shut(self, address: str) -> bool:
-        """Whether nothing more is to be asked for this address, until its minute is over."""
+    def shut_for(self, address: str) -> float:
+        """Return for how many more seconds an address is shut out; 0 if it is not."""
         if not self.limit:
-            return False
+            return 0.0
         with self._lock:
             minute = self._minutes.get(_network(address))
-            if minute is None or self.clock() - minute.start >= MINUTE:
-                return False
-            return len(minute.tokens) > self.limit
+            if minute is None or len(minute.tokens) <= self.limit:
+                return 0.0
+            return max(0.0, minute.start + MINUTE - self.clock())
 
     def note(self, address: str, fingerprint: bytes) -> None:
         """Count a bad token; of one that is shut out nothing more is remembered."""
