@@ -24,6 +24,8 @@ import hypothesis
 import pytest
 from attrs import frozen
 
+from benchmarks.orphans import end_with_parent
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -108,11 +110,13 @@ class Copy:
         fork = multiprocessing.get_context("fork")
         process = fork.Process(target=_test, args=(self.folder, report, list(tests)))
         process.start()
-        process.join(timeout)
-        code = process.exitcode
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid or 0, signal.SIGKILL)
-        process.join()
+        try:
+            process.join(timeout)
+        finally:
+            code = process.exitcode
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid or 0, signal.SIGKILL)
+            process.join()
         return Outcome(code, time.monotonic() - start, report.read_text(errors="replace")[-2000:])
 
 
@@ -131,6 +135,7 @@ def _leave(root: Path, folder: Path) -> None:
 
 def _test(folder: Path, report: Path, tests: list[str]) -> None:
     os.setsid()
+    end_with_parent()
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     with report.open("wb") as out:
         os.dup2(out.fileno(), 1)

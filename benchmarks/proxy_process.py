@@ -10,6 +10,8 @@ import multiprocessing
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from benchmarks.orphans import end_with_parent
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from ctypes import c_longlong
@@ -56,7 +58,7 @@ def serving_process(serve: Callable[..., None], *args: object) -> Iterator[Any]:
     Its first argument is the connection over which it tells that.
     """
     ours, theirs = SPAWN.Pipe(duplex=False)
-    process = SPAWN.Process(target=serve, args=(theirs, *args), daemon=True)
+    process = SPAWN.Process(target=_serve_as_child, args=(serve, theirs, *args), daemon=True)
     process.start()
     theirs.close()  # so that its failure ends the wait for it
     try:
@@ -64,6 +66,11 @@ def serving_process(serve: Callable[..., None], *args: object) -> Iterator[Any]:
     finally:
         process.terminate()
         process.join()
+
+
+def _serve_as_child(serve: Callable[..., None], *args: object) -> None:
+    end_with_parent()
+    serve(*args)
 
 
 def _serve(tell: Connection, delay: float, calls: c_longlong) -> None:

@@ -25,6 +25,7 @@ import httpx
 from attrs import define, field
 from fastapi import Depends, FastAPI
 
+from benchmarks.orphans import end_with_parent
 from benchmarks.proxy_process import SPAWN, serving_process
 from oxaigen_auth import (
     OxaigenAuthMiddleware,
@@ -315,7 +316,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     backends = ["asyncio", "trio"] if args.backend == "both" else [args.backend]
-    with ProcessPoolExecutor(len(backends), mp_context=SPAWN) as pool:
+    with ProcessPoolExecutor(len(backends), SPAWN, end_with_parent) as pool:
         runs = [pool.submit(soak, backend, args.minutes, args.seed) for backend in backends]
         reports = [run.result() for run in runs]
     for report in reports:

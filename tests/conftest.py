@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 
 from oxaigen_auth.testing import reset
@@ -12,7 +13,13 @@ from oxaigen_auth.testing import reset
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytest_plugins = ["tests.secrecy"]
+# How long an example takes depends on the load of the machine. Extends the profile in force.
+hypothesis.settings.register_profile(
+    "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("tests")
+
+pytest_plugins = ["tests.leftovers", "tests.secrecy"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -16,19 +16,21 @@ import pytest
 from attrs import define, field
 
 from oxaigen_auth_mock.serving import base_url, listen
+from tests.processes import PATIENCE, kill_group
 from tests.raw_server import PROFILE, answer, serving
-from tests.tokens import TOKEN
+from tests.tokens import OTHER, TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from anyio.abc import Process
+    from anyio.abc import ByteStream, Process
 
 pytestmark = pytest.mark.anyio
 
 ROOT = Path(__file__).parents[1]
 BEARER = {"authorization": f"Bearer {TOKEN}"}
-GRACE = 1  # seconds that hypercorn gives requests under way
+OTHER_BEARER = f"authorization: Bearer {OTHER}"
+LONG, SHORT = 60, 3  # seconds: more than a busy machine needs for all of a test, and for a call
 
 every_worker = pytest.mark.parametrize("worker", ["asyncio", "trio"])
 
@@ -41,39 +43,43 @@ def anyio_backend() -> str:
 
 @define(eq=False)
 class StallingProxy:
-    """Answers nobody before it is told to."""
+    """Answers no call for TOKEN before it is told to, and all others at once."""
 
     asked: anyio.Event = field(factory=anyio.Event)
     answers: anyio.Event = field(factory=anyio.Event)
 
-    async def __call__(self, _: bytes) -> bytes:
-        self.asked.set()
-        await self.answers.wait()
+    async def __call__(self, request: bytes) -> bytes:
+        if TOKEN.encode() in request:
+            self.asked.set()
+            await self.answers.wait()
         return answer(200, PROFILE)
 
 
 @asynccontextmanager
 async def app_process(
-    worker: str, proxy_url: str, deadline: float
+    worker: str, proxy_url: str, deadline: int, grace: int
 ) -> AsyncGenerator[tuple[Process, str]]:
     """Serve the example app by hypercorn's command, with every warning an error."""
-    listener = listen()
     command = [sys.executable, "-X", "dev", "-W", "error", "-m", "hypercorn"]
-    options = ["--bind", f"fd://{listener.fileno()}", "--worker-class", worker]
-    options += ["--graceful-timeout", str(GRACE), "--error-logfile", "-"]
-    async with await anyio.open_process(
-        [*command, *options, "docs.examples.app:app"],
-        cwd=ROOT,
-        env={
-            **os.environ,
-            "OXAIGEN_AUTH_PROXY_URL_OVERRIDE": proxy_url,
-            "OXAIGEN_AUTH_PROXY_TIMEOUT_SECONDS": str(deadline),
-        },
-        stdout=subprocess.DEVNULL,
-        pass_fds=[listener.fileno()],
-    ) as process:
-        yield process, base_url(listener)
-    listener.close()
+    options = ["--worker-class", worker, "--error-logfile", "-"]
+    options += ["--graceful-timeout", str(grace), "--keep-alive", str(PATIENCE)]
+    with listen() as listener:
+        async with await anyio.open_process(
+            [*command, *options, "--bind", f"fd://{listener.fileno()}", "docs.examples.app:app"],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "OXAIGEN_AUTH_PROXY_URL_OVERRIDE": proxy_url,
+                "OXAIGEN_AUTH_PROXY_TIMEOUT_SECONDS": str(deadline),
+            },
+            stdout=subprocess.DEVNULL,
+            pass_fds=[listener.fileno()],
+            start_new_session=True,
+        ) as process:
+            try:
+                yield process, base_url(listener)
+            finally:
+                kill_group(process.pid)  # hypercorn's worker is a process of its own
 
 
 async def everything_said(process: Process) -> str:
@@ -89,34 +95,51 @@ class Stop:
     said: str
 
 
-async def stop_during_a_lookup(worker: str, *, deadline: float, answers: bool = False) -> Stop:
+async def stop_during_a_lookup(
+    worker: str, *, deadline: int, grace: int, answers: bool = False
+) -> Stop:
     proxy = StallingProxy()
     got: list[int | str] = []
 
     async def ask(url: str) -> None:
-        async with httpx.AsyncClient(timeout=20) as caller:
+        async with httpx.AsyncClient(timeout=PATIENCE) as caller:
             try:
                 got.append((await caller.get(f"{url}/v1/me", headers=BEARER)).status_code)
             except httpx.RemoteProtocolError:
                 got.append("cut off")
 
-    with anyio.fail_after(30):
+    with anyio.fail_after(PATIENCE):
         async with (
             serving(proxy) as upstream,
-            app_process(worker, upstream.url, deadline) as (app, url),
+            app_process(worker, upstream.url, deadline, grace) as (app, url),
             anyio.create_task_group() as group,
         ):
+            idle = await used_connection(url)
             group.start_soon(ask, url)
             await proxy.asked.wait()
+            assert not got
             app.send_signal(signal.SIGTERM)
+            await until_closed(idle)  # the server has begun to stop
             if answers:
-                await anyio.sleep(0.2)
                 proxy.answers.set()
-            with anyio.fail_after(GRACE + 10):
-                said = await everything_said(app)
-                assert await app.wait() == 0
+            said = await everything_said(app)
+            assert await app.wait() == 0
     assert len(got) == 1
     return Stop(got[0], said)
+
+
+async def used_connection(url: str) -> ByteStream:
+    """Make a request, so that the lookup under test sees no import; hand back the connection."""
+    stream = await anyio.connect_tcp("127.0.0.1", int(url.rpartition(":")[2]))
+    await stream.send(f"GET /v1/me HTTP/1.1\r\nhost: app\r\n{OTHER_BEARER}\r\n\r\n".encode())
+    assert (await stream.receive()).startswith(b"HTTP/1.1 200 ")
+    return stream
+
+
+async def until_closed(stream: ByteStream) -> None:
+    async with stream:
+        async for _ in stream:  # what is left of the answer
+            pass
 
 
 def is_quiet(said: str) -> bool:
@@ -125,20 +148,20 @@ def is_quiet(said: str) -> bool:
 
 @every_worker
 async def test_a_lookup_that_is_answered_in_time_serves_its_caller(worker: str) -> None:
-    stop = await stop_during_a_lookup(worker, deadline=30, answers=True)
+    stop = await stop_during_a_lookup(worker, deadline=LONG, grace=LONG, answers=True)
     assert stop.got == 200
     assert is_quiet(stop.said), stop.said
 
 
 @every_worker
 async def test_a_lookup_that_is_over_in_time_is_unavailable(worker: str) -> None:
-    stop = await stop_during_a_lookup(worker, deadline=0.5)
+    stop = await stop_during_a_lookup(worker, deadline=SHORT, grace=LONG)
     assert stop.got == 502
     assert is_quiet(stop.said.replace("Auth proxy unavailable", "")), stop.said
 
 
 async def test_a_lookup_longer_than_the_servers_grace_leaves_nothing_behind_on_trio() -> None:
-    stop = await stop_during_a_lookup("trio", deadline=30)
+    stop = await stop_during_a_lookup("trio", deadline=LONG, grace=1)
     assert stop.got == "cut off"
     assert is_quiet(stop.said), stop.said
 
@@ -148,7 +171,9 @@ async def test_a_lookup_longer_than_the_servers_grace_leaves_nothing_behind_on_a
 
     From Python 3.12 on it waits for the end of every connection, so that the lookup's own counts.
     """
-    stop = await stop_during_a_lookup("asyncio", deadline=3 * GRACE)
-    assert stop.got == {False: 500, True: 502}[sys.version_info >= (3, 12)]
+    waits_for_all = sys.version_info >= (3, 12)
+    deadline = SHORT if waits_for_all else LONG
+    stop = await stop_during_a_lookup("asyncio", deadline=deadline, grace=1)
+    assert stop.got == {False: 500, True: 502}[waits_for_all]
     assert stop.said.count("Traceback") == stop.said.count("Exception in callback StreamReader")
     assert not any(ours in stop.said for ours in ("oxaigen", "httpx", "httpcore", "Warning"))

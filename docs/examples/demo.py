@@ -10,7 +10,6 @@ import argparse
 import hashlib
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections import Counter
@@ -36,18 +35,29 @@ GOOD, COLD, UNKNOWN = "mock-dev-token", "demo-cold-token", "demo-unknown-token"
 BURST = 1000
 COOKIE = "OxaigenPlatformAuthAccessToken"
 
+# Runs a module as `python -m` does, and ends when its input does: when the demo is gone.
+LAUNCH = """
+import os, runpy, signal, sys, threading
+def end():
+    sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+threading.Thread(target=end, daemon=True).start()
+del sys.argv[0]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+
 
 @contextmanager
 def server(*command: str, **environment: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """Start a server that says where it listens; give its URL and its process."""
     with subprocess.Popen(  # noqa: S603 (our own commands)
-        [sys.executable, "-m", *command],
+        [sys.executable, "-c", LAUNCH, *command],
         cwd=HERE,
         env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        start_new_session=True,
     ) as process:
         try:
             yield _wait_for_url(process), process
@@ -65,12 +75,12 @@ def _wait_for_url(process: subprocess.Popen[str]) -> str:
 
 
 def stop(process: subprocess.Popen[str]) -> None:
-    """Ask a server to end; after ten seconds end it, with all that it started."""
+    """Ask a server to end; after ten seconds kill it."""
     process.terminate()
     try:
         process.wait(10)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
 
 
 @define
@@ -176,8 +186,10 @@ def main() -> None:
     with server(
         "oxaigen_auth_mock", "--port", "0", "--latency", "0.05", OXAIGEN_AUTH_MOCK_TOKENS=tokens
     ) as (mock, mock_process):
-        serve_app = ("hypercorn", "--worker-class", backend, "--bind", "127.0.0.1:0", "app:app")
-        with server(*serve_app, OXAIGEN_AUTH_DEV_MODE="1", OXAIGEN_AUTH_DEV_PROXY_URL=mock) as (
+        # In one process. On a busy machine a burst of connections waits long for its turn.
+        options = f"--workers 0 --worker-class {backend} --keep-alive 60 --backlog 4096"
+        command = ["hypercorn", *options.split(), "--bind", "127.0.0.1:0", "app:app"]
+        with server(*command, OXAIGEN_AUTH_DEV_MODE="1", OXAIGEN_AUTH_DEV_PROXY_URL=mock) as (
             app,
             _,
         ):

@@ -4,7 +4,6 @@ import re
 import runpy
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ from oxaigen_auth_mock.flags import read_flags, settings_of
 from oxaigen_auth_mock.greeting import complain
 from oxaigen_auth_mock.serving import listen
 from oxaigen_auth_mock.settings import variables
+from tests.processes import PATIENCE, started
 
 THREE = ("http://a", "http://b", "http://c")
 DEV = {"Authorization": "Bearer mock-dev-token"}
@@ -332,15 +332,10 @@ def test_as_a_process_it_stops_clean_and_silent_though_connections_are_open(
     backend: str, signum: int
 ) -> None:
     command = [sys.executable, "-m", "oxaigen_auth_mock", "--port", "0", "--backend", backend]
-    with subprocess.Popen(  # noqa: S603 - the interpreter that runs this test
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            url = next(iter(process.stdout or ())).removeprefix("Listening on ").rstrip()
-            with httpx.Client(base_url=url) as client:
-                assert client.get("/_oxa_auth/get-me", headers=DEV).status_code == 200
-                process.send_signal(signum)
-                status = process.wait(timeout=10)
-        finally:
-            process.kill()
+    with started(*command) as process:
+        url = next(iter(process.stdout or ())).removeprefix("Listening on ").rstrip()
+        with httpx.Client(base_url=url, timeout=PATIENCE) as client:
+            assert client.get("/_oxa_auth/get-me", headers=DEV).status_code == 200
+            process.send_signal(signum)
+            status = process.wait(timeout=PATIENCE)
         assert (status, process.stderr and process.stderr.read()) == (0, "")

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
-from threading import Event, Thread, Timer
+from threading import Event, Thread
 from unittest.mock import patch
 
 import anyio
@@ -24,6 +24,7 @@ from oxaigen_auth_mock.cli import main
 from oxaigen_auth_mock.reloading import ReloadedMock, serve_reloading
 from oxaigen_auth_mock.serving import listen
 from oxaigen_auth_mock.settings import variables
+from tests.processes import PATIENCE, started
 
 every_backend = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 GET_ME = {
@@ -33,7 +34,6 @@ GET_ME = {
     "query_string": b"",
     "headers": [(b"authorization", b"Bearer mock-dev-token")],
 }
-PATIENCE = 30.0  # seconds after which a process is killed, so that no read waits for ever
 
 
 @pytest.fixture(autouse=True)
@@ -70,12 +70,12 @@ class Running:
     def complained(self) -> str:
         return (self.process.stderr and self.process.stderr.readline()) or ""
 
-    def get_me(self, timeout: float = 10) -> httpx.Response:
+    def get_me(self, timeout: float = PATIENCE) -> httpx.Response:
         headers = {"Authorization": "Bearer x"}
         return httpx.get(f"{self.url}/_oxa_auth/get-me", headers=headers, timeout=timeout)
 
     def wait_for_a_call(self) -> None:
-        calls = (httpx.get(f"{self.url}/_mock/api/calls").json() for _ in count())
+        calls = (httpx.get(f"{self.url}/_mock/api/calls", timeout=PATIENCE).json() for _ in count())
         assert any(each["total"] for each in calls)
 
     def end(self, signum: int) -> tuple[int, str]:
@@ -88,16 +88,8 @@ class Running:
 @contextmanager
 def running(*arguments: str) -> Generator[Running]:
     command = [sys.executable, "-m", "oxaigen_auth_mock", "--reload", "--port", "0", *arguments]
-    with subprocess.Popen(  # noqa: S603 - the interpreter that runs this test
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        patience = Timer(PATIENCE, process.kill)
-        patience.start()
-        try:
-            yield Running(process)
-        finally:
-            patience.cancel()
-            process.kill()
+    with started(*command) as process:
+        yield Running(process)
 
 
 @every_backend
@@ -133,7 +125,7 @@ def test_a_call_that_is_never_answered_holds_up_neither_the_reload_nor_the_end(
 
         def call_and_edit(name: str) -> httpx.Response:
             answers: list[httpx.Response] = []
-            call = Thread(target=lambda: answers.append(mock.get_me(PATIENCE)))
+            call = Thread(target=lambda: answers.append(mock.get_me()))
             call.start()
             mock.wait_for_a_call()
             people(path, name, state="never-answers")
@@ -142,7 +134,7 @@ def test_a_call_that_is_never_answered_holds_up_neither_the_reload_nor_the_end(
 
         assert call_and_edit("bob").status_code == 500
         mock.greeted()
-        with httpx.Client(base_url=mock.url) as idle:
+        with httpx.Client(base_url=mock.url, timeout=PATIENCE) as idle:
             assert idle.get("/health").status_code == 200
             assert mock.end(signal.SIGINT) == (0, "")
 
@@ -264,7 +256,7 @@ async def test_running_calls_and_at_last_the_process_are_ended_when_it_is_over(
 
     mock, lifespan = ReloadedMock(over.is_set, end), Lifespan()
     os.environ.update(OXAIGEN_AUTH_MOCK_LATENCY="3600", OXAIGEN_AUTH_MOCK_RELOAD="1")
-    with fail_after(10):
+    with fail_after(PATIENCE):
         async with create_task_group() as tasks:
             tasks.start_soon(mock, {"type": "lifespan"}, lifespan.receive, lifespan.send)
             await lifespan.started.wait()
@@ -282,7 +274,7 @@ async def test_running_calls_and_at_last_the_process_are_ended_when_it_is_over(
 @pytest.mark.anyio
 async def test_the_server_hears_of_the_end_only_when_nothing_runs_that_it_could_cancel() -> None:
     mock, lifespan = ReloadedMock(), Lifespan()
-    with fail_after(10):
+    with fail_after(PATIENCE):
         async with create_task_group() as tasks:
             tasks.start_soon(mock, {"type": "lifespan"}, lifespan.receive, lifespan.send)
             await lifespan.started.wait()
@@ -295,7 +287,7 @@ async def test_the_server_hears_of_the_end_only_when_nothing_runs_that_it_could_
 async def test_with_a_mistake_it_stands_in_for_the_mock(capsys: pytest.CaptureFixture[str]) -> None:
     os.environ["OXAIGEN_AUTH_MOCK_FAULTS"] = "none.toml"
     mock, lifespan = ReloadedMock(), Lifespan()
-    with fail_after(10):
+    with fail_after(PATIENCE):
         async with create_task_group() as tasks:
             tasks.start_soon(mock, {"type": "lifespan"}, lifespan.receive, lifespan.send)
             await lifespan.started.wait()
