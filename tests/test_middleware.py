@@ -282,7 +282,7 @@ async def test_foreign_scopes_pass_at_once_and_unchanged() -> None:
         max_size=4,
     )
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 async def test_headers_of_any_bytes_reach_the_route(
     headers: list[tuple[bytes, bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

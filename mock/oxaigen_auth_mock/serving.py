@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from oxaigen_auth_mock.front import is_remote
 
 BACKLOG: Final = 1024
+IDLE: Final = 60.0  # seconds until a request must come; a burst on a busy machine may take long
 GRACE: Final = 0.5  # seconds that running calls get to finish when the server stops
 
 
@@ -148,5 +149,6 @@ def configuration(listener: socket.socket) -> Config:
     config.bind = f"fd://{listener.detach()}"
     config.backlog = BACKLOG
     config.graceful_timeout = 2 * GRACE
+    config.keep_alive_timeout = IDLE
     config.loglevel = "ERROR"
     return config

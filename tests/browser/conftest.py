@@ -21,6 +21,10 @@ FLAGS = [
 ]  # fmt: skip
 
 
+PATIENCE = 60_000  # milliseconds: more than a page takes, however busy the machine
+expect.set_options(timeout=PATIENCE)
+
+
 def find_chromium() -> str:
     """Find the system's Chromium; without one, skip here and fail in CI."""
     names = ("chromium", "chromium-browser", "google-chrome")
@@ -53,7 +57,7 @@ def context(
     errors: list[str] = []
     said: list[str] = []
     context = browser.new_context()
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(PATIENCE)
     context.on("weberror", lambda error: errors.append(str(error.error)))
     context.on("console", lambda message: said.append(message.text))
     yield context

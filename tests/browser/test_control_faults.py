@@ -33,23 +33,23 @@ def faults(mock: Mock) -> list[dict[str, Any]]:
     return [{"kind": each.kind, **each.model_dump(exclude_defaults=True)} for each in report]
 
 
-def get_me(mock: Mock, token: str = "mock-dev-token") -> httpx.Response:
+def get_me(mock: Mock, token: str = "mock-dev-token", timeout: float = 60) -> httpx.Response:
     headers = {"Authorization": f"Bearer {token}"}
-    return httpx.get(f"{mock.url}/_oxa_auth/get-me", headers=headers, timeout=0.4)
+    return httpx.get(f"{mock.url}/_oxa_auth/get-me", headers=headers, timeout=timeout)
 
 
 @pytest.mark.parametrize("portal", ["asyncio", "trio"], indirect=True)
 def test_a_click_breaks_the_mock(show_control: ShowControl, page: Page) -> None:
     mock = show_control()
-    for name, error in (
-        ("Hang", httpx.ReadTimeout),
-        ("Reset connection", httpx.ReadError),
-        ("Truncated", httpx.RemoteProtocolError),
+    for name, error, timeout in (
+        ("Hang", httpx.ReadTimeout, 0.4),
+        ("Reset connection", httpx.ReadError, 60),
+        ("Truncated", httpx.RemoteProtocolError, 60),
     ):
         press(page, name)
         expect(placed(page)).to_have_count(1)
         with pytest.raises(error):
-            get_me(mock)
+            get_me(mock, timeout=timeout)
         press(page, "Clear all")
         expect(placed(page)).to_have_count(0)
     press(page, "503")
@@ -62,7 +62,7 @@ def test_a_click_breaks_the_mock(show_control: ShowControl, page: Page) -> None:
     press(page, "Slow 2 s")
     expect(placed(page)).to_contain_text("every call: fixed latency, 2 s")
     with pytest.raises(httpx.ReadTimeout):
-        get_me(mock)
+        get_me(mock, timeout=0.4)
 
 
 @on_asyncio

@@ -244,8 +244,8 @@ def test_a_target_that_is_not_there_gets_one_clear_line(
 
 def test_what_answers_neither_well_nor_in_time_is_an_error_of_its_kind(tmp_path: Path) -> None:
     path = tmp_path / "load.json"
-    for fault, kind in (("hang", "timeout"), ("reset", "connection")):
-        words = f"burst --callers 3 --tokens 3 --timeout 0.5 --compare naive --fault {fault}"
+    for fault, timeout, kind in (("hang", 0.5, "timeout"), ("reset", 60, "connection")):
+        words = f"burst --callers 3 --tokens 3 --timeout {timeout} --compare naive --fault {fault}"
         assert load([*words.split(), "--json", str(path)]) == 0
         client, naive = results(path)["runs"]
         assert client["errors"] == {"unavailable": 3}
@@ -280,7 +280,7 @@ def test_a_process_serves_until_it_is_alone(
     statuses: list[int] = []
 
     def call() -> None:
-        statuses.append(httpx.get(f"{ours.recv()}/health").status_code)
+        statuses.append(httpx.get(f"{ours.recv()}/health", timeout=60).status_code)
         ours.close()
 
     def check() -> None:

@@ -8,7 +8,7 @@ from errno import ECONNRESET
 from typing import Any
 
 import pytest
-from anyio import connect_tcp, create_task_group, current_time, fail_after
+from anyio import connect_tcp, create_task_group, fail_after
 from anyio.abc import SocketStream
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -45,6 +45,7 @@ GET_ME = (
 )
 POST = GET_ME.replace(b"GET /_oxa_auth/get-me", b"POST /_oxa_auth/test-app-token")
 MIB = 2**20
+PATIENCE = 60.0  # seconds: more than anything here takes, however busy the machine
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +98,7 @@ async def profile() -> bytes:
 async def everything_of(fault: Fault, request: bytes = GET_ME) -> tuple[bytes, Any, BrokenMock]:
     """Send a request, and receive until the connection ends."""
     mock = BrokenMock([fault])
-    with fail_after(5):
+    with fail_after(PATIENCE):
         async with connected(mock) as stream:
             await stream.send(request)
             data, cause = await until_the_end(stream)
@@ -246,25 +247,23 @@ async def test_a_caller_who_leaves_ends_the_call(fault: Fault) -> None:
         async with await connect_to(url) as stream:
             await stream.send(GET_ME)
             await mock.begun.wait()
-        with fail_after(2):
+        with fail_after(PATIENCE):
             await mock.ended.wait()
 
 
-@pytest.mark.parametrize("fault", [Hang(), Drip(seconds=60), Oversized(size=64 * MIB)])
+@pytest.mark.parametrize("fault", [Hang(), Drip(seconds=600), Oversized(size=64 * MIB)])
 async def test_a_caller_who_only_waits_does_not_hold_up_the_end_of_the_server(fault: Fault) -> None:
     mock = BrokenMock([fault])
-    start = current_time()
-    with fail_after(5):
+    with fail_after(PATIENCE):
         async with serving(mock, listen()) as url:
             stream = await connect_to(url)
             await stream.send(GET_ME)
             await mock.begun.wait()
-    assert current_time() - start < 3
     await stream.aclose()
 
 
 async def test_whoever_reads_no_more_is_dropped_without_a_word_when_the_mock_stops() -> None:
-    with fail_after(5):
+    with fail_after(PATIENCE):
         async with running_mock() as mock:
             mock.fault("oversized", size=64 * MIB)
             stream = await connect_to(mock.url)
@@ -286,7 +285,7 @@ async def request_by_http2(stream: SocketStream) -> H2Connection:
 @pytest.mark.parametrize("fault", [Reset(), Close(), TruncatedJson()])
 async def test_with_http2_the_whole_connection_breaks(fault: Fault) -> None:
     """Each time: hypercorn on trio may be about to send something else just then."""
-    with fail_after(10):
+    with fail_after(2 * PATIENCE):
         async with serving(BrokenMock([fault]), listen()) as url:
             for _ in range(50):
                 async with await connect_to(url) as stream:
@@ -304,7 +303,7 @@ UNUSABLE = [
     Hang(),
     Reset(),
     Close(),
-    Drip(seconds=0.1),
+    Drip(chunk=1, seconds=1),
     TruncatedJson(),
     *(WrongShape(shape=shape) for shape in ("list", "text", "null", "object")),
     Html(),
@@ -318,12 +317,10 @@ UNUSABLE = [
 @pytest.mark.parametrize("fault", UNUSABLE, ids=lambda fault: fault.describe())
 async def test_the_sdk_reports_a_proxy_that_cannot_be_understood(fault: Fault) -> None:
     mock = BrokenMock([fault])
-    settings = OxaigenAuthSettings(proxy_timeout_seconds=0.5)
-    start = current_time()
+    settings = OxaigenAuthSettings(proxy_timeout_seconds=2)
     async with serving(mock, listen()) as url, ProxyAuthClient(url, settings=settings) as client:
-        with pytest.raises(OxaigenAuthUpstreamError):
+        with fail_after(PATIENCE), pytest.raises(OxaigenAuthUpstreamError):
             await client.get_me("mock-dev-token")
-        assert current_time() - start < 2
     assert len(mock.scopes) == 1
 
 

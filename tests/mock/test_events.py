@@ -160,7 +160,7 @@ class TestOnASocket:
     async def test_a_page_is_told_live_and_may_leave(self) -> None:
         async with running_mock() as mock, AsyncClient(base_url=mock.url) as client:
             port = int(mock.url.rpartition(":")[2])
-            with fail_after(5):
+            with fail_after(60):
                 async with await connect_tcp("127.0.0.1", port) as page:
                     await page.send(b"GET /_mock/api/events HTTP/1.1\r\nHost: mock\r\n\r\n")
                     stream = BufferedByteReceiveStream(page)
@@ -174,7 +174,7 @@ class TestOnASocket:
 
     async def test_a_page_that_stays_does_not_hold_up_the_end(self) -> None:
         client = AsyncClient()
-        with fail_after(5):
+        with fail_after(60):
             async with running_mock() as mock:
                 request = client.build_request("GET", f"{mock.url}/_mock/api/events")
                 response = await client.send(request, stream=True)
@@ -184,7 +184,7 @@ class TestOnASocket:
     async def test_a_page_that_reads_no_more_does_not_hold_up_the_end(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
-        with fail_after(5):
+        with fail_after(60):
             async with running_mock() as mock:
                 mock.put(Persona(name="big", extra={"text": "x" * 16_000_000}))
                 page = await connect_tcp("127.0.0.1", int(mock.url.rpartition(":")[2]))

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from oxaigen_auth_mock import MockConfigurationError
@@ -325,7 +325,6 @@ def test_a_path_can_always_be_shown(path: list[str | int]) -> None:
     path_text(path).encode()
 
 
-@settings(deadline=None)  # it reads and checks two files
 @given(json_values)
 def test_no_data_breaks_the_reader(tmp_path_factory: pytest.TempPathFactory, value: Any) -> None:
     path = tmp_path_factory.getbasetemp() / "any.json"

@@ -105,6 +105,7 @@ class FaultyServer:
     ssl_context: SSLContext | None = None
     behave: Behaviour = good
     requests: list[bytes] = field(factory=list)
+    behaving: set[socket.socket] = field(factory=set)  # the connections on which it does so now
 
     @property
     def port(self) -> int:
@@ -118,6 +119,7 @@ class FaultyServer:
 
     def _serve(self, peer: socket.socket) -> None:
         peer.settimeout(LONGEST)
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what is sent arrives at once
         with peer, suppress(OSError):
             if self.ssl_context is None:
                 self._converse(peer)
@@ -131,8 +133,15 @@ class FaultyServer:
             request += data
             if request.endswith(b"\r\n\r\n"):
                 self.requests.append(request)
-                self.behave(peer, request)
+                self._behave(peer, request)
                 request = b""
+
+    def _behave(self, peer: socket.socket, request: bytes) -> None:
+        self.behaving.add(peer)
+        try:
+            self.behave(peer, request)
+        finally:
+            self.behaving.discard(peer)
 
 
 @contextmanager

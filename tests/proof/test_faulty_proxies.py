@@ -1,7 +1,8 @@
 """Every way we know of in which a proxy can misbehave, over real sockets.
 
-Each call must end with the verdict beside it, within its deadline and half a second, without more
-than 8 MiB of memory; and the next call, to a proxy that behaves, must find its own user.
+Each call must end with the verdict beside it, by its deadline and not when the connection ends,
+without more than 8 MiB of memory; and the next call, to a proxy that behaves, must find its own
+user.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from oxaigen_auth import (
     User,
 )
 from tests.proof.faulty_server import (
+    LONGEST,
     FaultyServer,
     afterwards,
     answer,
@@ -50,7 +52,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
-DEADLINE = 0.5  # seconds
+DEADLINE = 1.5  # seconds
+LATEST = LONGEST / 2  # seconds until a call must have ended: its deadline, on a busy machine
 MOST_MEMORY = 8 * 2**20  # bytes
 SETTINGS = OxaigenAuthSettings(
     proxy_timeout_seconds=DEADLINE, breaker=False, max_connections=100, cache_ttl_seconds=0
@@ -231,13 +234,19 @@ async def try_out(client: ProxyAuthClient, server: FaultyServer, behaviour: Beha
     forget_the_most()
     before, started = memory("VmRSS"), anyio.current_time()
     result = await outcome(client, url)
-    assert anyio.current_time() - started < DEADLINE + 0.5
+    assert anyio.current_time() - started < LATEST
     assert memory("VmHWM") - before < MOST_MEMORY
     assert {request.split()[1] for request in server.requests} == {b"/_oxa_auth/get-me"}
     server.behave = good
-    await anyio.sleep(0.05)  # what it still has to say, it says
+    await until_all_is_said(server)
     assert (await client.get_me(f"{MARK}-2", proxy_base_url=url)).user_name == "user2"
     return result
+
+
+async def until_all_is_said(server: FaultyServer) -> None:
+    with anyio.fail_after(LONGEST):
+        while server.behaving:  # noqa: ASYNC110 (other threads tell)
+            await anyio.sleep(0.01)
 
 
 @pytest.fixture
@@ -283,7 +292,10 @@ async def test_no_status_but_those_documented_is_a_verdict(
         assert got == documented.get(status, "unavailable"), status
 
     server.behave = behave
-    settings = OxaigenAuthSettings(proxy_timeout_seconds=1, breaker=False, max_connections=100)
+    timeout = 2 if first == 100 else 60  # after an answer of 1xx comes no other
+    settings = OxaigenAuthSettings(
+        proxy_timeout_seconds=timeout, breaker=False, max_connections=100
+    )
     async with ProxyAuthClient(settings=settings) as client, anyio.create_task_group() as group:
         for status in range(first, first + 100):
             group.start_soon(ask, status)
