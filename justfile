@@ -74,5 +74,9 @@ mutate *args:
 wheel:
     uv run bash .ci/test-wheel
 
+# Run the tests with the lowest versions that pyproject.toml allows, with httpx2 and with httpx
+lowest:
+    uv run bash .ci/test-lowest
+
 # Everything that CI checks
-ci: lint types test wheel demo (mutate "--quick" "verdict" "_core.epochs" "_loop") (soak "--minutes" "1")
+ci: lint types test wheel lowest demo (mutate "--quick" "verdict" "_core.generations" "_loop") (soak "--minutes" "1")
