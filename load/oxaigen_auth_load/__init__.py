@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0; 1 if an expectation was not met; 2 if there was nothing to load, or
-        nothing to load it with; 130 if it was stopped half-way.
+        nothing to load it with, or a file could not be written; 130 if it was stopped half-way.
     """
     if any(find_spec(name) is None for name in ("hdrh", "rich")):
         sys.stderr.write('This command needs more packages: pip install "oxaigen-auth[load]"\n')

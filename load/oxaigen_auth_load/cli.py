@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-import signal
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from functools import partial
-from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -18,6 +16,7 @@ from attrs import define, field, frozen
 from oxaigen_auth_load import targets
 from oxaigen_auth_load.display import Progress, print_table
 from oxaigen_auth_load.embedded import EmbeddedError, embedded_app, embedded_mock
+from oxaigen_auth_load.files import check_writable, write_whole
 from oxaigen_auth_load.options import (
     PROGRAM,
     OptionError,
@@ -30,19 +29,23 @@ from oxaigen_auth_load.page import page
 from oxaigen_auth_load.plan import PlanError
 from oxaigen_auth_load.report import VERSION, figures, plan_report, run_report, tool
 from oxaigen_auth_load.running import run_plan
+from oxaigen_auth_load.stopping import heeding_signals
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
     from typing import TypeAlias
 
     from oxaigen_auth_load.plan import Plan
+    from oxaigen_auth_load.stopping import Stop
     from oxaigen_auth_load.targets import Target
 
     Way: TypeAlias = Callable[[], AbstractAsyncContextManager[Target]]
 
 INTERRUPTED = 130  # what shells say of a command that Ctrl-C ended
+GLANCE = 0.05  # seconds between two looks at whether the load is to stop
 
 
 class UnreachableError(Exception):
@@ -54,24 +57,28 @@ def run(arguments: Sequence[str] | None) -> int:
     options = read_options(arguments)
     # What the SDK would say of each failure is counted, by kind.
     logging.getLogger("oxaigen_auth").addHandler(logging.NullHandler())
-    try:
-        check_ways(options)
-        plan = make_plan(options)
-        tokens = make_tokens(options, plan)
-        for path in filter(None, (options.json, options.html)):
-            path.touch()  # so that no result is lost in the end
-        report = _measure(options, plan, tokens)
-    except (OptionError, PlanError, EmbeddedError, UnreachableError) as error:
-        return _fail(str(error))
-    except (OSError, UnicodeDecodeError) as error:
-        return _fail(f"a file cannot be used: {error}")
-    except KeyboardInterrupt:
-        return _fail("stopped before the load began", INTERRUPTED)
-    _write(options, report)
-    print_table(report)
-    if report["partial"]:
-        return INTERRUPTED
-    return 0 if all(each["met"] for each in report["expectations"]) else 1
+    with heeding_signals() as stop:
+        try:
+            return _run(options, stop)
+        except (OptionError, PlanError, EmbeddedError, UnreachableError) as error:
+            return _fail(str(error))
+        except (OSError, UnicodeDecodeError) as error:
+            return _fail(f"a file cannot be used: {error}")
+        except KeyboardInterrupt:
+            return _fail("stopped before the load began", INTERRUPTED)
+
+
+def _run(options: Namespace, stop: Stop) -> int:
+    check_ways(options)
+    plan = make_plan(options)
+    tokens = make_tokens(options, plan)
+    for path in _files(options):
+        check_writable(path)  # so that no result is lost in the end
+    with ExitStack() as stack:
+        good = [token for number, token in enumerate(tokens) if number not in plan.bad]
+        places = _find_places(options, good, stack)
+        report = _measure(options, _Load(plan, tokens, stop), places)
+        return _hand_over(options, report)  # before what is embedded ends, which can take seconds
 
 
 def _fail(problem: str, status: int = 2) -> int:
@@ -79,36 +86,69 @@ def _fail(problem: str, status: int = 2) -> int:
     return status
 
 
-def _write(options: Namespace, report: dict[str, Any]) -> None:
-    if options.json:
-        options.json.write_text(f"{json.dumps(report, indent=2)}\n", "utf-8")
-    if options.html:
-        options.html.write_text(page(report), "utf-8")
+def _files(options: Namespace) -> Iterator[Path]:
+    yield from filter(None, (options.json, options.html))
 
 
-def _measure(options: Namespace, plan: Plan, tokens: Sequence[str]) -> dict[str, Any]:
+def _hand_over(options: Namespace, report: dict[str, Any]) -> int:
+    """Write the files, then the table, whose reader may be gone; return the exit status."""
+    problems = list(_write(options, report))
+    with suppress(OSError):
+        print_table(report)
+    if problems:
+        return _fail("; ".join(problems))
+    if report["partial"]:
+        return INTERRUPTED
+    return 0 if all(each["met"] for each in report["expectations"]) else 1
+
+
+def _write(options: Namespace, report: dict[str, Any]) -> Iterator[str]:
+    """Write each file that is wanted; gives what went wrong."""
+    makers: dict[Path | None, Callable[[], str]] = {
+        options.json: lambda: f"{json.dumps(report, indent=2)}\n",
+        options.html: lambda: page(report),
+    }
+    for path in _files(options):
+        try:
+            write_whole(path, makers[path]())
+        except OSError as error:
+            yield f"{path} could not be written: {error}"
+
+
+def _measure(options: Namespace, load: _Load, places: _Places) -> dict[str, Any]:
     """Run the plan through everything that is asked for.
 
     Raises:
-        EmbeddedError, UnreachableError: there is nothing to run it through.
+        UnreachableError: there is nothing to run it through.
+        KeyboardInterrupt: it was stopped before it began.
     """
-    with ExitStack() as stack:
-        good = [token for number, token in enumerate(tokens) if number not in plan.bad]
-        places = _find_places(options, good, stack)
-        load = _Load(plan, tokens)
-        runs = anyio.run(load.run, _ways(options, places), places, backend=options.backend)
+    load.stop.keeps = True
+    ways = _ways(options, places)
+    runs = anyio.run(load.run, ways, places, backend=options.backend)
+    if load.silent:
+        raise UnreachableError(f"nobody answers at {load.silent[0]}; is it running?")
+    if not runs:
+        raise KeyboardInterrupt
     return {
         "version": VERSION,
         "tool": tool(options.backend),
         "started": load.started.isoformat(timespec="seconds"),
-        "partial": load.partial,
-        "plan": plan_report(plan, zipf=options.zipf, seed=options.seed),
+        "partial": _partial(runs, len(ways), len(load.plan.starts)),
+        "plan": plan_report(load.plan, zipf=options.zipf, seed=options.seed),
         "target": _described(options, places),
         "runs": runs,
         "expectations": [
             {"run": runs[0]["name"], **each.check(figures(runs[0]))} for each in options.expect
         ],
     }
+
+
+def _partial(runs: Sequence[dict[str, Any]], ways: int, lookups: int) -> str | None:
+    """Tell how far a stopped load came; None if it was not stopped."""
+    last = runs[-1]
+    if len(runs) == ways and last["lookups"] == lookups:
+        return None
+    return f"stopped after {last['lookups']:,} of {lookups:,} lookups through {last['name']}"
 
 
 @frozen
@@ -164,43 +204,41 @@ def _described(options: Namespace, places: _Places) -> str:
 
 @define(eq=False)
 class _Load:
-    """The runs of one plan, until they are over or Ctrl-C ends them."""
+    """The runs of one plan, until they are over or somebody stops them."""
 
     plan: Plan
     tokens: Sequence[str]
+    stop: Stop
     started: datetime = field(factory=lambda: datetime.now(UTC))
-    partial: str | None = None
-    _stop: anyio.CancelScope = field(init=False)  # of the plan that runs
-    _stopped: bool = False
+    silent: Sequence[str] = ()  # URLs at which nobody answers
+    _scope: anyio.CancelScope = field(init=False)  # of what is to be stopped
 
-    async def run(self, ways: Iterable[Way], urls: Iterable[str]) -> list[dict[str, Any]]:
-        for url in urls:
-            if not await targets.is_there(url):
-                raise UnreachableError(f"nobody answers at {url}; is it running?")
-        self._stop = anyio.CancelScope()
+    async def run(self, ways: Sequence[Way], urls: Iterable[str]) -> list[dict[str, Any]]:
+        """Return a report of each run that began; none begins if a URL is silent."""
+        runs: list[dict[str, Any]] = []
+        self._scope = anyio.CancelScope()
         async with anyio.create_task_group() as group:
-            if current_thread() is main_thread():  # signals arrive nowhere else
-                await group.start(self._heed_ctrl_c)
-            runs = [await self._run_through(way) for way in ways if not self._stopped]
+            group.start_soon(self._heed_stop)
+            with self._scope:
+                self.silent = [url for url in urls if not await targets.is_there(url)]
+            if not self.silent:
+                runs += [await self._run_through(way) for way in ways if not self.stop.asked]
             group.cancel_scope.cancel()
         return runs
 
     async def _run_through(self, way: Way) -> dict[str, Any]:
-        self._stop = anyio.CancelScope()
+        self._scope = anyio.CancelScope()
         async with way() as target:
             with Progress(target.name, len(self.plan.starts)) as progress:
                 recording = await run_plan(
-                    self.plan, self.tokens, target, show=progress.show, stop=self._stop
+                    self.plan, self.tokens, target, show=progress.show, stop=self._scope
                 )
             counts = await target.counts()
-        if self._stopped:
-            done, all_ = recording.lookups, len(self.plan.starts)
-            self.partial = f"stopped after {done:,} of {all_:,} lookups through {target.name}"
         return run_report(target.name, recording, counts, self.plan.used)
 
-    async def _heed_ctrl_c(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        with anyio.open_signal_receiver(signal.SIGINT) as signals:
-            task_status.started()
-            async for _ in signals:
-                self._stopped = True
-                self._stop.cancel()
+    async def _heed_stop(self) -> None:
+        """Cancel what runs once a signal has arrived, whose handler could not wake the loop."""
+        while True:
+            if self.stop.asked:
+                self._scope.cancel()
+            await anyio.sleep(GLANCE)

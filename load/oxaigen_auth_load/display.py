@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from attrs import define, field
@@ -11,17 +11,19 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from oxaigen_auth_load.expecting import TIMES
 from oxaigen_auth_load.report import figures
+from oxaigen_auth_load.units import SPACE, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from types import TracebackType
 
     from oxaigen_auth_load.recording import Recording
 
 _SECONDS = ("p50", "p90", "p99", "p99.9", "max")
 FIGURES = {
-    "throughput": "lookups per second",
+    "throughput": "answers per second",
     **{name: name for name in _SECONDS},
     "cache_hits": "cache hits",
     "joined": "joined another's lookup",
@@ -73,7 +75,8 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        self._exits.close()
+        with suppress(OSError):  # the terminal is gone, and that must not cost the results
+            self._exits.close()
 
 
 def print_table(report: Mapping[str, Any]) -> None:
@@ -91,15 +94,31 @@ def print_table(report: Mapping[str, Any]) -> None:
         table.add_row(words, *(written(name, each[name]) for each in numbers))
     for kind in sorted({kind for run in runs for kind in run["errors"]}):
         table.add_row(f"  {kind}", *(f"{run['errors'].get(kind, 0):,}" for run in runs))
+    for row in _rows_of_failures(runs):
+        table.add_row(*row)
     console.print(table)
+    for run in runs:
+        for note in run["notes"]:
+            console.print(f"[yellow]{run['name']}:[/] {escape(note)}")
     said = f"{plan['tokens']:,} tokens, {plan['bad_tokens']:,} of them bad, seed {plan['seed']}"
     console.print(f"[dim]{escape(said)}; {tool['backend']}, {tool['http_library']}[/dim]")
     if report["partial"]:
         console.print(f"[bold yellow]Partial:[/] {escape(report['partial'])}")
     for each in report["expectations"]:
         mark = "[green]met[/]" if each["met"] else "[bold red]FAILED[/]"
-        name = each["text"].split()[0].rstrip("<>=")
-        console.print(f"{mark}  {escape(each['text'])}  (it was {written(name, each['value'])})")
+        unanswered = each["value"] is None and each["figure"] in TIMES
+        said = each["measured"] if unanswered else f"it was {each['measured']}"
+        console.print(f"{mark}  {escape(each['text'])}  ({said})")
+
+
+def _rows_of_failures(runs: Sequence[Mapping[str, Any]]) -> Iterator[Sequence[str]]:
+    """Give the rows that only some loads have: of errors, and of what a stopped load left."""
+    if any(run["errors"] for run in runs):
+        for name in ("p50", "p99", "max"):
+            times = (seconds(run["error_latency_seconds"][name]) for run in runs)
+            yield f"  {name} of errors", *(each.replace(SPACE, " ") for each in times)
+    if any(run["unfinished"] for run in runs):
+        yield "unfinished", *(f"{run['unfinished']:,}" for run in runs)
 
 
 def _title(report: Mapping[str, Any]) -> str:
@@ -109,10 +128,8 @@ def _title(report: Mapping[str, Any]) -> str:
 
 def written(name: str, value: float | None) -> str:
     """Write a figure as people do: times in the unit that suits them."""
+    if name in _SECONDS:
+        return "no answer" if value is None else seconds(value).replace(SPACE, " ")
     if value is None:
         return "unknown"
-    if name in {*_SECONDS, "mean"}:
-        return f"{value:.2f} s" if value >= 1 else f"{value * 1000:.2f} ms"
-    if name == "error_rate":
-        return f"{value:.2%}"
     return f"{value:,.2f}" if name == "upstream_calls_per_token" else f"{value:,.0f}"

@@ -29,7 +29,7 @@ def distribution(runs: Sequence[Mapping[str, Any]]) -> Markup:
             rows=[(percentile(each), each) for each in percentiles],
             column="Percentile",
             write=seconds,
-            note="" if points else "No lookup has finished, so there is nothing to draw.",
+            note="" if points else "No lookup was answered, so there is nothing to draw.",
         )
     )
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio
 from fastapi import Depends, FastAPI
 
 from oxaigen_auth import User, get_current_user
+from oxaigen_auth_load.stopping import signals_blocked
 from oxaigen_auth_mock import MockSettings, create_app
 from oxaigen_auth_mock.serving import listen, serving
 
@@ -56,30 +56,31 @@ def embedded_app(proxy_url: str, *, timeout: float, backend: str) -> Iterator[st
 def _process(make: Callable[..., ASGIApp], backend: str, *args: Any) -> Iterator[str]:
     ours, theirs = _SPAWN.Pipe()
     process = _SPAWN.Process(target=_serve, args=(make, backend, theirs, args), daemon=True)
-    process.start()
-    theirs.close()
     try:
+        with signals_blocked():  # those that go to the whole group: the load ends what it started
+            process.start()
+        theirs.close()
         yield ours.recv()
     except EOFError:
         raise EmbeddedError("the process that was to serve ended; see above") from None
     finally:
         ours.close()
-        process.join(END)
-        if process.exitcode is None:
-            process.kill()
+        if process.pid is not None:  # it was started, and not stopped before
+            process.join(END)
+            if process.exitcode is None:
+                process.kill()
 
 
 def _serve(
     make: Callable[..., ASGIApp], backend: str, pipe: Connection, args: tuple[Any, ...]
 ) -> None:
-    # Ctrl-C goes to every process of the terminal; the load ends this one when it has no more need.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     anyio.run(_serve_until_alone, make(*args), pipe, backend=backend)
 
 
 async def _serve_until_alone(app: ASGIApp, pipe: Connection) -> None:
     async with serving(app, listen()) as url:
-        pipe.send(url)
+        with suppress(BrokenPipeError):
+            pipe.send(url)
         # Readable once the other end is closed, be it that its process is no more.
         await anyio.wait_readable(pipe.fileno())
 

@@ -39,6 +39,7 @@ def page(report: Mapping[str, Any]) -> str:
         facts=tag("dl", *(_fact(name, text) for name, text in _facts(report))),
         expected=expected(expectations),
         figures=figures(runs, expectations),
+        notes=join(*(_note(run["name"], note) for run in runs for note in run["notes"])),
         distribution=distribution(runs),
         timelines=timelines(runs),
     )
@@ -67,6 +68,10 @@ def _banner(partial: str | None) -> Markup:
     return tag(
         "p", told, f": {partial}. The figures are of what was done until then.", class_="banner"
     )
+
+
+def _note(run: str, note: str) -> Markup:
+    return tag("p", f"{run}: {note}.", class_="quiet")
 
 
 def _summary(report: Mapping[str, Any]) -> Markup:

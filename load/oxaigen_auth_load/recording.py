@@ -51,8 +51,47 @@ class TimeLine:
 
 
 @define(eq=False)
+class Latencies:
+    """How long some lookups took, as a histogram: in constant memory, to three digits."""
+
+    count: int = 0
+    _longest: float = 0.0
+    _histogram: Any = field(factory=lambda: HdrHistogram(1, LONGEST, DIGITS))
+
+    def add(self, seconds: float) -> None:
+        self.count += 1
+        self._longest = max(self._longest, seconds)
+        self._histogram.record_value(min(max(round(seconds * MICROSECONDS), 1), LONGEST))
+
+    def summary(self) -> dict[str, float | None]:
+        """Return quantiles, maximum and mean in seconds; each is None if nothing was added."""
+        if not self.count:
+            return dict.fromkeys((*QUANTILES, "max", "mean"))
+        quantiles = {name: self._at(quantile) for name, quantile in QUANTILES.items()}
+        mean = self._histogram.get_mean_value() / MICROSECONDS
+        return {**quantiles, "max": self._longest, "mean": float(mean)}
+
+    def distribution(self) -> list[tuple[float, float]]:
+        """Return percentiles and their latencies in seconds, ever closer to 100."""
+        if not self.count:
+            return []
+        steps = [0.0, 10.0, 25.0, *(100 - 50 * 0.5 ** (n / 2) for n in range(36))]
+        known = [p for p in steps if p == 0 or (100 - p) / 100 * self.count >= 1]
+        return [*((round(p, 5), self._at(p)) for p in known), (100.0, self._longest)]
+
+    def _at(self, percentile: float) -> float:
+        value: int = self._histogram.get_value_at_percentile(percentile)
+        return min(value / MICROSECONDS, self._longest)
+
+
+@define(eq=False)
 class Recording:
-    """One run of a plan. `clock` is read in seconds."""
+    """One run of a plan. `clock` is read in seconds.
+
+    A lookup that ended is either an answer or an error. An answer is a right verdict: a good token
+    was accepted, or a bad one rejected. Latencies of answers and of errors are kept apart, because
+    errors are often quick and would make percentiles look better than the answers were.
+    """
 
     clock: Callable[[], float]
     started: float = field(init=False)
@@ -64,11 +103,16 @@ class Recording:
     at_once: int = 0
     most_at_once: int = 0
     time_line: TimeLine = field(factory=TimeLine)
-    _longest: float = 0.0
-    _histogram: Any = field(factory=lambda: HdrHistogram(1, LONGEST, DIGITS))
+    answer_latencies: Latencies = field(factory=Latencies)
+    error_latencies: Latencies = field(factory=Latencies)
+    start_delays: Latencies = field(factory=Latencies)  # how late lookups started
 
     def __attrs_post_init__(self) -> None:
         self.started = self.clock()
+
+    @property
+    def answered(self) -> int:
+        return self.accepted + self.rejected
 
     def now(self) -> float:
         """Return the seconds since the run began."""
@@ -76,6 +120,7 @@ class Recording:
 
     def begin(self, intended: float) -> None:
         self.time_line.add("arrivals", intended)
+        self.start_delays.add(self.now() - intended)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
 
@@ -89,29 +134,12 @@ class Recording:
         self.at_once -= 1
         self.lookups += 1
         latency = self.seconds - intended
-        self._longest = max(self._longest, latency)
-        self._histogram.record_value(min(max(round(latency * MICROSECONDS), 1), LONGEST))
-        if outcome == "accepted" and not bad:
-            self.accepted += 1
-        elif outcome == "rejected" and bad:
-            self.rejected += 1
+        if outcome == ("rejected" if bad else "accepted"):
+            self.accepted += not bad
+            self.rejected += bad
+            self.answer_latencies.add(latency)
         else:
             wrong = {"accepted": "wrong_accept", "rejected": "wrong_reject"}
             self.errors[wrong.get(outcome, outcome)] += 1
+            self.error_latencies.add(latency)
             self.time_line.add("errors", self.seconds)
-
-    def latency(self) -> dict[str, float]:
-        """Return quantiles, maximum and mean of the latency in seconds."""
-        quantiles = {name: self._at(quantile) for name, quantile in QUANTILES.items()}
-        mean = self._histogram.get_mean_value() / MICROSECONDS
-        return {**quantiles, "max": self._longest, "mean": float(mean)}
-
-    def distribution(self) -> list[tuple[float, float]]:
-        """Return percentiles and their latencies in seconds, ever closer to 100."""
-        steps = [0.0, 10.0, 25.0, *(100 - 50 * 0.5 ** (n / 2) for n in range(36))]
-        known = [p for p in steps if p == 0 or (100 - p) / 100 * self.lookups >= 1]
-        return [*((round(p, 5), self._at(p)) for p in known), (100.0, self._longest)]
-
-    def _at(self, percentile: float) -> float:
-        value: int = self._histogram.get_value_at_percentile(percentile)
-        return min(value / MICROSECONDS, self._longest)

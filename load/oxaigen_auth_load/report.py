@@ -1,6 +1,8 @@
 """The results of a load as one document, which is what `--json` writes. Version 1.
 
-Names say their units; `null` stands for what is not known. Holds no token.
+Names say their units; `null` stands for what is not known. Holds no token. `latency_seconds`,
+`distribution` and `throughput_per_second` are of answers, `error_latency_seconds` is of errors;
+`recording.Recording` says what an answer is.
 """
 
 from __future__ import annotations
@@ -11,16 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 from oxaigen_auth import __version__
 from oxaigen_auth_load.recording import QUANTILES
-from oxaigen_auth_load.targets import LIBRARY
+from oxaigen_auth_load.targets import CONNECTIONS, LIBRARY
+from oxaigen_auth_load.units import seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from oxaigen_auth_load.plan import Plan
     from oxaigen_auth_load.recording import Recording
     from oxaigen_auth_load.targets import Counts
 
 VERSION = 1
+LATE = 0.1  # of the latency: a start delay that is worth a note
+LEAST_LATE = 0.005  # seconds
 
 
 def tool(backend: str) -> dict[str, Any]:
@@ -55,19 +60,39 @@ def run_report(name: str, recording: Recording, counts: Counts, tokens: int) -> 
         "name": name,
         "seconds": seconds,
         "lookups": recording.lookups,
-        "throughput_per_second": recording.lookups / seconds if seconds else 0.0,
-        "latency_seconds": recording.latency(),
-        "distribution": recording.distribution(),
+        "unfinished": recording.at_once,
+        "throughput_per_second": recording.answered / seconds if seconds else 0.0,
+        "latency_seconds": recording.answer_latencies.summary(),
+        "distribution": recording.answer_latencies.distribution(),
+        "answered": recording.answered,
         "accepted": recording.accepted,
         "rejected": recording.rejected,
         "errors": dict(recording.errors),
+        "error_latency_seconds": recording.error_latencies.summary(),
+        "start_delay_seconds": recording.start_delays.summary(),
         "cache_hits": counts.cache_hits,
         "joined": counts.joined,
         "upstream_calls": calls,
         "upstream_calls_per_token": None if calls is None else calls / tokens,
         "most_at_once": recording.most_at_once,
+        "notes": list(_notes(recording, counts)),
         "timeline": {"upstream_calls": None, **line.report("arrivals", *known, "errors")},
     }
+
+
+def _notes(recording: Recording, counts: Counts) -> Iterator[str]:
+    """Tell how much of the latency is due to the load tool itself."""
+    delay, latency = recording.start_delays.summary()["p99"], recording.answer_latencies
+    if delay and delay >= max(LEAST_LATE, LATE * (latency.summary()["p99"] or 0)):
+        yield (
+            f"1 % of the lookups started {seconds(delay)} late or later: the load's own process "
+            "was busy; latencies include that"
+        )
+    if counts.waited:
+        yield (
+            f"{counts.waited:,} lookups waited for one of the load's own {CONNECTIONS} "
+            "connections; latencies include that"
+        )
 
 
 def figures(run: Mapping[str, Any]) -> dict[str, float | None]:
@@ -77,7 +102,7 @@ def figures(run: Mapping[str, Any]) -> dict[str, float | None]:
         "throughput": run["throughput_per_second"],
         **{name: run["latency_seconds"][name] for name in (*QUANTILES, "max", "mean")},
         "errors": errors,
-        "error_rate": errors / run["lookups"] if run["lookups"] else 0.0,
+        "error_rate": errors / run["lookups"] if run["lookups"] else None,
         **{
             name: run[name]
             for name in (

@@ -42,6 +42,7 @@ class Counts:
     cache_hits: int | None = None
     joined: int | None = None
     upstream_calls: int | None = None
+    waited: int = 0  # lookups that found none of the load's own connections free
 
 
 class Asked(Protocol):
@@ -98,26 +99,40 @@ class HttpTarget:
     http: httpx.AsyncClient
     _turns: CapacityLimiter = field(factory=lambda: CapacityLimiter(CONNECTIONS))
     _calls: int = 0
+    _waited: int = 0
 
     async def ask(self, token: str) -> str:
+        self._waited += self._turns.available_tokens <= 0
         async with self._turns:
             self._calls += 1
             headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
             try:
-                status = (await self.http.get(self.url, headers=headers)).status_code
+                response = await self.http.get(self.url, headers=headers)
             except httpx.TimeoutException:
                 return "timeout"
             except httpx.TransportError:
                 return "connection"
+            except httpx.DecodingError:
+                return "decoding"
+        status = response.status_code
         if status in REJECTIONS:
             return "rejected"
-        return "accepted" if status == 200 else f"status_{status}"  # noqa: PLR2004
+        if status != 200:  # noqa: PLR2004
+            return f"status_{status}"
+        return "accepted" if self._is_expected(response) else "no_profile"
+
+    def _is_expected(self, response: httpx.Response) -> bool:
+        """Tell whether a proxy's answer is a profile, as far as an app would look."""
+        try:
+            return isinstance(response.json(), dict)
+        except ValueError:
+            return False
 
     def calls(self) -> int | None:
         return self._calls
 
     async def counts(self) -> Counts:
-        return Counts(0, 0, self._calls)
+        return Counts(0, 0, self._calls, self._waited)
 
 
 @define(eq=False)
@@ -126,14 +141,25 @@ class AppTarget(HttpTarget):
 
     mock_url: str = ""
 
+    def _is_expected(self, response: httpx.Response) -> bool:  # noqa: ARG002 (an app answers as it likes)
+        return True
+
     def calls(self) -> int | None:
         return None
 
     async def counts(self) -> Counts:
+        return Counts(upstream_calls=await self._upstream_calls(), waited=self._waited)
+
+    async def _upstream_calls(self) -> int | None:
+        """Ask the mock; a mock that gives no answer must not cost the other results."""
         if not self.mock_url:
-            return Counts()
-        report = (await self.http.get(f"{self.mock_url}/_mock/api/calls")).json()
-        return Counts(upstream_calls=report["total"])
+            return None
+        url = f"{self.mock_url}/_mock/api/calls"
+        try:
+            total: int = (await self.http.get(url, timeout=PATIENCE)).json()["total"]
+        except (httpx.HTTPError, ValueError, KeyError):
+            return None
+        return total
 
 
 @asynccontextmanager

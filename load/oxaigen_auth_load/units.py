@@ -10,20 +10,22 @@ UNITS: Final = ((1.0, "s"), (1e-3, "ms"), (1e-6, "\N{MICRO SIGN}s"), (1e-9, "ns"
 ROUNDS_TO_A_THOUSAND: Final = 0.9995
 
 
-def number(value: float | None) -> str:
-    """Write a count in full and a fraction with three digits.
+def number(value: float | None, digits: int = 3) -> str:
+    """Write a count in full and a fraction with three digits, or as many as are wanted.
 
     >>> number(12345), number(12345.6), number(0.12345)
     ('12,345', '12,346', '0.123')
+    >>> number(0.12345, 5)
+    '0.12345'
     """
     if value is None:
         return UNKNOWN
-    if isinstance(value, int) or abs(value) >= 100:  # noqa: PLR2004 - from here, three digits
+    if isinstance(value, int) or abs(value) >= 10 ** (digits - 1):
         return f"{value:,.0f}"
-    return f"{value:.3g}"
+    return f"{value:.{digits}g}"
 
 
-def seconds(value: float | None) -> str:
+def seconds(value: float | None, digits: int = 3) -> str:
     """Write a duration, given in seconds, in the unit that suits it.
 
     >>> seconds(0.06123) == "61.2\N{NO-BREAK SPACE}ms"
@@ -33,7 +35,16 @@ def seconds(value: float | None) -> str:
         return UNKNOWN if value is None else f"0{SPACE}s"
     fitting = (each for each in UNITS if abs(value) >= each[0] * ROUNDS_TO_A_THOUSAND)
     size, unit = next(fitting, UNITS[-1])
-    return f"{number(float(value / size))}{SPACE}{unit}"
+    return f"{number(float(value / size), digits)}{SPACE}{unit}"
+
+
+def share(value: float | None, digits: int = 3) -> str:
+    """Write a part of 1 as a percentage.
+
+    >>> share(0.0123)
+    '1.23%'
+    """
+    return UNKNOWN if value is None else f"{number(100.0 * value, digits)}%"
 
 
 def with_share(part: int | None, whole: int | None) -> str:

@@ -35,12 +35,18 @@ def sample_report() -> dict[str, Any]:
         "target": "embedded mock, latency 20 ms",
         "runs": [client, _naive()],
         "expectations": [
-            {"text": "p50 < 1ms", "run": "client", "value": p50, "met": True},
-            {"text": "p99 < 25ms", "run": "client", "value": p99, "met": False},
-            {"text": "unavailable = 0", "run": "client", "value": 3, "met": False},
-            {"text": "upstream-calls-per-token < 2", "run": "client", "value": 1.15, "met": True},
+            _checked("p50 < 1ms", p50, "20.8 µs", met=True),
+            _checked("p99 < 25ms", p99, "32.8 ms over 4,997 answers, without 3 errors", met=False),
+            _checked("errors == 0", 3, "3", met=False),
+            _checked("upstream_calls_per_token < 2", 1.15, "1.15", met=True),
         ],
     }
+
+
+def _checked(text: str, value: float, measured: str, *, met: bool) -> dict[str, Any]:
+    figure = text.split(maxsplit=1)[0]
+    given = {"text": text, "figure": figure, "value": value, "met": met, "measured": measured}
+    return {"run": "client", **given}
 
 
 def partial_report() -> dict[str, Any]:
@@ -93,11 +99,14 @@ def _run(
         "name": name,
         "seconds": 10.1,
         "lookups": len(latencies),
-        "throughput_per_second": len(latencies) / 10.1,
+        "unfinished": 0,
+        "throughput_per_second": (len(latencies) - sum(errors)) / 10.1,
         "latency_seconds": {
             **{mark: _at(latencies, percent) for mark, percent in marks.items()},
             "mean": sum(latencies) / len(latencies),
         },
+        "error_latency_seconds": {**dict.fromkeys(marks, 0.5), "mean": 0.5},
+        "notes": [],
         "distribution": [[percent, _at(latencies, percent)] for percent in _percentiles()],
         "errors": {"unavailable": sum(errors), "wrong_accept": 0},
         "rejected": 240,

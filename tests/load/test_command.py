@@ -5,20 +5,27 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import re
 import signal
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from functools import partial
+from contextlib import ExitStack, contextmanager, nullcontext
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import httpx
 import pytest
+import rich.console
+import rich.progress
 
 import oxaigen_auth_load
-from oxaigen_auth_load import cli, embedded, main
+from oxaigen_auth_load import cli, embedded, main, targets
 from oxaigen_auth_load.display import Progress
 from oxaigen_auth_load.embedded import EmbeddedError, embedded_app, embedded_mock
+from oxaigen_auth_load.stopping import SIGNALS, Stop
 from tests.apps import TestClient
 
 if TYPE_CHECKING:
@@ -85,6 +92,42 @@ def test_an_app_is_embedded_and_its_upstream_calls_are_counted(
     assert "FAILED  cache_hits > 0  (it was unknown)" in capsys.readouterr().out
 
 
+@each_backend
+def test_pitfall_58_errors_meet_no_expectation_of_latency(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], backend: str
+) -> None:
+    path, page = tmp_path / "load.json", tmp_path / "load.html"
+    words = f"burst --callers 30 --fault status,status=503,endpoint=get-me --backend {backend}"
+    files = ["--json", str(path), "--html", str(page)]
+    assert load([*words.split(), "--expect", "p99 < 2s", "--expect=throughput>0.1", *files]) == 1
+    report = results(path)
+    (run,) = report["runs"]
+    assert (run["answered"], run["errors"]) == (0, {"unavailable": 30})
+    assert set(run["latency_seconds"].values()) == {None}
+    assert run["error_latency_seconds"]["max"] > 0
+    assert run["throughput_per_second"] == 0
+    assert [each["met"] for each in report["expectations"]] == [False, False]
+    shown = capsys.readouterr().out
+    assert "FAILED  p99 < 2s  (no lookup was answered)" in shown
+    assert "FAILED  throughput>0.1  (it was 0)" in shown
+    assert "no lookup was answered" in page.read_text("utf-8")
+
+
+def test_a_rejection_that_is_wrong_is_no_answer(tmp_path: Path) -> None:
+    path = tmp_path / "load.json"
+    fault = ["--fault", "status,status=403,endpoint=get-me", "--expect", "p99 < 2s"]
+    assert load(["burst", "--callers", "3", *fault, "--json", str(path)]) == 1
+    assert results(path)["runs"][0]["errors"] == {"wrong_reject": 3}
+
+
+def test_a_failed_expectation_shows_the_figure_however_small(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert load(["burst", "--callers", "3", "--expect", "p99<1us"]) == 1
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "FAILED" in line)
+    assert re.fullmatch(r"FAILED  p99<1us  \(it was [0-9.]+ m?s\)", line)
+
+
 def test_faults_and_latency_of_the_mock_show(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -100,7 +143,7 @@ def test_faults_and_latency_of_the_mock_show(
     assert client["errors"] == {"unavailable": client["lookups"]}
     assert naive["errors"] == {"status_503": naive["lookups"]}
     assert "answers after 50 ms, faults: status" in results(path)["target"]
-    assert "(it was 100.00%)" in capsys.readouterr().out
+    assert "(it was 100%)" in capsys.readouterr().out
 
 
 @pytest.fixture
@@ -139,20 +182,30 @@ def test_a_file_is_replayed_through_an_app_and_a_proxy_elsewhere(
     assert "tokens has 1 tokens, and 2 are needed" in capsys.readouterr().err
 
 
-@each_backend
-def test_ctrl_c_keeps_what_there_is_and_says_that_it_is_partial(
+@pytest.mark.parametrize(
+    ("number", "backend"),
+    [
+        (signal.SIGINT, "asyncio"),
+        (signal.SIGINT, "trio"),
+        (signal.SIGTERM, "asyncio"),
+        (signal.SIGTERM, "trio"),
+        (signal.SIGHUP, "asyncio"),
+    ],
+)
+def test_pitfall_58_a_signal_keeps_what_there_is_and_says_that_it_is_partial(  # noqa: PLR0913, PLR0917
     request: pytest.FixtureRequest,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
     backend: str,
 ) -> None:
-    """It is pressed in the main thread, after whose event loop coverage sees no more of a test."""
+    """It arrives in the main thread, after whose event loop coverage sees no more of a test."""
     path, page = tmp_path / "load.json", tmp_path / "load.html"
 
     def press() -> None:
         assert begun.wait(60)
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
 
     def show(_: Progress, recording: Recording) -> None:
         if recording.lookups > 5:
@@ -164,29 +217,156 @@ def test_ctrl_c_keeps_what_there_is_and_says_that_it_is_partial(
         assert 0 < report["runs"][0]["lookups"] < 1000
         assert [run["name"] for run in report["runs"]] == ["client"]
         assert report["partial"].startswith("stopped after ")
+        assert [each["met"] for each in report["expectations"]] == [True]
         assert "Partial" in page.read_text("utf-8")
-        assert "Partial:" in capsys.readouterr().out
+        shown = capsys.readouterr().out
+        assert "Partial:" in shown
+        assert "met  errors<1" in shown
         assert statuses == [130]
+        assert [signal.getsignal(each) for each in SIGNALS] == before
+        assert multiprocessing.active_children() == []
+        assert set(tmp_path.iterdir()) == {path, page}
 
     statuses: list[int] = []
     begun = threading.Event()
+    before = [signal.getsignal(each) for each in SIGNALS]
     monkeypatch.setattr(Progress, "show", show)
     pressing = threading.Thread(target=press)
     pressing.start()
     request.addfinalizer(check)
-    words = f"steady --rate 50 --seconds 60 --compare naive --backend {backend}"
+    words = f"steady --rate 50 --seconds 60 --compare naive --backend {backend} --expect errors<1"
     statuses.append(main([*words.split(), "--json", str(path), "--html", str(page)]))
 
 
-def test_ctrl_c_before_the_load_is_one_clear_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_before_the_load_is_one_clear_line_and_leaves_no_file(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
 ) -> None:
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(cli, "make_plan", interrupted)
-    assert load(["burst"]) == 130
+    monkeypatch.setattr(cli, "_find_places", lambda *_: signal.raise_signal(number))
+    assert main(["burst", "--json", str(tmp_path / "load.json")]) == 130
     assert capsys.readouterr().err == "oxaigen-auth-load: stopped before the load began\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def stop(monkeypatch: pytest.MonkeyPatch) -> Stop:
+    """What a signal would set, for a command that runs in a thread."""
+    stop = Stop()
+    monkeypatch.setattr(cli, "heeding_signals", lambda: nullcontext(stop))
+    return stop
+
+
+@each_backend
+def test_stopped_while_it_looks_for_the_proxy_no_load_has_begun(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stop: Stop, backend: str
+) -> None:
+    async def never_there(_: str) -> None:
+        stop.asked = True
+        await anyio.sleep_forever()
+
+    monkeypatch.setattr(targets, "is_there", never_there)
+    assert load(["burst", "--backend", backend]) == 130
+    assert capsys.readouterr().err == "oxaigen-auth-load: stopped before the load began\n"
+
+
+def test_where_nobody_answers_no_load_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def is_there(_: str) -> bool:
+        return False
+
+    monkeypatch.setattr(targets, "is_there", is_there)
+    assert load(["burst", "--json", str(tmp_path / "load.json")]) == 2
+    assert "nobody answers at http://127.0.0.1:" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_stopped_between_two_runs_the_first_is_kept_and_marked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: Stop
+) -> None:
+    def show(_: Progress, recording: Recording) -> None:
+        stop.asked = recording.lookups == 3
+
+    monkeypatch.setattr(Progress, "show", show)
+    path = tmp_path / "load.json"
+    words = "burst --callers 3 --compare naive --json"
+    assert load([*words.split(), str(path)]) == 130
+    assert [run["name"] for run in results(path)["runs"]] == ["client"]
+    assert results(path)["partial"] == "stopped after 3 of 3 lookups through client"
+
+
+def test_stopped_when_all_is_done_a_load_is_not_partial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: Stop
+) -> None:
+    def print_table(_: object) -> None:
+        stop.asked = True
+
+    monkeypatch.setattr(cli, "print_table", print_table)
+    assert load(["burst", "--callers", "3", "--json", str(tmp_path / "load.json")]) == 0
+    assert results(tmp_path / "load.json")["partial"] is None
+
+
+class Proxy(ThreadingHTTPServer):
+    """Accepts every token, and notes that it was asked about one."""
+
+    daemon_threads = True
+    asked = threading.Event()
+
+
+class Accepting(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:  # (the name is the library's)
+        if self.path.endswith("get-me"):
+            Proxy.asked.set()
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"is_authenticated": true}')
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (its name there)
+        """Be silent."""
+
+
+@pytest.fixture
+def proxy() -> Iterator[str]:
+    with Proxy(("127.0.0.1", 0), Accepting) as server:
+        serving = threading.Thread(target=server.serve_forever, args=(0.01,))
+        serving.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        serving.join()
+
+
+def test_pitfall_58_a_signal_to_the_whole_group_keeps_results_and_ends_every_process(
+    tmp_path: Path, proxy: str
+) -> None:
+    """As `timeout` and shells send it. The pipe is at its end when no process holds it any more."""
+    path = tmp_path / "load.json"
+    (tmp_path / "tokens").write_text("one\n")
+    words = f"steady --rate 50 --seconds 60 --through app --proxy {proxy} --tokens-file"
+    files = [str(tmp_path / "tokens"), "--json", str(path)]
+    with subprocess.Popen(  # noqa: S603
+        [sys.executable, "-c", COMMAND, *words.split(), *files],
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            assert Proxy.asked.wait(60)
+            os.killpg(process.pid, signal.SIGTERM)
+            os.kill(process.pid, signal.SIGTERM)
+            shown, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 130
+    assert "Partial: stopped after" in shown
+    assert "Traceback" not in shown
+    assert results(path)["runs"][0]["errors"] == {}
+
+
+COMMAND = "import sys, oxaigen_auth_load; sys.exit(oxaigen_auth_load.main())"
 
 
 @pytest.mark.parametrize(
@@ -244,12 +424,65 @@ def test_a_target_that_is_not_there_gets_one_clear_line(
 
 def test_what_answers_neither_well_nor_in_time_is_an_error_of_its_kind(tmp_path: Path) -> None:
     path = tmp_path / "load.json"
-    for fault, timeout, kind in (("hang", 0.5, "timeout"), ("reset", 60, "connection")):
+    faults = (("hang", 0.5, "timeout"), ("reset", 60, "connection"), ("html", 60, "no_profile"))
+    for fault, timeout, kind in faults:
         words = f"burst --callers 3 --tokens 3 --timeout {timeout} --compare naive --fault {fault}"
         assert load([*words.split(), "--json", str(path)]) == 0
         client, naive = results(path)["runs"]
         assert client["errors"] == {"unavailable": 3}
         assert naive["errors"] == {kind: 3}
+
+
+def test_interrupted_before_a_process_starts_there_is_none_to_wait_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    @contextmanager
+    def interrupted() -> Iterator[None]:
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(embedded, "signals_blocked", interrupted)
+    with pytest.raises(KeyboardInterrupt), ExitStack() as stack:
+        stack.enter_context(embedded_mock([], latency=0, faults=[], backend="asyncio"))
+
+
+def test_a_process_whose_load_is_gone_ends_without_a_word(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    ours, theirs = multiprocessing.Pipe()
+    ours.close()
+    embedded._serve(embedded._mock, "asyncio", theirs, ((), 0.0, []))  # noqa: SLF001
+    theirs.close()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_cannot_be_written_in_the_end_costs_neither_table_nor_other_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def write_whole(path: Path, text: str) -> None:
+        if path.suffix == ".json":
+            raise OSError(28, "No space left on device")
+        path.write_text(text, "utf-8")
+
+    monkeypatch.setattr(cli, "write_whole", write_whole)
+    files = ["--json", str(tmp_path / "load.json"), "--html", str(tmp_path / "load.html")]
+    assert load(["burst", "--callers", "3", *files]) == 2
+    shown = capsys.readouterr()
+    assert "load.json could not be written: [Errno 28]" in shown.err
+    assert "accepted" in shown.out
+    assert [path.name for path in tmp_path.iterdir()] == ["load.html"]
+
+
+def test_a_terminal_that_is_gone_costs_no_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(rich.progress.Progress, "stop", gone)
+    monkeypatch.setattr(rich.console.Console, "print", gone)
+    assert load(["burst", "--callers", "3", "--json", str(tmp_path / "load.json")]) == 0
+    assert results(tmp_path / "load.json")["runs"][0]["accepted"] == 3
 
 
 def test_a_process_that_cannot_serve_is_an_error(capfd: pytest.CaptureFixture[str]) -> None:
@@ -289,7 +522,6 @@ def test_a_process_serves_until_it_is_alone(
         assert statuses in ([200], [404])  # the app has no such route
 
     request.addfinalizer(check)
-    request.addfinalizer(partial(signal.signal, signal.SIGINT, signal.getsignal(signal.SIGINT)))
     calling = threading.Thread(target=call)
     calling.start()
     embedded._serve(make, "asyncio", theirs, arguments)  # noqa: SLF001

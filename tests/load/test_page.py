@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from oxaigen_auth_load import axes, figures, markup, units
+from oxaigen_auth_load import axes, markup, units
 from oxaigen_auth_load.axes import latency_axis, linear_axis, percentile_axis
 from oxaigen_auth_load.page import page
 from tests.load.sample import partial_report, sample_report
@@ -74,7 +74,7 @@ def row(document: Document, head: str) -> list[str]:
     return cells
 
 
-@pytest.mark.parametrize("module", [axes, figures, markup, units])
+@pytest.mark.parametrize("module", [axes, markup, units])
 def test_the_examples_in_docstrings_are_true(module: Any) -> None:
     failed, tried = doctest.testmod(module)
     assert (failed, tried > 0) == (0, True)
@@ -193,7 +193,8 @@ def test_errors_stand_out_and_so_do_figures_that_failed_expectations() -> None:
         "✗ failed",
         "✗ failed",
         "✗ failed: 32.8 ms",
-        "✗ failed: 3",
+        "✗ failed: 3 (0.06 %)",
+        "3",
         "26",
     ]
 
@@ -201,8 +202,12 @@ def test_errors_stand_out_and_so_do_figures_that_failed_expectations() -> None:
 def test_expectations_say_what_came_of_them() -> None:
     document = shown(sample_report())
     assert document.all("span", class_="tag bad") == ["2 of 4 failed"]
-    assert row(document, "p99 < 25ms") == ["client", "32.8 ms", "✗ failed"]
-    assert row(document, "upstream-calls-per-token < 2") == ["client", "1.15", "✓ met"]
+    assert row(document, "p99 < 25ms") == [
+        "client",
+        "32.8 ms over 4,997 answers, without 3 errors",
+        "✗ failed",
+    ]
+    assert row(document, "upstream_calls_per_token < 2") == ["client", "1.15", "✓ met"]
 
 
 def test_when_all_expectations_are_met_it_says_so() -> None:
@@ -218,9 +223,22 @@ def test_without_expectations_there_is_no_word_of_them() -> None:
 
 def test_an_expectation_of_an_unknown_number_has_failed() -> None:
     report = sample_report()
-    expectation = {"text": "joined > 3", "run": "client", "value": None, "met": False}
-    document = shown(report | {"expectations": [expectation]})
-    assert row(document, "joined > 3") == ["client", units.UNKNOWN, "✗ failed"]
+    expectation = {"text": "joined > 3", "figure": "joined", "run": "client", "met": False}
+    document = shown(report | {"expectations": [expectation | {"measured": "unknown"}]})
+    assert row(document, "joined > 3") == ["client", "unknown", "✗ failed"]
+
+
+def test_pitfall_58_errors_have_latencies_of_their_own() -> None:
+    document = shown(sample_report())
+    groups = document.all("th", scope="rowgroup")
+    assert groups == ["Load", "Latency of answers", "Errors", "Latency of errors", "Work saved"]
+    assert document.all("td").count("500 ms") == 2 * 6
+
+
+def test_pitfall_58_what_is_due_to_the_load_itself_is_said() -> None:
+    report = sample_report()
+    report["runs"][1]["notes"] = ["900 lookups waited"]
+    assert "naive: 900 lookups waited." in shown(report).all("p", class_="quiet")
 
 
 # Plots
@@ -268,11 +286,19 @@ def test_a_run_that_did_nothing_is_told_too() -> None:
     report = partial_report()
     run = report["runs"][0]
     run |= {"distribution": [], "lookups": 0, "rejected": 0, "throughput_per_second": None}
+    run |= {"errors": {}, "unfinished": 7}
     run["latency_seconds"] = dict.fromkeys(run["latency_seconds"])
     run["timeline"] |= {"arrivals": [], "errors": []}
     document = shown(report)
     assert row(document, "p50") == [units.UNKNOWN]
-    assert "No lookup has finished, so there is nothing to draw." in document.all("p")
+    assert row(document, "Unfinished lookups") == ["7"]
+    assert document.all("th", scope="rowgroup") == [
+        "Load",
+        "Latency of answers",
+        "Errors",
+        "Work saved",
+    ]
+    assert "No lookup was answered, so there is nothing to draw." in document.all("p")
 
 
 def test_a_report_without_runs_is_a_page_too() -> None:
