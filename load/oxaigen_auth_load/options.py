@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 from oxaigen_auth_load import plan as plans
 from oxaigen_auth_load.expecting import read_expectation
 from oxaigen_auth_load.plan import Mix
+from oxaigen_auth_mock import MockSettings
+from oxaigen_auth_mock.faults import unknown_persona
 from oxaigen_auth_mock.files import FAULT
+from oxaigen_auth_mock.roster import Roster
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -179,7 +182,7 @@ def make_tokens(options: Namespace, plan: Plan) -> list[str]:
 
 
 def read_tokens(path: Path) -> list[str]:
-    return [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
+    return [line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
 
 
 def check_ways(options: Namespace) -> None:
@@ -242,9 +245,12 @@ def _fault(text: str) -> dict[str, Any]:
         except ValueError:
             described[name.strip()] = value
     try:
-        FAULT.validate_python(described)
+        fault = FAULT.validate_python(described)
     except ValueError as error:
         first = str(error).partition(" [type=")[0].splitlines()[1:]
         said = " ".join(" ".join(first).split())
         raise ArgumentTypeError(f"{text!r} is no fault of the mock: {said}") from None
+    problem = unknown_persona(fault, Roster(MockSettings()).names)
+    if problem:
+        raise ArgumentTypeError(f"{text!r} is no fault of the mock: {problem}")
     return described

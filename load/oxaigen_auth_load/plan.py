@@ -139,7 +139,7 @@ def replay(path: Path, bad: int, random: Random) -> Plan:
         PlanError: a line says something else, or none says anything.
         OSError: the file cannot be read.
     """
-    lookups = sorted(_lines(path.read_text("utf-8").splitlines()))
+    lookups = sorted(_lines(path.read_text("utf-8-sig").splitlines()))
     names = list(dict.fromkeys(name for _, name in lookups))
     if bad > len(names):
         raise PlanError(f"{path.name} has {len(names)} tokens, so no {bad} can be bad")

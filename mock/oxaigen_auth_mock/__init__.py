@@ -4,7 +4,7 @@ from oxaigen_auth_mock.app import MockApp, create_app
 from oxaigen_auth_mock.control import MockControl, Snapshot
 from oxaigen_auth_mock.journal import Call
 from oxaigen_auth_mock.personas import Persona
-from oxaigen_auth_mock.roster import TokenTakenError, UnknownPersonaError
+from oxaigen_auth_mock.roster import NameTakenError, TokenTakenError, UnknownPersonaError
 from oxaigen_auth_mock.running import RunningMock, running_mock
 from oxaigen_auth_mock.settings import MockConfigurationError, MockSettings
 
@@ -14,6 +14,7 @@ __all__ = [
     "MockConfigurationError",
     "MockControl",
     "MockSettings",
+    "NameTakenError",
     "Persona",
     "RunningMock",
     "Snapshot",

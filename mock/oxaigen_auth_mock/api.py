@@ -1,7 +1,7 @@
 """The control API below `/_mock/api`, and `/health`: what no proxy has. Answers JSON."""
 
 from ipaddress import ip_address
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Body, Depends, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -12,24 +12,35 @@ from starlette.status import (
     HTTP_204_NO_CONTENT,
     HTTP_403_FORBIDDEN,
     HTTP_404_NOT_FOUND,
+    HTTP_405_METHOD_NOT_ALLOWED,
     HTTP_409_CONFLICT,
 )
 
 from oxaigen_auth_mock.calls import fingerprint
 from oxaigen_auth_mock.checks import Detail
-from oxaigen_auth_mock.control import Fingerprint, MockControl, Snapshot
+from oxaigen_auth_mock.control import Fingerprint, MockControl, Move, Snapshot
 from oxaigen_auth_mock.events import Events
-from oxaigen_auth_mock.faults import Fault
+from oxaigen_auth_mock.faults import Fault, unknown_persona
+from oxaigen_auth_mock.methods import not_allowed
 from oxaigen_auth_mock.personas import PermissionName, Persona
 from oxaigen_auth_mock.reports import state_of
-from oxaigen_auth_mock.roster import TokenTakenError, UnknownPersonaError
-from oxaigen_auth_mock.shapes import wrong_shape
+from oxaigen_auth_mock.roster import NameTakenError, TokenTakenError, UnknownPersonaError
+from oxaigen_auth_mock.shapes import refused, wrong_shape
+
+
+class Conflict(Detail):
+    """Why a persona was refused, and which field another one has."""
+
+    field: Literal["name", "token"]
+
 
 Responses = dict[int | str, dict[str, Any]]
 
 FOREIGN: Final[Responses] = {403: {"model": Detail, "description": "Asked by a foreign page"}}
 NOT_FOUND: Final[Responses] = {404: {"model": Detail, "description": "There is none"}}
-CONFLICT: Final[Responses] = {409: {"model": Detail, "description": "Somebody has the token"}}
+CONFLICT: Final[Responses] = {
+    409: {"model": Conflict, "description": "Somebody has the token, or the name that is to be new"}
+}
 STREAM: Final[Responses] = {200: {"content": {"text/event-stream": {}}, "description": "Events"}}
 NOTHING: Final = HTTP_204_NO_CONTENT
 
@@ -43,7 +54,7 @@ class Permission(Order):
 
     persona: str
     permission: PermissionName
-    granted: bool
+    granted: Annotated[bool, Field(strict=True)]
 
 
 class SignIn(Order):
@@ -69,12 +80,10 @@ class Revocation(Order):
         return self.fingerprint or fingerprint(self.token)
 
 
-class Move(Order):
+class ClockMove(Order):
     """How far to move the clock."""
 
-    advance: Annotated[
-        float, Field(ge=-1e9, le=1e9, allow_inf_nan=False, description="Seconds; < 0: back.")
-    ]
+    advance: Move
 
 
 class Placed(BaseModel):
@@ -149,6 +158,13 @@ async def events(control: Control) -> Response:
     return Events(control.proxy)
 
 
+@router.post("/personas", status_code=HTTP_201_CREATED, responses=CONFLICT)
+async def add_persona(persona: Persona, control: Control) -> Persona:
+    """Add a persona; one that is there stays as it is."""
+    control.add(persona)
+    return persona
+
+
 @router.put("/personas", responses=CONFLICT)
 async def put_persona(persona: Persona, control: Control) -> Persona:
     """Add a persona, or change the one of that name."""
@@ -187,7 +203,7 @@ async def restore(name: Fingerprint, control: Control) -> None:
 
 
 @router.post("/clock", status_code=NOTHING)
-async def move_clock(move: Move, control: Control) -> None:
+async def move_clock(move: ClockMove, control: Control) -> None:
     """Put the clock forward or back: what signing in handed out gets older, or younger."""
     control.advance(move.advance)
 
@@ -201,13 +217,22 @@ async def faults(control: Control) -> list[dict[str, Any]]:
 @router.post("/faults", status_code=HTTP_201_CREATED)
 async def place_fault(fault: Annotated[Fault, Body()], control: Control) -> Placed:
     """Place a fault behind those that are there."""
+    _check_persona(fault, control, ())
     return Placed(id=control.place(fault))
 
 
 @router.put("/faults", status_code=NOTHING)
 async def replace_faults(faults: list[Fault], control: Control) -> None:
     """Have these faults and no others."""
+    for number, fault in enumerate(faults):
+        _check_persona(fault, control, (number,))
     control.replace_faults(faults)
+
+
+def _check_persona(fault: Fault, control: MockControl, place: tuple[int, ...]) -> None:
+    problem = unknown_persona(fault, control.proxy.roster.names)
+    if problem:
+        raise refused(("body", *place, fault.kind, "persona"), problem)
 
 
 @router.delete("/faults", status_code=NOTHING)
@@ -268,11 +293,14 @@ async def _not_found(_: Request, error: Exception) -> Response:
 
 
 async def _conflict(_: Request, error: Exception) -> Response:
-    return JSONResponse({"detail": str(error)}, HTTP_409_CONFLICT)
+    field = "name" if isinstance(error, NameTakenError) else "token"
+    return JSONResponse({"detail": str(error), "field": field}, HTTP_409_CONFLICT)
 
 
 EXCEPTION_HANDLERS: Final[dict[Any, Any]] = {
     RequestValidationError: wrong_shape,
     UnknownPersonaError: _not_found,
+    NameTakenError: _conflict,
     TokenTakenError: _conflict,
+    HTTP_405_METHOD_NOT_ALLOWED: not_allowed,
 }

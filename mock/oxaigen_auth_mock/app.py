@@ -12,7 +12,7 @@ from oxaigen_auth_mock.beginning import beginning
 from oxaigen_auth_mock.checks import add_checks
 from oxaigen_auth_mock.clock import Changes, Clock
 from oxaigen_auth_mock.control import MockControl
-from oxaigen_auth_mock.front import Marked, Recorded
+from oxaigen_auth_mock.front import Marked, PrivateNetworkPreflight, Recorded
 from oxaigen_auth_mock.journal import Journal
 from oxaigen_auth_mock.login import login_router, route_of
 from oxaigen_auth_mock.page import page_router
@@ -103,7 +103,11 @@ def _provider(settings: MockSettings, roster: Roster, clock: Clock) -> Provider:
 
 
 def _front(app: ASGIApp, proxy: MockProxy) -> ASGIApp:
-    """Lay CORS around all of it; pages may control the mock only if their origins are listed."""
+    """Lay CORS around all of it; pages may control the mock only if their origins are listed.
+
+    So it is with pages on the internet that ask to reach a private network: the browser's refusal
+    is all that keeps them out where any origin will do.
+    """
     recorded = Recorded(app, proxy, route_of(proxy.settings.authorize_path))
     anywhere = proxy.settings.cors_origins == ("*",)
     shared = CORSMiddleware(
@@ -116,8 +120,10 @@ def _front(app: ASGIApp, proxy: MockProxy) -> ASGIApp:
         expose_headers=EXPOSED,
     )
 
+    cors = shared if anywhere else PrivateNetworkPreflight(shared)
+
     async def routed(scope: Scope, receive: Receive, send: Send) -> None:
         own = scope["type"] == "http" and scope["path"].startswith("/_mock")
-        await (recorded if own and anywhere else shared)(scope, receive, send)
+        await (recorded if own and anywhere else cors)(scope, receive, send)
 
     return Marked(routed, proxy.settings.allow_remote)

@@ -7,7 +7,7 @@ from oxaigen_auth_mock.faults import Fault
 from oxaigen_auth_mock.files import load_faults, load_personas
 from oxaigen_auth_mock.mistakes import nearest
 from oxaigen_auth_mock.personas import DENY, Persona
-from oxaigen_auth_mock.roster import Roster
+from oxaigen_auth_mock.roster import NameTakenError, Roster
 from oxaigen_auth_mock.settings import MockConfigurationError, MockSettings, variable_name
 
 
@@ -23,19 +23,29 @@ def beginning(
     Raises:
         MockConfigurationError: naming every mistake in the files, and whoever is not there.
         TokenTakenError: two personas have the same token.
+        NameTakenError: two of `personas` have the same name.
     """
     problems: list[str] = []
     roster, faults = Roster(settings), list[Fault]()
     with _gathered(problems):
         _take_in(roster, settings)
-        for persona in personas:
+        for persona in _no_twins(personas):
             roster.put(persona)
         _require_auto_login(roster, settings.auto_login)
     with _gathered(problems):
-        faults = load_faults(settings.faults) if settings.faults else []
+        if settings.faults:
+            faults = load_faults(settings.faults, roster.names)
     if problems:
         raise MockConfigurationError(tuple(problems))
     return roster, faults
+
+
+def _no_twins(personas: Iterable[Persona]) -> list[Persona]:
+    named: dict[str, Persona] = {}
+    for persona in personas:
+        if named.setdefault(persona.name, persona) is not persona:
+            raise NameTakenError(f"two personas are called {persona.name!r}; rename one of them")
+    return list(named.values())
 
 
 @contextmanager

@@ -7,16 +7,22 @@ from attrs import Factory, define, field
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
 
 from oxaigen_auth_mock.calls import fingerprint
-from oxaigen_auth_mock.faults import Fault
+from oxaigen_auth_mock.faults import Fault, unknown_persona
 from oxaigen_auth_mock.journal import Call
 from oxaigen_auth_mock.personas import DENY, Persona
 from oxaigen_auth_mock.provider import Issued
 from oxaigen_auth_mock.proxy import MockProxy
-from oxaigen_auth_mock.roster import UnknownPersonaError
+from oxaigen_auth_mock.roster import NameTakenError, UnknownPersonaError
 
 Fingerprint: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")]
 
+Move: TypeAlias = Annotated[  # of the clock
+    float,
+    Field(strict=True, ge=-1e9, le=1e9, allow_inf_nan=False, description="Seconds; < 0: back."),
+]
+
 _FAULT: TypeAdapter[Fault] = TypeAdapter(Fault)
+_MOVE: TypeAdapter[float] = TypeAdapter(Move)
 
 
 class Snapshot(BaseModel):
@@ -32,7 +38,9 @@ class Snapshot(BaseModel):
     revoked: list[Fingerprint] = Field(default_factory=list[str])
     issued: list[Issued] = Field(default_factory=list[Issued])
     auto_login: str | None = None
-    clock_offset: float = Field(default=0.0, allow_inf_nan=False, description="Seconds.")
+    clock_offset: float = Field(
+        default=0.0, strict=True, allow_inf_nan=False, description="Seconds."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -42,6 +50,10 @@ class Snapshot(BaseModel):
             raise ValueError(f"two personas have the same name: {', '.join(twice)}")
         if self.auto_login not in (None, DENY, *names):
             raise ValueError(f"auto_login is {self.auto_login!r}, but no persona is called that")
+        for number, fault in enumerate(self.faults):
+            problem = unknown_persona(fault, names)
+            if problem:
+                raise ValueError(f"faults[{number}].persona: {problem}")
         return self
 
 
@@ -63,6 +75,17 @@ class MockControl:
         init=False, default=Factory(lambda self: self.snapshot(), takes_self=True)
     )
 
+    def add(self, persona: Persona) -> None:
+        """Add a persona of a new name.
+
+        Raises:
+            NameTakenError: there is one of that name.
+            TokenTakenError: another persona has this token.
+        """
+        if self.proxy.roster.named(persona.name) is not None:
+            raise NameTakenError(f"there is a persona called {persona.name!r} already")
+        self.put(persona)
+
     def put(self, persona: Persona) -> None:
         """Add a persona, or change the one of that name.
 
@@ -73,12 +96,13 @@ class MockControl:
         self.proxy.changed()
 
     def remove(self, name: str) -> None:
-        """Forget a persona, who no longer signs in without being asked either.
+        """Forget a persona, who no longer signs in without being asked, and faults of its calls.
 
         Raises:
             UnknownPersonaError: nobody has this name.
         """
         self.proxy.roster.remove(name)
+        self.proxy.faults.remove_of(name)
         if self.proxy.auto_login == name:
             self.proxy.auto_login = None
         self.proxy.changed()
@@ -124,8 +148,12 @@ class MockControl:
         self.proxy.changed()
 
     def advance(self, seconds: float) -> None:
-        """Put the clock forward, or back: what the provider issued gets older, or younger."""
-        self.proxy.clock.offset += seconds
+        """Put the clock forward, or back: what the provider issued gets older, or younger.
+
+        Raises:
+            ValidationError: not a number of seconds, or more than 1e9 of them.
+        """
+        self.proxy.clock.offset += _MOVE.validate_python(seconds)
         self.proxy.changed()
 
     def fault(self, kind: str, **fields: Any) -> int:
@@ -133,10 +161,17 @@ class MockControl:
 
         Raises:
             ValidationError: there is no such fault.
+            UnknownPersonaError: it is for the calls of somebody who is not there.
         """
         return self.place(_FAULT.validate_python({"kind": kind, **fields}))
 
     def place(self, fault: Fault) -> int:
+        """Place a fault; gives its id.
+
+        Raises:
+            UnknownPersonaError: it is for the calls of somebody who is not there.
+        """
+        self._check_personas([fault])
         number = self.proxy.faults.place(fault)
         self.proxy.changed()
         return number
@@ -148,7 +183,13 @@ class MockControl:
         return removed
 
     def replace_faults(self, faults: Iterable[Fault] = ()) -> None:
-        """Have these faults and no others."""
+        """Have these faults and no others.
+
+        Raises:
+            UnknownPersonaError: one is for the calls of somebody who is not there.
+        """
+        faults = list(faults)
+        self._check_personas(faults)
         self.proxy.faults.replace(faults)
         self.proxy.changed()
 
@@ -192,6 +233,13 @@ class MockControl:
         """Be as at the start, and forget what was asked."""
         self.load(self._initial)
         self.clear_calls()
+
+    def _check_personas(self, faults: Iterable[Fault]) -> None:
+        names = self.proxy.roster.names
+        for fault in faults:
+            problem = unknown_persona(fault, names)
+            if problem:
+                raise UnknownPersonaError(problem)
 
     def _named(self, name: str | None) -> Persona:
         persona = self.proxy.roster.named(name or "")

@@ -4,7 +4,7 @@ A fault is flat JSON, told apart by its `kind`: `Fault` is that union, and reads
 mistake named by its path. Knows no HTTP: `breaking` makes faults happen.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from random import Random
 from typing import Annotated
 
@@ -27,6 +27,7 @@ from oxaigen_auth_mock.fault_kinds import (
     WrongContentType,
     WrongShape,
 )
+from oxaigen_auth_mock.mistakes import nearest
 from oxaigen_auth_mock.triggers import Endpoint, Trigger
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "TruncatedJson",
     "WrongContentType",
     "WrongShape",
+    "unknown_persona",
 ]
 
 
@@ -68,6 +70,18 @@ Fault = Annotated[
     | SetCookie,
     Field(discriminator="kind"),
 ]
+
+
+def unknown_persona(fault: Fault, names: Collection[str]) -> str | None:
+    """Say that a fault waits for the calls of a persona who is not there, if it does.
+
+    >>> unknown_persona(Hang(persona="quest"), ["guest", "admin"])
+    "no persona is called 'quest'; there are guest, admin; did you mean 'guest'?"
+    """
+    if fault.persona is None or fault.persona in names:
+        return None
+    there = f"there are {', '.join(names)}" if names else "there are none"
+    return f"no persona is called {fault.persona!r}; {there}{nearest(fault.persona, names)}"
 
 
 @define(eq=False)
@@ -140,6 +154,12 @@ class FaultPlan:
     def remove(self, fault_id: int) -> bool:
         """Take a fault out; whether it was there."""
         return self._placed.pop(fault_id, None) is not None
+
+    def remove_of(self, persona: str) -> None:
+        """Take out the faults that strike only the calls of this persona."""
+        for number, placed in list(self._placed.items()):
+            if placed.fault.persona == persona:
+                self.remove(number)
 
     def clear(self) -> None:
         self._placed.clear()

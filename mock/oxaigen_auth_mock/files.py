@@ -6,7 +6,7 @@ Knows no HTTP, and nothing of the mock that asks.
 import json
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast, get_args
 
@@ -14,7 +14,7 @@ from attrs import define
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from oxaigen_auth_mock import jsonable
-from oxaigen_auth_mock.faults import Fault
+from oxaigen_auth_mock.faults import Fault, unknown_persona
 from oxaigen_auth_mock.jsonable import pruned
 from oxaigen_auth_mock.mistakes import in_words, path_text, shortened, unknown_key
 from oxaigen_auth_mock.personas import Persona
@@ -53,17 +53,23 @@ def load_personas(
     return section.result(personas)
 
 
-def load_faults(path: str | Path) -> list[Fault]:
+def load_faults(path: str | Path, personas: Collection[str] | None = None) -> list[Fault]:
     """Read `[[faults]]`, or `{"faults": […]}`.
 
     Args:
         path: a file that ends in `.toml` or `.json`.
+        personas: the names of those who are there; None takes any name.
 
     Raises:
         MockConfigurationError: naming every mistake in the file by its path.
     """
     section = _section(path, "faults")
-    return section.result(section.read(FAULT.validate_python, _keys_of_fault))
+    faults = section.read(FAULT.validate_python, _keys_of_fault)
+    for place, fault in faults.items():
+        problem = None if personas is None else unknown_persona(fault, personas)
+        if problem is not None:
+            section.refuse((place, "persona"), f"holds {shortened(fault.persona)}, but {problem}")
+    return section.result(faults)
 
 
 def _keys_of_fault(entry: object) -> Iterable[str]:
@@ -166,15 +172,27 @@ def parsed(path: str | Path) -> object:
     if reader is None:
         raise _useless(path, "the name should end in .toml or .json")
     try:
-        return reader(path.read_bytes().decode("utf-8-sig"))
+        return reader(_text_in(path.read_bytes()))
     except OSError as error:
         raise _useless(path, f"cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
-        raise _useless(path, f"is not UTF-8: {error.reason} at byte {error.start}") from error
+        why = f"{error.reason} at byte {error.start}; save it as UTF-8"
+        raise _useless(path, f"is not UTF-8: {why}") from error
     except RecursionError as error:
         raise _useless(path, "is nested too deeply") from error
     except ValueError as error:
         raise _useless(path, str(error)) from error
+
+
+def _text_in(content: bytes) -> str:
+    """Decode UTF-8, with or without a byte order mark.
+
+    Raises:
+        UnicodeDecodeError: it is something else, such as UTF-16, whose mark is no UTF-8.
+    """
+    if b"\0" in content[:4]:
+        raise UnicodeDecodeError("utf-8", content, 0, 1, "it looks like UTF-16 or UTF-32")
+    return content.decode("utf-8-sig")
 
 
 def _useless(path: Path, why: str) -> MockConfigurationError:

@@ -11,12 +11,13 @@ from anyio import sleep
 from attrs import define
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse
-from starlette.status import HTTP_403_FORBIDDEN
+from starlette.status import HTTP_200_OK, HTTP_403_FORBIDDEN
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from oxaigen_auth_mock.breaking import answer_with
 from oxaigen_auth_mock.connections import SEND
 from oxaigen_auth_mock.exchange import until_left
+from oxaigen_auth_mock.methods import as_get, without_body
 from oxaigen_auth_mock.personas import Persona
 from oxaigen_auth_mock.proxy import MockProxy
 from oxaigen_auth_mock.triggers import Endpoint
@@ -25,13 +26,16 @@ PREFIX: Final = "/_oxa_auth/"
 CHECKS: Final = frozenset({"get-me", "test-app-token", "test-app-permission"})
 ENDPOINTS: Final = frozenset(get_args(Endpoint))
 MARK: Final = (b"x-oxaigen-mock", b"1")
+ASKS_FOR_PRIVATE_NETWORK: Final = (b"access-control-request-private-network", b"true")
+ALLOWS_PRIVATE_NETWORK: Final = (b"access-control-allow-private-network", b"true")
 
 
 @define(eq=False)
 class Marked:
     """Says on every answer that it is the mock's, and answers this machine alone.
 
-    A client without an IP address has not come through a network.
+    Behind it a HEAD is a GET: it is answered, written down and spoilt like one. A client without an
+    IP address has not come through a network.
     """
 
     _app: ASGIApp
@@ -55,7 +59,34 @@ class Marked:
                 HTTP_403_FORBIDDEN,
             )
         scope.setdefault(SEND, send)
+        if scope["method"] == "HEAD":
+            await app(as_get(scope), receive, without_body(marked))
+            return
         await app(scope, receive, marked)
+
+
+@define(eq=False)
+class PrivateNetworkPreflight:
+    """Lets pages on the internet reach this machine, if their browser asks and CORS lets them in.
+
+    Browsers ask with the header of https://wicg.github.io/private-network-access/. Starlette's CORS
+    answers it in its newest versions only, so that it does not get to see the header.
+    """
+
+    _cors: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or ASKS_FOR_PRIVATE_NETWORK not in scope["headers"]:
+            await self._cors(scope, receive, send)
+            return
+
+        async def allowing(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == HTTP_200_OK:
+                message = {**message, "headers": [*message["headers"], ALLOWS_PRIVATE_NETWORK]}
+            await send(message)
+
+        headers = [each for each in scope["headers"] if each != ASKS_FOR_PRIVATE_NETWORK]
+        await self._cors({**scope, "headers": headers}, receive, allowing)
 
 
 @lru_cache(maxsize=1024)

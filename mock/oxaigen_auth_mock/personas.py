@@ -77,15 +77,21 @@ class Persona(BaseModel):
     ] = "ok"
     delay: Annotated[
         float,
-        Field(ge=0, le=3600, allow_inf_nan=False, description="Seconds that `slow` waits."),
+        Field(
+            strict=True,
+            ge=0,
+            le=3600,
+            allow_inf_nan=False,
+            description="Seconds that `slow` waits.",
+        ),
     ] = 2.0
     roles: Annotated[tuple[Text, ...], Field(max_length=1000)] = ()
     permissions: Annotated[tuple[PermissionName, ...], Field(max_length=1000)] = ()
-    id: Annotated[int | None, Field(ge=1, le=2**31 - 1)] = None
+    id: Annotated[int | None, Field(strict=True, ge=1, le=2**31 - 1)] = None
     user_name: Text | None = None
     email: Text | None = None
     account_type: Text | None = "internal"
-    enabled: bool | None = True
+    enabled: Annotated[bool | None, Field(strict=True)] = True
     first_name: Text | None = None
     last_name: Text | None = None
     extra: Annotated[

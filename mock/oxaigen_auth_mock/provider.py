@@ -49,8 +49,10 @@ class Issued(BaseModel):
     value: _Value
     session: Annotated[_Value, Field(description="The sign-in that it comes from.")]
     persona: Annotated[str, Field(description="Whose, by name; empty before they are picked.")]
-    ends: Annotated[float, Field(allow_inf_nan=False, description="Unix time in seconds.")]
-    used: bool = False
+    ends: Annotated[
+        float, Field(strict=True, allow_inf_nan=False, description="Unix time in seconds.")
+    ]
+    used: Annotated[bool, Field(strict=True)] = False
 
 
 class Provider(Protocol):

@@ -13,6 +13,10 @@ class UnknownPersonaError(LookupError):
     """Nobody has this name, or nobody is left; the message says so."""
 
 
+class NameTakenError(ValueError):
+    """There is a persona of this name already; the message says so."""
+
+
 class TokenTakenError(ValueError):
     """Another persona has this token; the message says who."""
 
@@ -39,6 +43,10 @@ class Roster:
     @property
     def personas(self) -> tuple[Persona, ...]:
         return tuple(self._named.values())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._named)
 
     @property
     def default(self) -> Persona:

@@ -22,3 +22,8 @@ async def wrong_shape(_request: Request, error: Exception) -> Response:
         UNPROCESSABLE,
         media_type="application/json",
     )
+
+
+def refused(loc: tuple[str | int, ...], message: str) -> RequestValidationError:
+    """Refuse what has the right shape, but names what is not there; `loc` is FastAPI's."""
+    return RequestValidationError([{"type": "unknown", "loc": loc, "msg": message}])

@@ -94,6 +94,49 @@ def test_a_name_is_all_that_a_persona_needs(show_control: ShowControl, page: Pag
     assert persona(mock, "bob") == Persona(name="bob", first_name=None)
 
 
+@pytest.mark.parametrize("portal", ["asyncio", "trio"], indirect=True)
+def test_a_name_that_is_taken_is_replaced_only_after_a_question(
+    show_control: ShowControl, page: Page
+) -> None:
+    mock = show_control()
+    before = persona(mock, "guest")
+    press(page, "Add persona")
+    fill(page, Name=" guest ", Token="t", First_name="Gus")
+    press(page, "Save")
+    question = page.get_by_role("dialog", name="Replace guest?")
+    expect(question).to_contain_text("There is a persona called guest already.")
+    assert persona(mock, "guest") == before
+    question.get_by_role("button", name="Cancel").click()
+    expect(problem(page, "name")).to_have_text("there is a persona called 'guest' already")
+    expect(page.get_by_label("Name", exact=True)).to_be_focused()
+    expect(page.get_by_role("textbox", name="Token")).to_have_value("t")
+    press(page, "Save")
+    expect(question).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(question).to_be_hidden()
+    assert persona(mock, "guest") == before
+    press(page, "Save")
+    question.get_by_role("button", name="Replace").click()
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    replaced = persona(mock, "guest")
+    assert replaced is not None
+    assert (replaced.token, replaced.first_name, replaced.roles) == ("t", "Gus", ())
+
+
+@on_asyncio
+def test_a_persona_that_replaces_another_keeps_to_the_tokens_that_are_free(
+    show_control: ShowControl, page: Page
+) -> None:
+    mock = show_control()
+    before = persona(mock, "guest")
+    press(page, "Add persona")
+    fill(page, Name="guest", Token="mock-admin-token")
+    press(page, "Save")
+    page.get_by_role("button", name="Replace", exact=True).click()
+    expect(problem(page, "token")).to_contain_text("'admin' already has the token of 'guest'")
+    assert persona(mock, "guest") == before
+
+
 @on_trio
 def test_a_persona_is_edited_and_keeps_its_name(show_control: ShowControl, page: Page) -> None:
     mock = show_control()

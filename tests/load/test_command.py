@@ -25,6 +25,7 @@ import oxaigen_auth_load
 from oxaigen_auth_load import cli, embedded, main, targets
 from oxaigen_auth_load.display import Progress
 from oxaigen_auth_load.embedded import EmbeddedError, embedded_app, embedded_mock
+from oxaigen_auth_load.options import read_tokens
 from oxaigen_auth_load.stopping import SIGNALS, Stop
 from tests.apps import TestClient
 
@@ -387,6 +388,7 @@ COMMAND = "import sys, oxaigen_auth_load; sys.exit(oxaigen_auth_load.main())"
         ("burst --proxy http://127.0.0.1:9", "give the tokens that it knows with --tokens-file"),
         ("burst --fault status,status=many", "is no fault of the mock"),
         ("burst --fault nonsense,x=y", "is no fault of the mock"),
+        ("burst --fault hang,persona=gest", "no persona is called 'gest'; there are devuser, "),
         ("burst --expect fast", "is no expectation"),
         ("", "SHAPE"),
     ],
@@ -420,6 +422,22 @@ def test_a_target_that_is_not_there_gets_one_clear_line(
     assert load(["burst", *words.split(), "--tokens-file", str(tmp_path / "tokens")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
+
+
+def test_pitfall_59_tokens_may_follow_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text("one\ntwo\n", "utf-8-sig")
+    assert read_tokens(tmp_path / "tokens") == ["one", "two"]
+
+
+def test_a_file_of_another_encoding_gets_one_clear_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "file"
+    path.write_text("0,one\n", "utf-16")
+    for words in (["replay", str(path)], ["burst", "--tokens-file", str(path)]):
+        assert load(words) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "a file cannot be used: 'utf-8' codec can't decode" in line
 
 
 def test_what_answers_neither_well_nor_in_time_is_an_error_of_its_kind(tmp_path: Path) -> None:

@@ -104,6 +104,11 @@ def test_a_file_is_replayed_in_the_order_of_its_seconds(tmp_path: Path) -> None:
     assert (plan.distinct, plan.used, plan.seconds, len(plan.bad)) == (2, 2, 2, 1)
 
 
+def test_pitfall_59_a_file_that_begins_with_a_byte_order_mark_is_replayed(tmp_path: Path) -> None:
+    plan = replay(written(tmp_path, "\ufeff0.25,bob\n1,ada\n"), 0, Random(1))
+    assert (list(plan.starts), plan.distinct) == ([0.25, 1], 2)
+
+
 @pytest.mark.parametrize("line", ["eve", "x,eve", "-1,eve", "1,eve,eve", "nan,eve", "inf,eve"])
 def test_a_wrong_line_is_named_by_its_number_and_not_shown(tmp_path: Path, line: str) -> None:
     with pytest.raises(PlanError, match=r"^line 2 is no second and name") as caught:

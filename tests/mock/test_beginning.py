@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from oxaigen_auth_mock import MockConfigurationError, MockSettings, Persona, create_app
-from oxaigen_auth_mock.roster import TokenTakenError
+from oxaigen_auth_mock.roster import NameTakenError, TokenTakenError
 
 PEOPLE = """
 [[personas]]
@@ -111,3 +111,26 @@ def test_a_forbidden_token_that_is_too_long_is_named() -> None:
 def test_personas_handed_over_may_share_no_token() -> None:
     with pytest.raises(TokenTakenError, match="'guest' already has the token"):
         create_app(MockSettings(), personas=[Persona(name="eve", token="mock-guest-token")])
+
+
+def test_a_fault_for_nobody_is_a_mistake_in_its_file(tmp_path: Path, people: str) -> None:
+    path = tmp_path / "faults.toml"
+    path.write_text('[[faults]]\nkind = "hang"\n[[faults]]\nkind = "html"\npersona = "adda"')
+    (problem,) = problems(MockSettings(faults=str(path), personas=people))
+    assert problem == (
+        f"{path}: faults[1].persona holds 'adda', but no persona is called 'adda'; "
+        "there are devuser, guest, user, admin, ada; did you mean 'ada'?"
+    )
+    path.write_text('[[faults]]\nkind = "html"\npersona = "ada"')
+    assert len(create_app(MockSettings(faults=str(path), personas=people)).proxy.faults.faults) == 1
+    given = [Persona(name="zoe")]
+    path.write_text('[[faults]]\nkind = "html"\npersona = "zoe"')
+    assert create_app(MockSettings(faults=str(path)), personas=given).proxy.faults.faults
+
+
+def test_two_personas_of_one_name_are_refused() -> None:
+    twins = [Persona(name="ada", token="one"), Persona(name="ada", token="two")]
+    with pytest.raises(NameTakenError, match="two personas are called 'ada'"):
+        create_app(MockSettings(), personas=twins)
+    replaced = create_app(MockSettings(), personas=[Persona(name="guest", token="t")])
+    assert replaced.control.snapshot().personas[1].token == "t"

@@ -16,6 +16,7 @@ from oxaigen_auth_mock import (
     create_app,
 )
 from oxaigen_auth_mock.calls import fingerprint
+from oxaigen_auth_mock.faults import Hang
 
 pytestmark = pytest.mark.anyio
 
@@ -69,6 +70,23 @@ async def test_putting_a_persona_again_changes_it(client: AsyncClient) -> None:
     assert [each["name"] for each in state["personas"]].count("ada") == 1
 
 
+async def test_adding_a_persona_replaces_nobody(client: AsyncClient, app: MockApp) -> None:
+    before = app.control.snapshot()
+    for body, field, words in (
+        ({"name": " guest "}, "name", "there is a persona called 'guest' already"),
+        ({"name": "guest", "token": "t"}, "name", "there is a persona called 'guest' already"),
+        ({"name": "ada", "token": "mock-guest-token"}, "token", "'guest' already has the token"),
+        ({"name": "ada", "token": "mock-dev-token"}, "token", "'devuser' already has the token"),
+    ):
+        response = await client.post(f"{API}/personas", json=body)
+        assert (response.status_code, response.json()["field"]) == (409, field)
+        assert words in response.json()["detail"]
+        assert app.control.snapshot() == before
+    added = await client.post(f"{API}/personas", json={"name": "ada", "token": "t"})
+    assert (added.status_code, added.json()["name"]) == (201, "ada")
+    assert await status(client, "t") == 200
+
+
 @pytest.mark.parametrize(
     ("state", "expected"),
     [
@@ -90,7 +108,7 @@ async def test_two_personas_cannot_have_one_token(client: AsyncClient) -> None:
     response = await client.put(
         f"{API}/personas", json={"name": "ada", "token": "mock-guest-token"}
     )
-    assert response.status_code == 409
+    assert (response.status_code, response.json()["field"]) == (409, "token")
     assert "'guest' already has the token of 'ada'" in response.json()["detail"]
 
 
@@ -185,6 +203,62 @@ async def test_a_fault_can_be_one_personas(client: AsyncClient) -> None:
     assert await status(client) == 200
 
 
+UNKNOWN = (
+    "no persona is called 'gest'; there are devuser, guest, user, admin; did you mean 'guest'?"
+)
+GEST = {"kind": "hang", "persona": "gest"}
+
+
+@pytest.mark.parametrize(
+    ("call", "body", "where", "words"),
+    [
+        ("POST /faults", GEST, ["body", "hang", "persona"], UNKNOWN),
+        ("PUT /faults", [{"kind": "html"}, GEST], ["body", 1, "hang", "persona"], UNKNOWN),
+        (
+            "PUT /snapshot",
+            {"personas": [{"name": "ada"}], "faults": [GEST]},
+            ["body"],
+            "faults[0].persona: no persona is called 'gest'; there are ada.",
+        ),
+        (
+            "PUT /snapshot",
+            {"personas": [], "faults": [GEST]},
+            ["body"],
+            "faults[0].persona: no persona is called 'gest'; there are none.",
+        ),
+    ],
+)
+async def test_a_fault_for_nobody_is_refused_and_changes_nothing(
+    client: AsyncClient, call: str, body: Any, where: list[str | int], words: str
+) -> None:
+    await client.post(f"{API}/faults", json={"kind": "html", "persona": "guest"})
+    before = (await client.get(f"{API}/snapshot")).json()
+    method, path = call.split()
+    response = await client.request(method, API + path, json=body)
+    assert paths(response) == [where]
+    assert words in response.json()["detail"][0]["msg"]
+    assert (await client.get(f"{API}/snapshot")).json() == before
+
+
+def test_the_handle_places_no_fault_for_nobody(app: MockApp) -> None:
+    with pytest.raises(UnknownPersonaError, match="did you mean 'guest'"):
+        app.control.fault("hang", persona="gest")
+    with pytest.raises(UnknownPersonaError, match="did you mean 'guest'"):
+        app.control.replace_faults([Hang(), Hang(persona="gest")])
+    assert app.control.snapshot().faults == []
+
+
+async def test_a_persona_that_is_deleted_takes_the_faults_of_its_calls_along(
+    client: AsyncClient, app: MockApp
+) -> None:
+    for name in ("guest", None, "admin", "guest"):
+        app.control.fault("html", persona=name)
+    await client.delete(f"{API}/personas/guest")
+    assert [fault["id"] for fault in (await client.get(f"{API}/faults")).json()] == [2, 3]
+    exported = (await client.get(f"{API}/snapshot")).json()
+    assert (await client.put(f"{API}/snapshot", json=exported)).status_code == 204
+
+
 async def test_a_fault_shows_in_the_journal(client: AsyncClient, app: MockApp) -> None:
     app.control.fault("status", status=503, retry_after=5)
     await client.get(ME, headers=DEV)
@@ -215,6 +289,76 @@ async def test_a_body_of_the_wrong_shape_is_refused_with_the_path(
     client: AsyncClient, method: str, path: str, body: Any, where: list[str | int]
 ) -> None:
     assert where in paths(await client.request(method, API + path, json=body))
+
+
+NO_NUMBERS = ("true", "false", '"1"', "null", "[]", "NaN", "Infinity", "-Infinity", "1e999")
+ISSUED = '{"kind": "code", "value": "v", "session": "s", "persona": "ada", "ends": NUMBER}'
+
+
+@pytest.mark.parametrize("number", NO_NUMBERS)
+@pytest.mark.parametrize(
+    ("call", "body"),
+    [
+        ("POST /clock", '{"advance": NUMBER}'),
+        ("PUT /personas", '{"name": "ada", "delay": NUMBER}'),
+        ("POST /personas", '{"name": "ada", "delay": NUMBER}'),
+        ("PUT /personas", '{"name": "ada", "id": [NUMBER]}'),
+        ("POST /faults", '{"kind": "status", "status": NUMBER}'),
+        ("POST /faults", '{"kind": "latency", "distribution": "fixed", "seconds": NUMBER}'),
+        ("POST /faults", '{"kind": "html", "probability": NUMBER}'),
+        ("PUT /faults", '[{"kind": "html", "every": NUMBER}]'),
+        ("PUT /snapshot", '{"personas": [], "clock_offset": NUMBER}'),
+        ("PUT /snapshot", f'{{"personas": [], "issued": [{ISSUED}]}}'),
+    ],
+)
+async def test_what_is_no_number_is_not_taken_for_one(
+    client: AsyncClient, number: str, call: str, body: str
+) -> None:
+    before = (await client.get(f"{API}/snapshot")).json()
+    method, path = call.split()
+    headers = {"Content-Type": "application/json"}
+    content = body.replace("NUMBER", number)
+    response = await client.request(method, API + path, content=content, headers=headers)
+    assert paths(response)[0][0] == "body"
+    assert (await client.get(f"{API}/snapshot")).json() == before
+
+
+@pytest.mark.parametrize(
+    ("call", "body"),
+    [
+        ("PUT /personas", {"name": "ada", "id": True}),
+        ("PUT /personas", {"name": "ada", "id": "7"}),
+        ("PUT /personas", {"name": "ada", "id": 7.5}),
+        ("PUT /personas", {"name": "ada", "id": -7}),
+        ("PUT /personas", {"name": "ada", "delay": -1}),
+        ("PUT /personas", {"name": "ada", "delay": 10**400}),
+        ("PUT /personas", {"name": "ada", "enabled": 1}),
+        ("PUT /personas", {"name": "ada", "enabled": "yes"}),
+        ("PUT /personas", {"name": 7}),
+        ("PUT /permissions", {"persona": "guest", "permission": "x", "granted": "yes"}),
+        ("PUT /permissions", {"persona": "guest", "permission": "x", "granted": 1}),
+        ("PUT /auto-login", {"persona": False}),
+        ("POST /clock", {"advance": 10**400}),
+        ("POST /faults", {"kind": "html", "times": True}),
+        ("POST /faults", {"kind": "html", "times": -1}),
+        ("POST /faults", {"kind": "html", "persona": True}),
+        ("POST /revocations", {"token": 1}),
+    ],
+)
+async def test_values_of_another_type_are_refused(
+    client: AsyncClient, call: str, body: dict[str, Any]
+) -> None:
+    before = (await client.get(f"{API}/snapshot")).json()
+    method, path = call.split()
+    assert paths(await client.request(method, API + path, json=body))[0][0] == "body"
+    assert (await client.get(f"{API}/snapshot")).json() == before
+
+
+@pytest.mark.parametrize("seconds", [True, "5", None, float("nan"), float("inf"), 2e9])
+def test_the_clock_is_moved_by_numbers_alone(app: MockApp, seconds: Any) -> None:
+    with pytest.raises(ValidationError):
+        app.control.advance(seconds)
+    assert app.proxy.clock.offset == 0
 
 
 @pytest.mark.parametrize("body", [b'{"advance": NaN}', b'{"\\ud800": "\\ud800"}'])

@@ -99,6 +99,28 @@ def test_a_byte_order_mark_is_no_mistake(write: Write) -> None:
     assert load_faults(write("f.toml", b"\xef\xbb\xbffaults = []")) == []
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_a_file_of_another_encoding_is_told_to_be_saved_as_utf_8(
+    write: Write, encoding: str
+) -> None:
+    for name, text in (("p.json", '{"personas": []}'), ("p.toml", "personas = []")):
+        (problem,) = problems(load_personas, write(name, text.encode(encoding)))
+        assert problem == (
+            "is not UTF-8: it looks like UTF-16 or UTF-32 at byte 0; save it as UTF-8."
+        )
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["id = true", 'id = "7"', "id = 7.0", "id = -7", "id = nan", "delay = true", 'delay = "1"',
+     "delay = -1", "delay = nan", "delay = inf", "enabled = 1", 'enabled = "yes"', "name = 7"],
+)  # fmt: skip
+def test_a_value_of_another_type_is_a_mistake(write: Write, field: str) -> None:
+    name = "" if field.startswith("name") else 'name = "ada"\n'
+    found = problems(load_personas, write("p.toml", f"[[personas]]\n{name}{field}"))
+    assert found[0].startswith(f"personas[0].{field.split(' ', maxsplit=1)[0]} holds ")
+
+
 def test_every_mistake_in_a_persona_file_is_named_by_its_path(write: Write) -> None:
     toml = """
         [[personas]]
@@ -123,7 +145,7 @@ def test_every_mistake_in_a_persona_file_is_named_by_its_path(write: Write) -> N
     """
     fields = ", ".join(Persona.model_fields)
     assert sorted(problems(load_personas, write("p.toml", toml))) == [
-        "personas[0].enabled holds 7, but it should be a valid boolean, unable to interpret input.",
+        "personas[0].enabled holds 7, but it should be a valid boolean.",
         "personas[0].extra.day holds a date or a time, which JSON has not; put it in quotes.",
         "personas[0].extra.n holds a number that is not finite.",
         "personas[0].extra: holds fields of the persona itself: email.",
@@ -236,7 +258,7 @@ def test_a_file_of_the_wrong_shape_is_refused(write: Write, content: Any, proble
     [
         ("p.yaml", "", "the name should end in .toml or .json."),
         ("p", "", "the name should end in .toml or .json."),
-        ("p.toml", b"\xff\xfe", "is not UTF-8: invalid start byte at byte 0."),
+        ("p.toml", b"\xff\xfe", "is not UTF-8: invalid start byte at byte 0; save it as UTF-8."),
         ("p.toml", "a = 1\nb 2", r"Expected '=' .* \(at line 2, column 3\)\."),
         ("p.toml", "a = 1\nb = [1,", r".* \(at line 2, column 8\)\."),
         ("p.toml", "a = ", r".* \(at line 1, column 5\)\."),

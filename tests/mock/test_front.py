@@ -97,6 +97,34 @@ async def test_a_preflight_is_answered_and_not_written_down() -> None:
     assert app.control.calls() == ()
 
 
+PUBLIC_PAGE = {
+    "Origin": "https://app.example",
+    "Access-Control-Request-Method": "GET",
+    "Access-Control-Request-Private-Network": "true",
+}
+ALLOW = "Access-Control-Allow-Private-Network"
+
+
+@pytest.mark.parametrize("path", [ME, "/_mock/api/state"])
+async def test_a_public_page_of_a_listed_origin_may_reach_this_machine(path: str) -> None:
+    async with visitor(cors_origins=("https://app.example",)) as client:
+        answer = await client.options(path, headers=PUBLIC_PAGE)
+        assert (answer.status_code, answer.headers[ALLOW]) == (200, "true")
+        assert answer.headers["Access-Control-Allow-Origin"] == "https://app.example"
+        unasked = {name: text for name, text in PUBLIC_PAGE.items() if "Private" not in name}
+        answer = await client.options(path, headers=unasked)
+        assert (answer.status_code, answer.headers.get(ALLOW)) == (200, None)
+
+
+@pytest.mark.parametrize("origins", [("https://other.example",), ("*",)])
+async def test_a_public_page_of_another_origin_may_not_reach_this_machine(
+    origins: tuple[str, ...],
+) -> None:
+    async with visitor(cors_origins=origins) as client:
+        for path in (ME, "/_mock/api/state"):
+            assert ALLOW not in (await client.options(path, headers=PUBLIC_PAGE)).headers
+
+
 async def test_a_slow_persona_is_answered_after_its_delay() -> None:
     app = create_app(
         MockSettings(), personas=[Persona(name="ada", token="t", state="slow", delay=7)]

@@ -43,17 +43,17 @@ async function reach(method, path, body) {
 }
 
 function problemsOf(answer, text) {
-  const detail = detailOf(text);
-  if (typeof detail === "string") return [{ path: [], message: detail }];
+  const { detail, field } = jsonOf(text);
+  if (typeof detail === "string") return [{ path: field ? [field] : [], message: detail }];
   if (!Array.isArray(detail)) return [{ path: [], message: `The mock answered ${answer.status}.` }];
   return detail.map((each) => ({ path: (each.loc ?? []).slice(1).map(String), message: each.msg }));
 }
 
-function detailOf(text) {
+function jsonOf(text) {
   try {
-    return JSON.parse(text).detail;
+    return JSON.parse(text) ?? {};
   } catch {
-    return null;
+    return {};
   }
 }
 

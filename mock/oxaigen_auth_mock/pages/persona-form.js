@@ -1,7 +1,7 @@
 // The form of a whole persona, to add one or to change one.
 
 import { Refused, call } from "./api.js";
-import { openForm } from "./dialogs.js";
+import { ask, openForm } from "./dialogs.js";
 import { announce, byId, make, part, setText } from "./dom.js";
 import { field, numberIn, selectOf, showAtFields, textInput } from "./fields.js";
 
@@ -34,16 +34,26 @@ export function editPersona(persona) {
     show: showAtFields,
     save: async () => {
       const body = read(fields, adding);
-      await call("PUT", "/personas", body).catch(atToken);
+      await (adding ? add(body) : call("PUT", "/personas", body));
       announce(`${body.name} saved`);
     },
   });
 }
 
-/** A conflict is about the token, which somebody has already. */
-function atToken(error) {
-  if (error.status !== 409) throw error;
-  throw new Refused([{ path: ["token"], message: error.message }]);
+/** Add a persona; one that has the name already is replaced only after a question. */
+async function add(body) {
+  try {
+    await call("POST", "/personas", body);
+  } catch (error) {
+    const taken = error.status === 409 && error.problems[0].path[0] === "name";
+    if (!taken || !(await ask(replacing(body.name.trim())))) throw error;
+    await call("PUT", "/personas", body);
+  }
+}
+
+function replacing(name) {
+  const words = `There is a persona called ${name} already. Its token, state, permissions and profile become those of the form.`;
+  return { title: `Replace ${name}?`, words, agree: "Replace" };
 }
 
 function build(persona, adding) {

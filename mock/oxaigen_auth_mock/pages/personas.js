@@ -180,7 +180,7 @@ const ACTIONS = {
   revoke: ({ fingerprint }, slot, card) => attempt(slot, () => setRevoked(fingerprint, !card.revoked)),
   edit: (persona) => editPersona(persona),
   async delete({ name }, slot) {
-    const words = "Its token is unknown from then on.";
+    const words = "Its token is unknown from then on. Faults that strike only its calls are removed.";
     if (!(await ask({ title: `Delete ${name}?`, words, agree: "Delete" }))) return;
     const path = `/personas/${encodeURIComponent(name)}`;
     if (await attempt(slot, () => call("DELETE", path))) announce(`${name} deleted`);
