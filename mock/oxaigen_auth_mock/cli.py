@@ -9,9 +9,15 @@ import anyio
 
 from oxaigen_auth_mock.app import MockApp, create_app
 from oxaigen_auth_mock.flags import read_flags, settings_of
-from oxaigen_auth_mock.greeting import complain, greet
+from oxaigen_auth_mock.greeting import complain, greet, warn
 from oxaigen_auth_mock.reloading import serve_reloading
-from oxaigen_auth_mock.serving import RemoteAddressError, host_and_port, listen, serving
+from oxaigen_auth_mock.serving import (
+    RemoteAddressError,
+    base_url,
+    host_and_port,
+    listen_on_all,
+    serving,
+)
 from oxaigen_auth_mock.settings import MockConfigurationError, MockSettings
 
 
@@ -30,19 +36,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     flags = read_flags(arguments)
     try:
-        settings = settings_of(flags)
+        settings = settings_of(flags, warn=warn)
         app = create_app(settings)
     except MockConfigurationError as error:
         return _fail(2, *error.problems)
     try:
-        listener = listen(settings.host, settings.port, allow_remote=settings.allow_remote)
+        listeners = listen_on_all(settings.host, settings.port, allow_remote=settings.allow_remote)
     except RemoteAddressError as error:
         return _fail(2, _is_remote(settings, error))
     except OSError as error:
         return _fail(1, _cannot_listen(settings, error))
     if settings.reload:
-        return serve_reloading(settings, listener)
-    anyio.run(_serve_until_told, app, listener, backend=settings.backend)
+        return serve_reloading(settings, *listeners)
+    anyio.run(_serve_until_told, app, listeners, backend=settings.backend)
     return 0
 
 
@@ -65,9 +71,10 @@ def _fail(status: int, *problems: str) -> int:
     return status
 
 
-async def _serve_until_told(app: MockApp, listener: socket.socket) -> None:
+async def _serve_until_told(app: MockApp, listeners: Sequence[socket.socket]) -> None:
     """Stop at the first signal; later ones are caught too, so that none interrupts the stopping."""
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async with serving(app, listener) as url:
-            greet(url, app.proxy)
+        urls = [base_url(each) for each in listeners]
+        async with serving(app, *listeners):
+            greet(urls, app.proxy)
             await anext(signals)

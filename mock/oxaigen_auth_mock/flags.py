@@ -2,9 +2,11 @@
 
 import os
 from argparse import (
+    Action,
     ArgumentParser,
     ArgumentTypeError,
     BooleanOptionalAction,
+    Namespace,
     RawDescriptionHelpFormatter,
 )
 from collections.abc import Callable, Iterable, Sequence
@@ -15,7 +17,7 @@ from attrs import evolve, frozen
 
 from oxaigen_auth_mock import kinds
 from oxaigen_auth_mock.kinds import Kind
-from oxaigen_auth_mock.settings import MockSettings, Variable, variables
+from oxaigen_auth_mock.settings import MockSettings, Variable, log_warning, variables
 
 PROGRAM: Final = "oxaigen-auth-mock"
 EXAMPLE: Final = f"""\
@@ -66,17 +68,23 @@ def read_flags(arguments: Sequence[str] | None) -> dict[str, Any]:
     return flags
 
 
-def settings_of(flags: dict[str, Any]) -> MockSettings:
+def settings_of(
+    flags: dict[str, Any], *, warn: Callable[[str], object] = log_warning
+) -> MockSettings:
     """Take settings from the flags, else from the environment.
 
     A flag hides its variable, so that a bad value there is no reason to stop.
+
+    Args:
+        flags: as `read_flags` gives them.
+        warn: gets each warning of `MockSettings.from_env`.
 
     Raises:
         MockConfigurationError: naming each variable that holds what it may not.
     """
     names = {variable.name for variable in variables() if variable.setting in flags}
     environ = {name: text for name, text in os.environ.items() if name not in names}
-    return evolve(MockSettings.from_env(environ), **flags)
+    return evolve(MockSettings.from_env(environ, warn=warn), **flags)
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
@@ -116,7 +124,28 @@ def _shape(flag: Flag, variable: Variable) -> dict[str, Any]:
     if variable.kind is kinds.SWITCH:
         return {"action": BooleanOptionalAction}
     nargs = "+" if variable.kind is kinds.ORIGINS else None
-    return {"type": _reader(variable.kind), "metavar": flag.metavar, "nargs": nargs}
+    action = _Once if nargs is None else "extend"
+    return {
+        "action": action,
+        "type": _reader(variable.kind),
+        "metavar": flag.metavar,
+        "nargs": nargs,
+    }
+
+
+class _Once(Action):
+    """Refuses a flag that is given twice, where argparse would drop the first value."""
+
+    def __call__(
+        self,
+        parser: ArgumentParser,
+        namespace: Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        if getattr(namespace, self.dest) is not None:
+            parser.error(f"{option_string} is given more than once")
+        setattr(namespace, self.dest, values)
 
 
 def _reader(kind: Kind[object]) -> Callable[[str], object]:

@@ -1,22 +1,27 @@
 """What the command says: where the mock is and whom it knows, its warnings, and what is wrong."""
 
 import sys
+from collections.abc import Sequence
 from typing import TextIO
 
 from oxaigen_auth_mock.flags import PROGRAM, table
 from oxaigen_auth_mock.proxy import MockProxy
 
 WARNING = (
-    "warning: --allow-remote lets other machines in; whoever reaches this mock can be anybody to "
+    "--allow-remote lets other machines in; whoever reaches this mock can be anybody to "
     "the apps that ask it, and can change what it answers"
 )
 
 
-def greet(url: str, proxy: MockProxy) -> None:
-    """Tell people that the mock at this URL answers now."""
-    _say(sys.stdout, _greeting(url, proxy))
+def greet(urls: Sequence[str], proxy: MockProxy) -> None:
+    """Tell people that the mock at these URLs answers now."""
+    _say(sys.stdout, _greeting(urls, proxy))
     if proxy.settings.allow_remote:
-        complain(WARNING)
+        warn(WARNING)
+
+
+def warn(warning: str) -> None:
+    complain(f"warning: {warning}")
 
 
 def complain(*problems: str) -> None:
@@ -24,14 +29,15 @@ def complain(*problems: str) -> None:
     _say(sys.stderr, "".join(f"{PROGRAM}: {problem}\n" for problem in problems))
 
 
-def _greeting(url: str, proxy: MockProxy) -> str:
+def _greeting(urls: Sequence[str], proxy: MockProxy) -> str:
     rows = [("PERSONA", "TOKEN", "STATE", "PERMISSIONS")]
     rows += [
         (each.name, each.token, each.state, ", ".join(sorted(each.permissions)) or "none")
         for each in proxy.roster.personas
     ]
     notes = "".join(f"{note}\n" for note in _notes(proxy))
-    return f"Listening on {url}\nControl page: {url}/_mock/\n{notes}{table(rows)}"
+    listening = "".join(f"Listening on {url}\n" for url in urls)
+    return f"{listening}Control page: {urls[0]}/_mock/\n{notes}{table(rows)}"
 
 
 def _notes(proxy: MockProxy) -> list[str]:

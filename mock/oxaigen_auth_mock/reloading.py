@@ -28,25 +28,27 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from oxaigen_auth_mock.app import create_app
 from oxaigen_auth_mock.front import Marked
 from oxaigen_auth_mock.greeting import complain, greet
-from oxaigen_auth_mock.serving import GRACE, EndingCalls, configuration, host_and_port
+from oxaigen_auth_mock.serving import GRACE, EndingCalls, base_url, configuration, host_and_port
 from oxaigen_auth_mock.settings import MockConfigurationError, MockSettings
 
 POLL: Final = 0.1  # seconds
 TELLING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+URLS: Final = "_OXAIGEN_AUTH_MOCK_URLS"  # tells the process that serves where it can be reached
 MENDING: Final = "every call is answered with 503 until the files are mended"
 
 
-def serve_reloading(settings: MockSettings, listener: socket.socket) -> int:
-    """Watch and serve until SIGINT or SIGTERM; takes over the listener.
+def serve_reloading(settings: MockSettings, *listeners: socket.socket) -> int:
+    """Watch and serve until SIGINT or SIGTERM; takes over the listeners.
 
     Returns:
         The exit status: 0 once it was told to stop, 1 when the mock ended by itself.
     """
-    host, port = listener.getsockname()[:2]
-    os.environ.update(evolve(settings, host=host, port=port).to_env())
+    port = listeners[0].getsockname()[1]
+    os.environ.update(evolve(settings, port=port).to_env())
+    os.environ[URLS] = " ".join(base_url(each) for each in listeners)
     for path in filter(None, (settings.personas, settings.faults)):
         sys.modules[f"{__name__}:{path}"] = _Watched(path)
-    config = configuration(listener)
+    config = configuration(listeners)
     config.application_path = f"{__name__}:app"
     config.worker_class = settings.backend
     config.use_reloader = True
@@ -164,14 +166,19 @@ class ReloadedMock:
 
 
 def _started() -> ASGIApp:
-    settings = MockSettings.from_env()
+    settings = MockSettings.from_env(warn=_ignore)
     try:
         mock = create_app(settings)
     except MockConfigurationError as error:
         complain(*error.problems, MENDING)
         return _stand_in(error, settings)
-    greet(f"http://{host_and_port(settings.host, settings.port)}", mock.proxy)
+    here = f"http://{host_and_port(settings.host, settings.port)}"
+    greet(os.environ.get(URLS, here).split(), mock.proxy)
     return mock
+
+
+def _ignore(_warning: str) -> None:
+    """Leave out a warning that the watching process has given already."""
 
 
 def _stand_in(error: MockConfigurationError, settings: MockSettings) -> ASGIApp:

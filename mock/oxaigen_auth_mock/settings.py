@@ -3,8 +3,11 @@
 The one place that reads the environment; knows nothing of HTTP.
 """
 
+import logging
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from typing import Any, Final, Self, TypeVar, cast
 
 from attrs import Attribute, field, fields, frozen
@@ -13,6 +16,13 @@ from oxaigen_auth_mock import kinds
 from oxaigen_auth_mock.kinds import Kind
 
 PREFIX: Final = "OXAIGEN_AUTH_MOCK_"
+ADDRESS: Final = re.compile("(tcp|udp|sctp)://.+", re.IGNORECASE)
+INJECTED: Final = re.compile(  # by Kubernetes, for a service whose name begins with the prefix
+    "(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?"
+    "|PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:ADDR|PORT|PROTO))?)"
+)
+
+_logger = logging.getLogger("oxaigen_auth_mock")
 
 _T = TypeVar("_T")
 
@@ -26,6 +36,10 @@ class MockConfigurationError(Exception):
 
     def __str__(self) -> str:
         return "\n".join(self.problems)
+
+
+def log_warning(warning: str) -> None:
+    _logger.warning("%s", warning)
 
 
 def _setting(default: _T, kind: Kind[_T], meaning: str) -> _T:
@@ -119,12 +133,23 @@ class MockSettings:
     )
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] = os.environ) -> Self:
+    def from_env(
+        cls,
+        environ: Mapping[str, str] = os.environ,
+        *,
+        warn: Callable[[str], object] = log_warning,
+    ) -> Self:
         """Read every variable; one that is unset or blank leaves its setting at the default.
+
+        Args:
+            environ: the variables.
+            warn: gets a sentence for each variable that is ignored: one with the prefix that no
+                setting has, and a `PORT` that Kubernetes set for a service (`tcp://…`).
 
         Raises:
             MockConfigurationError: naming each variable that holds what it may not.
         """
+        environ = _without_ignored(environ, warn)
         values: dict[str, object] = {}
         problems: list[str] = []
         for variable in variables():
@@ -167,6 +192,39 @@ class Variable:
 
     def refuse(self, text: str) -> str:
         return f"{self.name} holds {text!r}, but it may only hold {self.kind.may_hold}."
+
+
+def _without_ignored(
+    environ: Mapping[str, str], warn: Callable[[str], object]
+) -> Mapping[str, str]:
+    """Leave out what no setting is read from, with a warning unless Kubernetes put it there."""
+    known = {each.name: environ[each.name] for each in variables() if each.name in environ}
+    for name, text in environ.items():
+        if name.upper().startswith(PREFIX) and name not in known and not _is_injected(name, text):
+            warn(f"{name} is unknown and ignored{_meant(name)}")
+    port = variable_name("port")
+    if ADDRESS.fullmatch(known.get(port, "").strip()):
+        warn(
+            f"{port} holds {known.pop(port).strip()!r}, as Kubernetes sets it for a service, and "
+            "is ignored; set it to a number, or give --port, for another port than 8765"
+        )
+    return known
+
+
+def _is_injected(name: str, text: str) -> bool:
+    """Whether Kubernetes sets a variable like this for a service."""
+    rest = name.removeprefix(PREFIX)
+    by_value = rest.endswith("_PORT") and ADDRESS.fullmatch(text.strip()) is not None
+    return by_value or INJECTED.fullmatch(rest) is not None
+
+
+def _meant(name: str) -> str:
+    """End the sentence about an unknown variable."""
+    names = [each.setting.upper() for each in variables()]
+    close = get_close_matches(name.upper().removeprefix(PREFIX), names, 1)
+    if close:
+        return f"; did you mean {PREFIX}{close[0]}?"
+    return "; oxaigen-auth-mock --help lists the variables"
 
 
 def variable_name(setting: str) -> str:

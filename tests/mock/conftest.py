@@ -1,12 +1,25 @@
 """Mocks for the mock's own tests: called in the process, without a socket."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from httpx import ASGITransport, AsyncClient
 
 from oxaigen_auth_mock import MockSettings, create_app
+from oxaigen_auth_mock.serving import listen
+
+
+def ipv6_is_available() -> bool:
+    available = False
+    with suppress(OSError):
+        listen("::1").close()
+        available = True
+    return available
+
+
+needs_ipv6 = pytest.mark.skipif(not ipv6_is_available(), reason="this machine has no IPv6")
 
 
 @pytest.fixture(params=["asyncio", "trio"])

@@ -18,9 +18,10 @@ import pytest
 from oxaigen_auth_mock import cli
 from oxaigen_auth_mock.cli import main
 from oxaigen_auth_mock.flags import read_flags, settings_of
-from oxaigen_auth_mock.greeting import complain
+from oxaigen_auth_mock.greeting import complain, warn
 from oxaigen_auth_mock.serving import listen
 from oxaigen_auth_mock.settings import variables
+from tests.mock.conftest import needs_ipv6
 from tests.processes import PATIENCE, started
 
 THREE = ("http://a", "http://b", "http://c")
@@ -120,6 +121,47 @@ def test_without_flags_the_variables_count(monkeypatch: pytest.MonkeyPatch) -> N
     assert (status, url) == (0, f"http://127.0.0.1:{port}")
 
 
+def test_pitfall_59_what_is_wrong_with_variables_is_warned_of_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OXAIGEN_AUTH_MOCK_PORT", "tcp://10.0.0.1:8765")
+    monkeypatch.setenv("OXAIGEN_AUTH_MOCK_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("OXAIGEN_AUTH_MOCK_PERMISSION", "audit")
+    assert settings_of({"latency": 1.0}, warn=warn).port == 8765
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(" ")[:3] for line in lines] == [
+        ["oxaigen-auth-mock:", "warning:", "OXAIGEN_AUTH_MOCK_PERMISSION"],
+        ["oxaigen-auth-mock:", "warning:", "OXAIGEN_AUTH_MOCK_PORT"],
+    ]
+    status, _, _ = run_and_visit(["--port", "0"], str)
+    (line,) = capsys.readouterr().err.splitlines()  # a flag hides its variable
+    assert status == 0
+    assert line.endswith("is unknown and ignored; did you mean OXAIGEN_AUTH_MOCK_PERMISSIONS?")
+
+
+@every_backend
+@needs_ipv6
+def test_pitfall_59_a_name_is_served_at_all_its_addresses(backend: str) -> None:
+    command = ["oxaigen_auth_mock", "--host", "localhost", "--port", "0", "--backend", backend]
+    with subprocess.Popen(
+        [sys.executable, "-m", *command], stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            output = iter(process.stdout or ())
+            one, other, page = (next(output).rstrip() for _ in range(3))
+            port = one.rpartition(":")[2]
+            assert one == f"Listening on http://127.0.0.1:{port}"
+            assert other == f"Listening on http://[::1]:{port}"
+            assert page == f"Control page: http://127.0.0.1:{port}/_mock/"
+            for line in (one, other):
+                url = line.removeprefix("Listening on ")
+                assert httpx.get(f"{url}/_oxa_auth/get-me", headers=DEV).status_code == 200
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=10) == 0
+        finally:
+            process.kill()
+
+
 def test_a_port_that_is_taken_is_one_clear_line(capsys: pytest.CaptureFixture[str]) -> None:
     with listen() as listener:
         port = listener.getsockname()[1]
@@ -147,7 +189,7 @@ def test_a_port_that_is_not_allowed_is_one_clear_line(
     def not_allowed(_host: str, _port: int, **_: bool) -> socket.socket:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(cli, "listen", not_allowed)
+    monkeypatch.setattr(cli, "listen_on_all", not_allowed)
     assert main(["--host", "::1", "--port", "80"]) == 1
     message = capsys.readouterr().err
     assert message == "oxaigen-auth-mock: cannot listen on [::1]:80: Permission denied\n"
@@ -173,7 +215,8 @@ def test_an_address_that_others_can_reach_needs_leave(
 
 def test_with_leave_it_listens_for_others_and_warns(capsys: pytest.CaptureFixture[str]) -> None:
     def answer(url: str) -> int:
-        return httpx.get(f"{url.replace('0.0.0.0', '127.0.0.1')}/health").status_code  # noqa: S104
+        assert url.startswith("http://127.0.0.1:")  # which can be called, unlike 0.0.0.0
+        return httpx.get(f"{url}/health").status_code
 
     flags = ["--host", "0.0.0.0", "--port", "0", "--allow-remote", "--backend", "trio"]  # noqa: S104
     status, answered, _ = run_and_visit(flags, answer)
@@ -197,6 +240,7 @@ def test_a_flag_can_switch_off_what_a_variable_switches_on(
     [
         (["--origins", "http://a", "https://b:1"], "cors_origins", ("http://a", "https://b:1")),
         (["--origins", "http://a, http://b", "http://c"], "cors_origins", THREE),
+        (["--origins", "http://a", "--origins", "http://b,http://c"], "cors_origins", THREE),
         (["--origins", "*"], "cors_origins", ("*",)),
         (["--pick"], "pick", True),
         (["--strict"], "strict", True),
@@ -271,6 +315,7 @@ def test_bad_variables_are_a_line_each(
     "arguments",
     [
         ["--port", "65536"],
+        ["--port", "tcp://10.0.0.1:8765"],
         ["--latency", "-1"],
         ["--host", ""],
         ["--backend", "curio"],
@@ -287,6 +332,22 @@ def test_a_bad_flag_is_refused(capsys: pytest.CaptureFixture[str], arguments: li
         main(arguments)
     assert caught.value.code == 2
     assert arguments[-1].partition("=")[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flag", "arguments"),
+    [
+        ("--port", ["--port", "1", "--port=2"]),
+        ("--personas", ["--personas", "a.toml", "--pick", "--personas", "b.toml"]),
+    ],
+)
+def test_a_flag_that_is_given_twice_is_refused(
+    capsys: pytest.CaptureFixture[str], flag: str, arguments: list[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert f"error: {flag} is given more than once" in capsys.readouterr().err
 
 
 def test_help_names_every_variable_and_its_default(capsys: pytest.CaptureFixture[str]) -> None:

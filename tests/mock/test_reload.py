@@ -335,4 +335,4 @@ def test_a_port_that_is_given_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
         port = free.getsockname()[1]
     serve_reloading(MockSettings(host="localhost", port=port), listen("127.0.0.1", port))
     assert MockSettings.from_env().port == port
-    assert create_app().proxy.settings.host == "127.0.0.1"
+    assert create_app().proxy.settings.host == "localhost"

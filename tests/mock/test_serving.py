@@ -1,29 +1,37 @@
+import errno
+import os
 import socket
 from collections.abc import MutableMapping
-from contextlib import suppress
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from anyio import CancelScope, create_task_group, fail_after, sleep_forever
+from anyio import (
+    CancelScope,
+    create_task_group,
+    fail_after,
+    sleep_forever,
+    wait_all_tasks_blocked,
+)
 from httpx import AsyncClient, ConnectError, Limits
+from hypercorn.utils import LifespanFailureError
 
 from oxaigen_auth_mock import MockSettings, create_app
-from oxaigen_auth_mock import serving as module
+from oxaigen_auth_mock import serving as serving_module
 from oxaigen_auth_mock.app import MockApp
-from oxaigen_auth_mock.serving import RemoteAddressError, base_url, listen, serving
+from oxaigen_auth_mock.serving import (
+    RemoteAddressError,
+    base_url,
+    listen,
+    listen_on_all,
+    serving,
+)
+from tests.mock.conftest import needs_ipv6
 
 pytestmark = pytest.mark.anyio
 
 DEV = {"Authorization": "Bearer mock-dev-token"}
 PATIENCE = 30.0  # seconds: more than anything here takes, however busy the machine
-
-
-def ipv6_is_available() -> bool:
-    available = False
-    with suppress(OSError):
-        listen("::1").close()
-        available = True
-    return available
 
 
 async def refuses_connections(url: str) -> bool:
@@ -106,7 +114,7 @@ async def status_of_a_call_at_the_end(app: MockApp) -> int:
 async def test_a_running_call_is_broken_off_instead_of_holding_up_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "GRACE", 2.0)  # as long again for the answer to be sent
+    monkeypatch.setattr(serving_module, "GRACE", 2.0)  # as long again for the answer to be sent
     with fail_after(PATIENCE):
         assert await status_of_a_call_at_the_end(create_app(MockSettings(latency=60.0))) == 500
 
@@ -114,7 +122,7 @@ async def test_a_running_call_is_broken_off_instead_of_holding_up_the_end(
 async def test_a_running_call_that_is_nearly_done_gets_its_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "GRACE", PATIENCE)
+    monkeypatch.setattr(serving_module, "GRACE", PATIENCE)
     assert await status_of_a_call_at_the_end(create_app(MockSettings(latency=0.1))) == 200
 
 
@@ -141,13 +149,15 @@ async def test_an_app_that_cannot_start_stops_the_block_from_beginning() -> None
         await receive()
         await send({"type": "lifespan.startup.failed", "message": "no power"})
 
-    with pytest.raises(ExceptionGroup) as caught:  # noqa: ASYNC401 (its depth is hypercorn's)
-        async with serving(unable, listen()):
-            raise AssertionError("The block began.")
-    assert "no power" in repr(caught.value)
+    listener = listen()
+    descriptor = listener.fileno()
+    with pytest.raises(LifespanFailureError, match="no power"):
+        await AsyncExitStack().enter_async_context(serving(unable, listener))
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
 
 
-@pytest.mark.skipif(not ipv6_is_available(), reason="this machine has no IPv6")
+@needs_ipv6
 async def test_an_ipv6_address_stands_in_brackets() -> None:
     async with serving(create_app(MockSettings()), listen("::1")) as url:
         assert url.startswith("http://[::1]:")
@@ -191,3 +201,124 @@ async def test_the_url_of_a_listener_tells_its_real_port() -> None:
     with listen() as listener:
         assert base_url(listener) == f"http://127.0.0.1:{listener.getsockname()[1]}"
         assert listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+
+
+def addresses(listeners: list[socket.socket]) -> list[tuple[str, int]]:
+    """Close listeners; gives the address and port of each."""
+    found = [listener.getsockname()[:2] for listener in listeners]
+    for listener in listeners:
+        listener.close()
+    return found
+
+
+def resolve_to(monkeypatch: pytest.MonkeyPatch, *ips: str) -> None:
+    """Let every name stand for these addresses."""
+
+    def resolve(_host: str, port: int, **_: object) -> list[Any]:
+        families = [socket.AF_INET6 if ":" in ip else socket.AF_INET for ip in ips]
+        ends: list[tuple[int, ...]] = [(0, 0) if ":" in ip else () for ip in ips]
+        return [
+            (family, socket.SOCK_STREAM, 0, "", (ip, port, *end))
+            for family, ip, end in zip(families, ips, ends, strict=True)
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+
+
+@needs_ipv6
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST"])
+def test_pitfall_59_localhost_is_both_loopback_addresses_with_one_port(host: str) -> None:
+    (one, port), other = addresses(listen_on_all(host))
+    assert (one, other) == ("127.0.0.1", ("::1", port))
+    assert [got for _, got in addresses(listen_on_all(host, port))] == [port, port]
+
+
+@needs_ipv6
+def test_a_name_is_bound_once_at_each_of_its_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve_to(monkeypatch, "127.0.0.2", "::1", "127.0.0.2")
+    bound = addresses(listen_on_all("mine"))
+    assert [ip for ip, _ in bound] == ["127.0.0.2", "::1"]
+
+
+@pytest.mark.parametrize("first", ["192.0.2.1", "2001:db8::1"])
+def test_an_address_that_this_machine_has_not_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    resolve_to(monkeypatch, first, "127.0.0.1")
+    ((ip, _),) = addresses(listen_on_all("mine", allow_remote=True))
+    assert ip == "127.0.0.1"
+    resolve_to(monkeypatch, first)
+    with pytest.raises(OSError, match="assign requested address"):
+        listen_on_all("mine", allow_remote=True)
+
+
+def test_pitfall_59_a_family_that_this_machine_has_not_is_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class WithoutIPv6(socket.socket):
+        def __init__(self, family: int = -1, *args: Any) -> None:
+            if family == socket.AF_INET6:
+                raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+            super().__init__(family, *args)
+
+    monkeypatch.setattr(socket, "socket", WithoutIPv6)
+    assert [ip for ip, _ in addresses(listen_on_all("localhost"))] == ["127.0.0.1"]
+
+
+@needs_ipv6
+def test_a_port_that_is_taken_at_one_address_is_an_error_and_leaves_nothing_open() -> None:
+    with listen("::1") as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match="already in use"):
+            listen_on_all("localhost", port)
+        listen("127.0.0.1", port).close()
+
+
+@needs_ipv6
+def test_any_free_port_is_one_that_is_free_at_all_addresses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wanted: list[int] = []
+    bound = serving_module._bound  # noqa: SLF001 - the one place where a port is taken
+
+    def bound_late(family: int, address: tuple[Any, ...], **kwargs: Any) -> socket.socket:
+        wanted.append(address[1])
+        if len(wanted) == 2:
+            raise OSError(errno.EADDRINUSE, "Address already in use")
+        return bound(family, address, **kwargs)
+
+    monkeypatch.setattr(serving_module, "_bound", bound_late)
+    assert len(addresses(listen_on_all("localhost"))) == 2
+    assert [port == 0 for port in wanted] == [True, False, True, False]
+
+
+def test_a_name_with_one_address_of_other_machines_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    resolve_to(monkeypatch, "127.0.1.1", "192.0.2.7")
+    with pytest.raises(RemoteAddressError, match=r"192\.0\.2\.7 is no loopback address"):
+        listen_on_all("my-laptop")
+
+
+@pytest.mark.parametrize(("host", "told"), [("0.0.0.0", "127.0.0.1"), ("::", "[::1]")])  # noqa: S104
+def test_the_url_of_a_listener_at_every_address_can_be_called(host: str, told: str) -> None:
+    with listen(host, allow_remote=True) as listener:
+        assert base_url(listener) == f"http://{told}:{listener.getsockname()[1]}"
+
+
+async def test_a_server_that_ends_early_is_told_of_at_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def serve(_app: Any, _config: Any, *, shutdown_trigger: Any) -> None:
+        async with create_task_group() as tasks:
+            tasks.start_soon(shutdown_trigger)
+            await wait_all_tasks_blocked()
+            raise LookupError("no power")
+
+    monkeypatch.setattr(serving_module, "_hypercorn", lambda: serve)
+    with pytest.raises(LookupError, match="no power"):
+        async with serving(create_app(MockSettings()), listen()):
+            await wait_all_tasks_blocked()
+    with pytest.raises(KeyError, match="mine"):  # an error of the block comes first
+        async with serving(create_app(MockSettings()), listen()):
+            raise KeyError("mine")

@@ -5,7 +5,7 @@ from typing import Any
 import attrs
 import pytest
 
-from oxaigen_auth_mock import MockConfigurationError, MockSettings
+from oxaigen_auth_mock import MockConfigurationError, MockSettings, create_app
 from oxaigen_auth_mock.settings import PREFIX, variables
 
 READ = [
@@ -188,3 +188,74 @@ def test_the_environment_of_the_process_is_what_is_read_by_default(
 ) -> None:
     monkeypatch.setitem(os.environ, "OXAIGEN_AUTH_MOCK_PORT", "4711")
     assert MockSettings.from_env().port == 4711
+
+
+def read(environ: dict[str, str]) -> tuple[MockSettings, list[str]]:
+    """Read the settings; gives them, and what was warned of."""
+    warnings: list[str] = []
+    variables = {PREFIX + name: text for name, text in environ.items()}
+    return MockSettings.from_env(variables, warn=warnings.append), warnings
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("PERSONA", "did you mean OXAIGEN_AUTH_MOCK_PERSONAS?"),
+        ("CORS_ORIGIN", "did you mean OXAIGEN_AUTH_MOCK_CORS_ORIGINS?"),
+        ("auto_login", "did you mean OXAIGEN_AUTH_MOCK_AUTO_LOGIN?"),
+        ("HTTP_PORT", "did you mean OXAIGEN_AUTH_MOCK_PORT?"),
+        ("XYZ", "oxaigen-auth-mock --help lists the variables"),
+        ("", "oxaigen-auth-mock --help lists the variables"),
+    ],
+)
+def test_a_variable_that_nothing_reads_is_warned_of(name: str, meant: str) -> None:
+    settings, (warning,) = read({name: "secret"})
+    assert settings == MockSettings()
+    assert warning == f"OXAIGEN_AUTH_MOCK_{name} is unknown and ignored; {meant}"
+
+
+KUBERNETES = {
+    "SERVICE_HOST": "10.0.0.1",
+    "SERVICE_PORT": "8765",
+    "SERVICE_PORT_HTTP": "8765",
+    "PORT_8765_TCP": "tcp://10.0.0.1:8765",
+    "PORT_8765_TCP_ADDR": "10.0.0.1",
+    "PORT_8765_TCP_PORT": "8765",
+    "PORT_8765_TCP_PROTO": "tcp",
+    "PORT_53_UDP": "udp://10.0.0.1:53",
+    "PORT_53_UDP_PROTO": "udp",
+    "PORT_9_SCTP_ADDR": "10.0.0.1",
+    "IDP_PORT": "tcp://10.0.0.2:80",  # of a service oxaigen-auth-mock-idp
+    "IDP_SERVICE_HOST": "10.0.0.2",
+    "IDP_PORT_80_TCP_ADDR": "10.0.0.2",
+}
+
+
+def test_pitfall_59_what_kubernetes_injects_is_no_mistake() -> None:
+    assert read(KUBERNETES) == (MockSettings(), [])
+
+
+@pytest.mark.parametrize(
+    "address", ["tcp://10.0.0.1:8765", " udp://10.0.0.1:53 ", "tcp://[fd00::1]:8765", "SCTP://x"]
+)
+def test_pitfall_59_a_port_that_kubernetes_injects_is_ignored_with_a_warning(address: str) -> None:
+    settings, (warning,) = read({"PORT": address, **KUBERNETES})
+    assert settings.port == 8765
+    assert warning.startswith(f"OXAIGEN_AUTH_MOCK_PORT holds {address.strip()!r}, as Kubernetes ")
+    assert "--port" in warning
+
+
+@pytest.mark.parametrize("text", ["http://10.0.0.1:8765", "tcp://", "-1", "65536", "8765.0"])
+def test_another_wrong_port_is_still_an_error(text: str) -> None:
+    with pytest.raises(MockConfigurationError, match="OXAIGEN_AUTH_MOCK_PORT holds"):
+        read({"PORT": text})
+
+
+def test_without_a_command_the_log_has_the_warning(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OXAIGEN_AUTH_MOCK_STRICTLY", "100 %s")
+    create_app()
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("oxaigen_auth_mock", "WARNING")
+    assert "did you mean OXAIGEN_AUTH_MOCK_STRICT?" in record.getMessage()
