@@ -143,23 +143,18 @@ def test_pitfall_59_what_is_wrong_with_variables_is_warned_of_at_the_start(
 @needs_ipv6
 def test_pitfall_59_a_name_is_served_at_all_its_addresses(backend: str) -> None:
     command = ["oxaigen_auth_mock", "--host", "localhost", "--port", "0", "--backend", backend]
-    with subprocess.Popen(
-        [sys.executable, "-m", *command], stdout=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            output = iter(process.stdout or ())
-            one, other, page = (next(output).rstrip() for _ in range(3))
-            port = one.rpartition(":")[2]
-            assert one == f"Listening on http://127.0.0.1:{port}"
-            assert other == f"Listening on http://[::1]:{port}"
-            assert page == f"Control page: http://127.0.0.1:{port}/_mock/"
-            for line in (one, other):
-                url = line.removeprefix("Listening on ")
-                assert httpx.get(f"{url}/_oxa_auth/get-me", headers=DEV).status_code == 200
-            process.send_signal(signal.SIGINT)
-            assert process.wait(timeout=10) == 0
-        finally:
-            process.kill()
+    with started(sys.executable, "-m", *command) as process:
+        output = iter(process.stdout or ())
+        one, other, page = (next(output).rstrip() for _ in range(3))
+        port = one.rpartition(":")[2]
+        assert one == f"Listening on http://127.0.0.1:{port}"
+        assert other == f"Listening on http://[::1]:{port}"
+        assert page == f"Control page: http://127.0.0.1:{port}/_mock/"
+        for line in (one, other):
+            url = line.removeprefix("Listening on ")
+            assert httpx.get(f"{url}/_oxa_auth/get-me", headers=DEV).status_code == 200
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=PATIENCE) == 0
 
 
 def test_a_port_that_is_taken_is_one_clear_line(capsys: pytest.CaptureFixture[str]) -> None:
