@@ -205,7 +205,7 @@ def upstream(monkeypatch: pytest.MonkeyPatch) -> Iterator[Upstream]:
             "PROXY_TIMEOUT_SECONDS": "30",
             "CACHE_TTL_SECONDS": "0.5",
             "NEGATIVE_CACHE_TTL_SECONDS": "0.2",
-            "REFRESH_AHEAD_SECONDS": "0.2",
+            "REFRESH_AHEAD_SECONDS": "0.48",  # entries do not stay long
             "CACHE_MAX_ENTRIES": str(MOST),
             "MAX_CONNECTIONS": "4",
             "BREAKER": "off",
