@@ -41,11 +41,11 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def _reason(error: BaseException) -> str | None:
     match error:
         case ssl.SSLCertVerificationError():
-            return f"the certificate is not trusted ({error.verify_message})"
+            return "the certificate is not trusted" + _said_of(error, "verify_message")
         case ssl.SSLError():
-            return f"TLS failed ({error.reason or 'no reason given'})"
+            return "TLS failed" + _said_of(error, "reason")
         case socket.gaierror():
-            return "the host name was not found" + _said_of(error)
+            return "the host name was not found" + _said_of(error, "strerror")
         case ConnectionRefusedError():
             return "the connection was refused"
         case OSError(errno=int(code)) if code > 0:
@@ -54,6 +54,7 @@ def _reason(error: BaseException) -> str | None:
             return None
 
 
-def _said_of(error: socket.gaierror) -> str:
-    """Return what the resolver said, such as "Temporary failure in name resolution"."""
-    return f" ({error.strerror})" if error.strerror else ""
+def _said_of(error: Exception, attribute: str) -> str:
+    """Return what a library said, if it did: "Temporary failure in name resolution"."""
+    said = getattr(error, attribute, None)
+    return f" ({said})" if said else ""

@@ -26,7 +26,7 @@ from oxaigen_auth._answer import (
 )
 from oxaigen_auth._core.lanes import Lanes
 from oxaigen_auth._failures import why_it_failed
-from oxaigen_auth._resolver import Resolver, use_resolver
+from oxaigen_auth._resolver import Resolver, ResolverBusyError, use_resolver
 from oxaigen_auth._version import __version__
 from oxaigen_auth.verdict import Unavailable
 
@@ -124,6 +124,8 @@ class Proxy:
                     return await self._call(transport, call, _request(method, url, token))
             except AnswerError as error:
                 return Unavailable(str(error))
+            except ResolverBusyError as error:
+                return Unavailable(str(error), timed_out=True)
             except Exception as error:  # noqa: BLE001 (whatever it was, nothing is known)
                 return Unavailable(why_it_failed(error), is_outage=True)
         if call.too_large:

@@ -30,6 +30,10 @@ MAX_UNKNOWN = 64  # other names that are looked up at once
 ATTEMPT_DELAY = 0.25  # seconds until the next address is tried as well (RFC 8305 §5)
 
 
+class ResolverBusyError(OSError):
+    """Too many names are being looked up. This says nothing about the host."""
+
+
 @define(eq=False)
 class _Lookup:
     is_known: bool
@@ -49,7 +53,8 @@ class Resolver:
         """Return the addresses of a host, the preferred one first.
 
         Raises:
-            OSError: the name has no address, or too many names are being looked up.
+            ResolverBusyError: too many names are being looked up.
+            OSError: the name has no address.
         """
         lookup = self._running.get(host) or self._start(host)
         await lookup.done.wait()
@@ -61,9 +66,14 @@ class Resolver:
         is_known = host in self._known
         unknown = sum(not lookup.is_known for lookup in self._running.values())
         if not is_known and unknown >= MAX_UNKNOWN:
-            raise OSError("too many host names are being looked up")
-        lookup = self._running[host] = _Lookup(is_known)
-        Thread(target=self._look_up, args=(host, lookup, running_loop()), daemon=True).start()
+            raise ResolverBusyError("too many host names are being looked up")
+        lookup = _Lookup(is_known)
+        thread = Thread(target=self._look_up, args=(host, lookup, running_loop()), daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            raise ResolverBusyError("no thread could be started to look up the name") from error
+        self._running[host] = lookup
         return lookup
 
     def _look_up(self, host: str, lookup: _Lookup, loop: Any) -> None:
@@ -73,7 +83,7 @@ class Resolver:
             lookup.addresses = list(dict.fromkeys(str(address[0]) for *_, address in found))
         except OSError as error:
             lookup.error = error.with_traceback(None)
-        except UnicodeError:
+        except ValueError:  # it cannot be encoded, or holds a null character
             lookup.error = socket.gaierror(socket.EAI_NONAME, "it is not a host name")
         call_soon_threadsafe(loop, partial(self._finish, host, lookup))
 
@@ -153,7 +163,7 @@ async def _connect_to_first(
                 with move_on_after(ATTEMPT_DELAY):
                     await ended.wait()
         if not streams:
-            raise failures[-1]
+            raise failures[-1] if failures else OSError("the attempts to connect were cancelled")
         return streams.pop(0)
     finally:
         with CancelScope(shield=True):

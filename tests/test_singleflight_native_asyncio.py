@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
 
 import anyio
@@ -105,3 +106,95 @@ async def test_a_flight_whose_task_alone_is_cancelled_ends_nothing_else() -> Non
         await anyio.wait_all_tasks_blocked()  # the block goes on
         assert not group.cancel_scope.cancel_called
     assert len(flights) == 0
+
+
+never_awaited = pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
+
+
+async def cancel_new_tasks(before: set[Any], steps: int) -> None:
+    """Cancel the tasks that a flight started, after some steps of theirs."""
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    for task in asyncio.all_tasks() - before:
+        task.cancel()
+
+
+@never_awaited
+@pytest.mark.parametrize("steps", range(3))
+async def test_pitfall_23_a_cancelled_task_of_a_hosted_flight_hangs_nobody(steps: int) -> None:
+    async def look_up(_: Flight[str]) -> str:
+        await asyncio.sleep(60)
+        return "answer"
+
+    flights: SingleFlight[str] = SingleFlight(capacity=1, max_wait=30)
+    before = asyncio.all_tasks()
+    host = asyncio.create_task(flights.run("key", look_up))
+    waiting = asyncio.create_task(flights.run("other key", look_up))  # its timer is cancelled
+    await asyncio.sleep(0)
+    others = [asyncio.create_task(flights.run("key", look_up)) for _ in range(2)]
+    callers = {host, waiting, *others}
+    await cancel_new_tasks(before | callers, steps)
+    async with asyncio.timeout(5):
+        outcomes = await asyncio.gather(*callers, return_exceptions=True)
+    assert [isinstance(outcome, FlightLostError) for outcome in outcomes] == [True] * 4
+    assert len(flights) == flights._queue._held == 0  # noqa: SLF001
+    assert not flights._waiting  # noqa: SLF001
+    gc.collect()
+
+
+@never_awaited
+async def test_pitfall_23_a_flight_whose_task_never_begins_hangs_no_cancelled_host() -> None:
+    """The host was cancelled while the flight waited for its turn, and stays for another caller."""
+    landed = asyncio.Event()
+
+    async def look_up(_: Flight[str]) -> str:
+        await landed.wait()
+        return "answer"
+
+    flights: SingleFlight[str] = SingleFlight(capacity=1)
+    first = asyncio.create_task(flights.run("first", look_up))
+    await asyncio.sleep(0)
+    host = asyncio.create_task(flights.run("key", look_up))
+    await asyncio.sleep(0)
+    other = asyncio.create_task(flights.run("key", look_up))
+    await asyncio.sleep(0.01)
+    host.cancel()
+    await asyncio.sleep(0.01)
+    assert not host.done()
+    before = asyncio.all_tasks()
+    landed.set()
+    while not (new := asyncio.all_tasks() - before):  # noqa: ASYNC110 (its first step is awaited)
+        await asyncio.sleep(0)
+    new.pop().cancel()  # before its first step
+    async with asyncio.timeout(5):
+        assert await first == "answer"
+        with pytest.raises(FlightLostError, match="it was cancelled"):
+            await other
+        with pytest.raises(asyncio.CancelledError):
+            await host
+    assert len(flights) == flights._queue._held == 0  # noqa: SLF001
+    gc.collect()
+
+
+async def test_a_host_that_is_cancelled_while_its_flight_waits_lets_it_fly_for_the_others() -> None:
+    landed = asyncio.Event()
+
+    async def look_up(_: Flight[str]) -> str:
+        await landed.wait()
+        return "answer"
+
+    flights: SingleFlight[str] = SingleFlight(capacity=1, max_wait=30)
+    first = asyncio.create_task(flights.run("first", look_up))
+    await asyncio.sleep(0)
+    host = asyncio.create_task(flights.run("key", look_up))
+    await asyncio.sleep(0)
+    other = asyncio.create_task(flights.run("key", look_up))
+    await asyncio.sleep(0.01)
+    for _ in range(3):
+        host.cancel()
+        await asyncio.sleep(0.01)
+    assert not host.done()
+    landed.set()
+    assert [await first, await other] == ["answer", "answer"]
+    with pytest.raises(asyncio.CancelledError):
+        await host

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop
 from contextvars import Context
+from signal import SIGINT, raise_signal
 from typing import TYPE_CHECKING, Any
 
 from anyio import Event, create_task_group, move_on_after
@@ -61,6 +62,8 @@ def start_background_task(
     async def system_task() -> None:
         try:
             await run()
+        except* KeyboardInterrupt:
+            raise_signal(SIGINT)  # trio raises it in the main task, as this one is protected
         finally:
             on_end()
 

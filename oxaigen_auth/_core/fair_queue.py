@@ -7,7 +7,8 @@ A share has a name, such as a base URL. The rules, for `capacity` places of whic
                 last free place only if it has none. So one share alone gets four fifths of the
                 places, and whoever comes next finds some free.
     unproven    all shares that `proven` does not name count as one towards the others. Among
-                themselves they take turns, with the same limit on what they may have together.
+                themselves they take turns, and the same limit holds for each, of what they may
+                still have together.
 
 Invariants: the places held never exceed `capacity`; a share is known only while an item of it is
 pending or holds a place. Every method is synchronous. An event loop has a queue of its own.
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 WEIGHT = 4
-_UNPROVEN = ""  # the turn of all unproven shares together
+_UNPROVEN = None  # the turn of all unproven shares together
 
 
 @define(eq=False)
@@ -47,7 +48,7 @@ class FairQueue(Generic[T]):
     capacity: float
     proven: Container[str] = ()
     _shares: dict[str, _Share[T]] = field(factory=dict, init=False)
-    _turns: OrderedDict[str, None] = field(factory=OrderedDict, init=False)
+    _turns: OrderedDict[str | None, None] = field(factory=OrderedDict, init=False)
     _unproven: OrderedDict[str, None] = field(factory=OrderedDict, init=False)
     _held: int = field(default=0, init=False)
     _held_unproven: int = field(default=0, init=False)
@@ -72,7 +73,7 @@ class FairQueue(Generic[T]):
         """
         if self._held < self.capacity:
             for turn in self._turns:
-                share = self._next_unproven() if turn == _UNPROVEN else self._shares[turn]
+                share = self._next_unproven() if turn is None else self._shares[turn]
                 if share is not None and self._may_run(share):
                     return self._take(share), share.name
         return None
@@ -109,14 +110,15 @@ class FairQueue(Generic[T]):
     def _may_run(self, share: _Share[T]) -> bool:
         free = self.capacity - self._held
         held = share.held if share.proven else self._held_unproven
-        return not held or (free > 1 and held < WEIGHT * free)
+        return _is_within_limit(held, free)
 
     def _next_unproven(self) -> _Share[T] | None:
         """Return the unproven share whose turn it is among its like."""
-        room = WEIGHT * (self.capacity - self._held) - self._held_unproven
+        # The places that the unproven shares may still take together; taking one costs a free one.
+        left = (WEIGHT * (self.capacity - self._held) - self._held_unproven) / (WEIGHT + 1)
         for name in self._unproven:
             share = self._shares[name]
-            if share.held < max(WEIGHT * room, 1):
+            if _is_within_limit(share.held, left):
                 return share
         return None
 
@@ -140,3 +142,8 @@ class FairQueue(Generic[T]):
             self._leave(share)
             if not share.held:
                 self._shares.pop(share.name, None)
+
+
+def _is_within_limit(held: int, free: float) -> bool:
+    """Tell whether another place may be taken where so many are held and free."""
+    return not held or (free > 1 and held < WEIGHT * free)

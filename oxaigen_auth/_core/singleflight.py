@@ -38,7 +38,14 @@ from contextvars import Context
 from math import inf
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from anyio import CancelScope, Event, current_time, get_cancelled_exc_class, sleep_until
+from anyio import (
+    CancelScope,
+    Event,
+    current_time,
+    get_cancelled_exc_class,
+    sleep_forever,
+    sleep_until,
+)
 from attrs import define, field
 
 from oxaigen_auth._core.fair_queue import FairQueue
@@ -76,7 +83,8 @@ class Flight(Generic[V]):
     """A lookup that runs or waits for its turn, and the number of those who wait for it.
 
     `took_off` is a reading of the event loop's clock, in seconds. `placed` says whether the flight
-    holds a place among those that may run.
+    holds a place among those that may run, `watch` is what the task runs in that watches the
+    deadline of this one flight while it waits.
     """
 
     key: Hashable
@@ -91,6 +99,7 @@ class Flight(Generic[V]):
     over: Event = field(factory=Event)
     values: tuple[V, ...] = ()
     placed: bool = False
+    watch: CancelScope | None = None
     _lost_as: type[FlightLostError] = field(default=FlightCancelledError, init=False)
     _reason: str = field(default="it was cancelled", init=False)
     _scope: CancelScope | None = field(default=None, init=False)
@@ -268,32 +277,29 @@ class SingleFlight(Generic[V]):
             self._queue.release(flight.share)
             self._advance()
         else:
-            self._waiting.pop(flight, None)
+            self._wait_no_longer(flight)
             self._queue.remove(flight, flight.share)
 
     async def _host(
         self, key: Hashable, lookup: Callable[[Flight[V]], Awaitable[V]], *, fresh: bool
     ) -> V:
-        """Run a flight in a task group of its first caller, who stays until it is over."""
+        """Run a flight in a task group of its first caller, who stays until it is over.
+
+        Until then the group always has a task: the lookup, or what watches the deadline. Both are
+        shielded, so that the group outlasts a cancellation of the caller.
+        """
         flight: Flight[V] | None = None
-        timer = CancelScope(shield=True)
         try:
             async with quiet_task_group() as own:
                 flight = self._take_off(key, lookup, own, fresh=fresh, shield=True)
                 if flight in self._waiting:
-                    own.start_soon(self._expire, flight, timer)
-                try:
-                    return await flight.wait()
-                finally:
-                    try:
-                        if not (flight.over.is_set() or own.cancel_scope.cancel_called):
-                            with CancelScope(shield=True):
-                                await flight.over.wait()
-                    finally:
-                        timer.cancel()
+                    deadline = flight.took_off + self.max_wait
+                    flight.watch = CancelScope(deadline=deadline, shield=True)
+                    own.start_soon(self._watch, flight, flight.watch)
+                return await flight.wait()
         finally:
             if flight is not None:
-                flight.lose()  # if it is not over, its task or the timer was cancelled natively
+                flight.lose()  # if it is not over, a task of the group was cancelled natively
         raise FlightCancelledError("The lookup did not finish: its task group was cancelled.")
 
     def _take_off(
@@ -331,11 +337,16 @@ class SingleFlight(Generic[V]):
 
     def _begin(self, flight: Flight[V]) -> None:
         flight.placed = True
-        self._waiting.pop(flight)
         try:
             Context().run(flight.group.start_soon, flight.fly)
         except RuntimeError:  # the task group is not active any more
             flight.lose()
+        self._wait_no_longer(flight)
+
+    def _wait_no_longer(self, flight: Flight[V]) -> None:
+        self._waiting.pop(flight, None)
+        if flight.watch is not None:
+            flight.watch.cancel()
 
     def _lose_all(self, flights: list[Flight[V]]) -> None:
         for flight in sorted(flights, key=lambda one: one.placed):  # no place may become free first
@@ -344,14 +355,20 @@ class SingleFlight(Generic[V]):
     async def _expire_all(self) -> None:
         try:
             while self._waiting:
-                await self._expire(next(iter(self._waiting)), CancelScope())
+                flight = next(iter(self._waiting))
+                await sleep_until(flight.took_off + self.max_wait)
+                self._expire(flight)
         finally:
             self._expiring = False
 
-    async def _expire(self, flight: Flight[V], scope: CancelScope) -> None:
-        """Lose a flight that still waits at its deadline."""
+    async def _watch(self, flight: Flight[V], scope: CancelScope) -> None:
+        """Watch the deadline of one flight until it waits no longer."""
         with scope:
-            await sleep_until(flight.took_off + self.max_wait)
+            await sleep_forever()
+        self._expire(flight)
+
+    def _expire(self, flight: Flight[V]) -> None:
+        """Lose a flight that still waits at its deadline."""
         if flight in self._waiting:
             flight.expire(self.max_wait)
             self.on_expire(flight.key)
