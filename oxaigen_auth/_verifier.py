@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("oxaigen_auth")
 
 _NO_TOKEN = Rejected("Invalid token")
+_REPEATED = "the lookup was repeated until its deadline"
 _NO_TURN = (
     "A lookup got no turn within %g s: too many wait for the auth proxy %s, or for all proxies; it "
     "is slow, or OXAIGEN_AUTH_MAX_CONNECTIONS is too low"
@@ -83,16 +84,30 @@ class Verifier:
         of them, it closes the client as well; otherwise the client can be used again afterwards, as
         frameworks need it, whose servers start and stop.
         """
+        await self.enter(last_closes=last_closes)
+        try:
+            yield
+        finally:
+            await self.leave(last_closes=last_closes)  # noqa: ASYNC102 (shielded and bounded)
+
+    async def enter(self, *, last_closes: bool = False) -> None:
+        """Begin such a block. `leave` must follow, in any task of this event loop."""
         self._check_open()
         state = self._state() or await self._open_state()
         try:
             await state.enter()
-            yield
-        finally:
-            self._closing |= last_closes
-            is_last = sum(one.users for one in list(self._states.values())) <= 1
-            self.closed |= self._closing and is_last
-            await state.leave()  # noqa: ASYNC102 (shielded and bounded where it waits)
+        except BaseException:
+            await self.leave(last_closes=last_closes)  # noqa: ASYNC102 (shielded and bounded)
+            raise
+
+    async def leave(self, *, last_closes: bool = False) -> None:
+        """End such a block. Its state is gone if the client was closed meanwhile."""
+        self._closing |= last_closes
+        is_last = sum(one.users for one in list(self._states.values())) <= 1
+        self.closed |= self._closing and is_last
+        state = self._state()
+        if state is not None:
+            await state.leave()
 
     async def aclose(self) -> None:
         """End this loop's lookups and connections; every later call raises `RuntimeError`."""
@@ -144,7 +159,7 @@ class Verifier:
                     verdict = await flight.wait()
             except FlightLostError as error:
                 verdict = Unavailable(str(error), timed_out=isinstance(error, FlightExpiredError))
-                is_cancelled = isinstance(error, FlightCancelledError) and not state.closed
+                is_cancelled = isinstance(error, FlightCancelledError) and not self.closed
             is_older = flight is not None and flight.took_off < came
             if is_cancelled or self._is_useless(verdict, key, is_older=is_older):
                 until = came + self.settings.proxy_timeout_seconds
@@ -170,7 +185,7 @@ class Verifier:
     ) -> Verdict[Any]:
         """Ask once more, and again as long as others forget the token, but not beyond `until`."""
         with CancelScope(deadline=until):
-            while True:
+            while not self.closed:
                 key = self.memory.key(*question)
                 verdict = None if fresh else self.memory.recall(question)
                 if verdict is not None:
@@ -184,7 +199,8 @@ class Verifier:
                     return Unavailable(str(error))
                 if not self._is_useless(verdict, key, is_older=False):
                     return verdict
-        return Unavailable("the lookup was repeated until its deadline", timed_out=True)
+        reason = "the client was closed" if self.closed else _REPEATED
+        return Unavailable(reason, timed_out=True)
 
     def shuts_out(self, address: str) -> int:
         """Return for how many seconds an address gets no lookup: 0 unless it sent bad tokens."""

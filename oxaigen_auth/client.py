@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-from contextlib import asynccontextmanager
 from functools import cache
 from traceback import clear_frames
 from typing import TYPE_CHECKING, Self
 
-from anyio import AsyncContextManagerMixin
 from attrs import evolve
 
 from oxaigen_auth._call_forms import ClientType
@@ -24,7 +22,7 @@ from oxaigen_auth.settings import OxaigenAuthSettings, base_url, default_setting
 from oxaigen_auth.verdict import Accepted, unwrap
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import Callable
     from ssl import SSLContext
 
     from oxaigen_auth._stats import ClientStats
@@ -32,11 +30,12 @@ if TYPE_CHECKING:
     from oxaigen_auth.verdict import Verdict
 
 
-class ProxyAuthClient(AsyncContextManagerMixin, metaclass=ClientType):
+class ProxyAuthClient(metaclass=ClientType):
     """Asks the Oxaigen proxy about bearer tokens, remembers the answers, merges equal questions.
 
     Works on asyncio and trio, with or without `async with`; without it, end with `aclose()`.
-    One client may serve several event loops: its cache is shared, its connections are not.
+    One client may serve several event loops: its cache is shared, its connections are not. Several
+    blocks may have it open at once, entered and left in any tasks; the last one closes it.
 
     Args:
         proxy_base_url: where the proxy is; None: where the settings say.
@@ -66,10 +65,12 @@ class ProxyAuthClient(AsyncContextManagerMixin, metaclass=ClientType):
         self.base_url = given or self.settings.fixed_proxy_url
         self.verifier = Verifier(self.settings, clock, ssl_context, wall_clock)
 
-    @asynccontextmanager
-    async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
-        async with self.verifier.running(last_closes=True):
-            yield self
+    async def __aenter__(self) -> Self:
+        await self.verifier.enter(last_closes=True)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.verifier.leave(last_closes=True)  # noqa: ASYNC102 (shielded and bounded there)
 
     async def aclose(self) -> None:
         """End running lookups and connections; every later call raises `RuntimeError`.

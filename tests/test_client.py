@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import inspect
 import logging
 import time
+from contextlib import nullcontext
+from functools import partial
+from itertools import permutations
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 
@@ -876,15 +880,287 @@ async def test_a_cancelled_block_stays_cancelled(proxy: FakeProxy) -> None:
     assert proxy.closed == 1
 
 
-async def test_a_client_cannot_be_entered_twice_but_may_serve_a_block_within(
+@pytest.mark.parametrize("inner", ["block", "lifespan"])
+async def test_pitfall_45_a_block_within_another_leaves_the_client_open(
+    proxy: FakeProxy, inner: str
+) -> None:
+    async with ProxyAuthClient(BASE) as client:
+        async with client if inner == "block" else client.verifier.running():
+            await client.get_me(TOKEN)
+        assert proxy.closed == 0
+        assert (await client.get_me(OTHER)).user_name == "ada"
+    assert proxy.closed == 1
+    with pytest.raises(RuntimeError, match="closed"):
+        await client.get_me(TOKEN)
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+@pytest.mark.parametrize("with_block", [False, True])
+async def test_pitfall_45_apps_that_share_a_client_stop_in_any_order(
+    proxy: FakeProxy,
+    order: tuple[int, ...],
+    with_block: bool,  # noqa: FBT001
+) -> None:
+    client = ProxyAuthClient(BASE)
+    blocks = [client.verifier.running() for _ in range(2)]
+    last: Any = client if with_block else client.verifier.running()
+    stops = [anyio.Event() for _ in range(3)]
+
+    async def live(block: Any, stop: anyio.Event) -> None:
+        async with block:
+            await stop.wait()
+
+    async with anyio.create_task_group() as group:
+        for block, stop in zip([*blocks, last], stops, strict=True):
+            group.start_soon(live, block, stop)
+        await anyio.sleep(0.1)
+        for number in order[:-1]:
+            async with anyio.create_task_group() as asking:
+                asking.start_soon(client.get_me, f"{MARK}-{number}")
+                await anyio.sleep(0.5)
+                stops[number].set()  # while a lookup is under way
+        assert proxy.closed == 0
+        stops[order[-1]].set()
+    assert (len(proxy.calls), proxy.closed) == (2, 1)
+    assert client.verifier.closed == with_block
+    assert not client.verifier._states  # noqa: SLF001
+    await client.aclose()
+
+
+async def test_pitfall_45_a_lookup_of_an_app_without_a_lifespan_outlives_the_others(
+    proxy: FakeProxy,
+) -> None:
+    client = ProxyAuthClient(BASE)
+    users: list[User] = []
+
+    async def ask() -> None:
+        users.append(await client.get_me(TOKEN))
+
+    async with anyio.create_task_group() as group:
+        async with client.verifier.running():
+            group.start_soon(ask)
+            await anyio.sleep(0.5)
+    assert [user.user_name for user in users] == ["ada"]
+    await client.aclose()
+    assert proxy.closed == 2
+
+
+async def test_pitfall_45_a_client_that_is_closed_in_its_block_stays_closed(
     proxy: FakeProxy,
 ) -> None:
     async with ProxyAuthClient(BASE) as client:
-        async with client.verifier.running():
+        await client.get_me(TOKEN)
+        await client.aclose()
+        assert proxy.closed == 1
+        with pytest.raises(RuntimeError, match="closed"):
             await client.get_me(TOKEN)
-        assert proxy.closed == 0
-        with pytest.raises(RuntimeError, match="already"):
-            await client.__aenter__()
+    assert proxy.closed == 1
+    assert not client.verifier._states  # noqa: SLF001
+
+
+async def test_a_cancelled_entry_closes_the_client(proxy: FakeProxy) -> None:
+    client = ProxyAuthClient(BASE)
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        async with client:
+            raise AssertionError("it was entered")
+    assert proxy.closed == 1
+    assert not client.verifier._states  # noqa: SLF001
+
+
+async def test_pitfall_55_one_task_opens_the_client_and_another_closes_it(
+    proxy: FakeProxy,
+) -> None:
+    client = ProxyAuthClient(BASE)
+    for step in (client.__aenter__, partial(client.get_me, TOKEN), client.__aexit__):
+        async with anyio.create_task_group() as group:  # noqa: ASYNC112 (another task is the point)
+            group.start_soon(step)
+    assert (len(proxy.calls), proxy.closed) == (1, 1)
+
+
+async def test_a_caller_who_asks_again_opens_nothing_for_a_closed_client(
+    client: ProxyAuthClient, proxy: FakeProxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def ask() -> None:
+        with pytest.raises(OxaigenAuthUpstreamError):
+            await client.get_me(TOKEN)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(ask)
+        await anyio.sleep(0.5)
+        client.forget(TOKEN)
+        client.verifier.closed = True  # as `aclose` in another event loop says
+    assert len(proxy.calls) == 1
+    assert MARK not in caplog.text
+
+
+# Callers who have done nothing wrong.
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+async def test_pitfalls_3_and_53_who_joined_a_lookup_that_timed_out_asks_again_once(
+    client: ProxyAuthClient,
+    proxy: FakeProxy,
+    fresh: bool,  # noqa: FBT001
+) -> None:
+    """The first call, and with `fresh` the second one too, run out of their time."""
+    names: list[str | None] = []
+    late = Unavailable("there was no answer", is_outage=True, timed_out=True)
+
+    async def first() -> None:
+        with pytest.raises(OxaigenAuthUpstreamError):
+            await client.get_me(TOKEN)
+
+    async def join() -> None:
+        names.append((await client.get_me(TOKEN)).user_name)
+
+    async def join_in_vain() -> None:
+        with pytest.raises(OxaigenAuthUpstreamError):
+            await client.get_me(TOKEN)
+
+    proxy.delay, proxy.user = 2, late
+    async with anyio.create_task_group() as group:
+        group.start_soon(first)
+        await anyio.sleep(1.9)
+        for _ in range(3):
+            group.start_soon(join_in_vain if fresh else join)
+        await anyio.sleep(0.05)
+        proxy.delay = 0.1
+        proxy.user = late if fresh else Accepted(User(user_name="ada"))
+    assert names == ["ada"] * (0 if fresh else 3)
+    assert len(proxy.calls) == 2  # those who ask again share a lookup
+
+
+async def test_pitfall_46_sign_outs_of_other_tokens_cost_nothing(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    await client.get_me(OTHER)
+    async with anyio.create_task_group() as group:
+        group.start_soon(client.get_me, TOKEN)
+        await anyio.sleep(0.5)
+        for number in range(2000):
+            client.forget(f"{MARK}-junk-{number}")
+    await client.get_me(OTHER)
+    assert len(proxy.calls) == 2
+
+
+async def test_pitfall_46_a_storm_of_sign_outs_holds_a_lookup_up_until_its_deadline_only(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    proxy.delay = 0.01
+
+    async def forget() -> None:
+        while True:
+            client.forget(TOKEN)
+            await anyio.sleep(0.005)
+
+    start = anyio.current_time()
+    async with anyio.create_task_group() as group:
+        group.start_soon(forget)
+        with pytest.raises(OxaigenAuthUpstreamError):
+            await client.get_me(TOKEN)
+        group.cancel_scope.cancel()
+    timeout = client.settings.proxy_timeout_seconds
+    assert anyio.current_time() - start == pytest.approx(timeout, abs=0.1)
+    assert len(proxy.calls) > 100  # and no recursion
+    proxy.delay = 0
+    assert (await client.get_me(TOKEN)).user_name == "ada"
+    assert not len(client.verifier.memory._generations)  # noqa: SLF001
+
+
+# The circuit.
+
+
+@pytest.mark.parametrize("status", [400, 404, 413, 414, 429, 431, 500])
+async def test_pitfall_41_answers_to_one_senders_odd_tokens_shut_nobody_out(
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock, status: int
+) -> None:
+    proxy.delay = 0
+    for number in range(20):
+        proxy.user = Unavailable(f"the status was {status}")
+        with pytest.raises(OxaigenAuthUpstreamError):
+            await client.get_me(f"{MARK}-odd-{number}")
+        proxy.user = Accepted(User(user_name="ada"))
+        assert (await client.get_me(f"{MARK}-{number}")).user_name == "ada"
+        clock.now += 0.2
+    assert client.stats().refused == 0
+
+
+async def test_pitfall_41_waiting_for_a_turn_of_ours_opens_no_circuit(proxy: FakeProxy) -> None:
+    settings = OxaigenAuthSettings(max_connections=5, proxy_timeout_seconds=1)
+    proxy.delay = 0.3
+    outcomes: list[bool] = []
+    async with ProxyAuthClient(BASE, settings=settings) as client:
+
+        async def ask(number: int) -> None:
+            try:
+                await client.get_me(f"{MARK}-{number}")
+                outcomes.append(True)
+            except OxaigenAuthUpstreamError:
+                outcomes.append(False)
+
+        async with anyio.create_task_group() as group:
+            for number in range(60):
+                group.start_soon(ask, number)
+        assert (await client.get_me(TOKEN)).user_name == "ada"
+        stats = client.stats()
+    assert 0 < sum(outcomes) < 60
+    assert stats.refused == 0
+    assert stats.unavailable == outcomes.count(False)
+    assert stats.accepted == sum(outcomes) + 1 == stats.upstream_calls
+
+
+# What only asyncio has.
+
+
+def cancel_tasks(tasks: set[Any]) -> None:
+    for task in tasks:
+        if "ask" not in repr(task.get_coro()):  # nor the callers that have not begun
+            task.cancel()
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("steps", range(8))
+@pytest.mark.parametrize("opened", [True, False])
+async def test_pitfall_23_helper_tasks_that_are_cancelled_natively_cost_an_answer_at_most(
+    proxy: FakeProxy,
+    steps: int,
+    opened: bool,  # noqa: FBT001
+) -> None:
+    """Every task that the client started is cancelled, after some steps of the event loop."""
+    settings = OxaigenAuthSettings(max_connections=2)
+    proxy.delay = 0.1
+    outcomes: list[str | None] = []
+    async with anyio.create_task_group() as group:
+        client = ProxyAuthClient(BASE, settings=settings)
+        before: set[Any] = asyncio.all_tasks()
+        async with client.verifier.running() if opened else nullcontext():
+
+            async def ask(number: int) -> None:
+                callers.add(asyncio.current_task())
+                try:
+                    outcomes.append((await client.get_me(f"{MARK}-{number % 4}")).user_name)
+                except OxaigenAuthUpstreamError as error:
+                    outcomes.append(error.message)
+
+            callers: set[Any] = set()
+            for number in range(12):
+                group.start_soon(ask, number)
+            callers |= asyncio.all_tasks() - before if not opened else set()
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            cancel_tasks(asyncio.all_tasks() - before - callers)
+            with anyio.fail_after(30):
+                while len(outcomes) < 12:  # noqa: ASYNC110 (in virtual time)
+                    await anyio.sleep(0.1)
+            assert set(outcomes) <= {"ada", "Auth service unavailable"}
+            assert (await client.get_me(TOKEN)).user_name == "ada"  # the app's lifespan goes on
+            state = client.verifier._state()  # noqa: SLF001
+            assert state is not None
+            assert state.flights._queue._held == len(state.flights) == 0  # noqa: SLF001
+        await client.aclose()
+    gc.collect()
 
 
 async def test_a_client_may_run_again_after_a_block_of_running(proxy: FakeProxy) -> None:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
 
+from oxaigen_auth._loop import LoopState
 from oxaigen_auth.client import ProxyAuthClient
 from oxaigen_auth.errors import OxaigenAuthUpstreamError
 from oxaigen_auth.settings import OxaigenAuthSettings
 from tests.raw_server import PROFILE, always, answer, serving
 from tests.tokens import MARK, OTHER, TOKEN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 BACKENDS = ["asyncio", "trio"]
 PATIENCE = 60.0  # seconds: more than anything here takes, however busy the machine
@@ -237,3 +245,173 @@ async def test_the_timeout_bounds_a_proxy_that_never_answers() -> None:
         with anyio.fail_after(PATIENCE):
             with pytest.raises(OxaigenAuthUpstreamError, match="Auth service unavailable"):
                 await client.get_me(TOKEN)
+
+
+# Event loops that end.
+
+
+def run_without_shutdown(main: Any) -> None:
+    """Run as scripts do that never heard of `shutdown_asyncgens`."""
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(main())
+    loop.close()
+
+
+def run_in_thread(main: Any) -> None:
+    thread = threading.Thread(target=anyio.run, args=(main,))
+    thread.start()
+    thread.join()
+
+
+RUNS: dict[str, Callable[[Any], None]] = {
+    "asyncio.run": lambda main: asyncio.run(main()),
+    "trio.run": lambda main: anyio.run(main, backend="trio"),
+    "run_until_complete": run_without_shutdown,
+    "in a thread": run_in_thread,
+}
+
+
+@pytest.mark.parametrize("how", RUNS)
+@pytest.mark.parametrize("opened", [False, True])
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # of a loop that closes nothing
+def test_pitfall_52_event_loops_that_ended_are_collected(how: str, opened: bool) -> None:  # noqa: FBT001
+    client = ProxyAuthClient("http://127.0.0.1:1")
+
+    async def main() -> None:
+        async with serving(always(answer(200, PROFILE))) as server:
+            if opened:
+                async with client.verifier.running():
+                    await client.get_me(TOKEN, proxy_base_url=server.url)
+            else:
+                await client.get_me(TOKEN, proxy_base_url=server.url, fresh=True)
+
+    def alive() -> int:
+        gc.collect()
+        kinds = (LoopState, asyncio.AbstractEventLoop)
+        return sum(isinstance(it, kinds) for it in gc.get_objects())
+
+    before = alive()
+    for _ in range(10):
+        RUNS[how](main)
+    assert alive() - before <= 2  # what ended without a word is let go by the next loop
+    assert len(client.verifier._states) <= 1  # noqa: SLF001
+    client.verifier._states.clear()  # noqa: SLF001
+    gc.collect()
+
+
+# Fixtures of users.
+
+FIXTURES = """
+import pytest, pytest_asyncio
+from oxaigen_auth import OxaigenAuthUpstreamError, ProxyAuthClient
+
+@pytest_asyncio.fixture
+async def client():
+    async with ProxyAuthClient("http://127.0.0.1:1") as client:
+        yield client
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shared():
+    async with ProxyAuthClient("http://127.0.0.1:1") as client:
+        yield client
+
+@pytest.mark.asyncio
+async def test_one(client):
+    with pytest.raises(OxaigenAuthUpstreamError):
+        await client.get_me("token")
+
+@pytest.mark.asyncio
+async def test_shared(shared):
+    with pytest.raises(OxaigenAuthUpstreamError):
+        await shared.get_me("token")
+"""
+
+
+def test_pitfall_55_a_client_in_fixtures_of_pytest_asyncio_opens_and_closes(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "test_fixtures.py"
+    file.write_text(FIXTURES)
+    (tmp_path / "pytest.ini").write_text(
+        "[pytest]\nasyncio_default_fixture_loop_scope = function\n"
+    )
+    options = ["-q", "-W", "error", "-p", "no:cacheprovider", "-p", "no:looptime_plugin"]
+    result = subprocess.run(  # noqa: S603 (our own code)
+        [sys.executable, "-m", "pytest", *options, str(file)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert "2 passed" in result.stdout, result.stdout + result.stderr
+    assert result.returncode == 0
+
+
+# A proxy that is slow, or frozen.
+
+
+@pytest.mark.anyio
+async def test_pitfall_51_a_slow_proxy_leaves_the_lookups_at_others_alone() -> None:
+    async def crawl(_: bytes) -> bytes:
+        await anyio.sleep(1.5)
+        return answer(200, PROFILE)
+
+    async with (
+        serving(crawl) as slow,
+        serving(always(answer(200, PROFILE))) as healthy,
+        ProxyAuthClient(slow.url) as client,
+        anyio.create_task_group() as group,
+    ):
+        for number in range(300):
+            group.start_soon(client.get_me, f"{MARK}-{number}")
+        await anyio.sleep(0.2)
+        with anyio.fail_after(1.2):
+            for number in range(2):
+                await client.get_me(f"{MARK}-{number}", proxy_base_url=healthy.url)
+        group.cancel_scope.cancel()
+    assert len(healthy.requests) == 2
+
+
+@pytest.mark.anyio
+async def test_pitfall_42_a_probe_that_hangs_on_a_frozen_proxy_does_not_delay_its_return() -> None:
+    """The proxy resets connections, then freezes: it takes them and says nothing; then is back."""
+    state = "resets"
+
+    async def respond(_: bytes) -> bytes | None:
+        if state == "frozen":
+            await anyio.sleep_forever()
+        return answer(200, PROFILE) if state == "back" else None
+
+    asked = 0
+
+    async def ask() -> None:
+        nonlocal asked
+        asked += 1
+        token = f"{MARK}-{asked}"
+        try:
+            await client.get_me(token)
+            answered.append(anyio.current_time())
+        except OxaigenAuthUpstreamError:
+            return
+
+    answered: list[float] = []
+    settings = OxaigenAuthSettings(proxy_timeout_seconds=8)
+    async with serving(respond) as server, ProxyAuthClient(server.url, settings=settings) as client:
+        async with anyio.create_task_group() as group:
+            for _ in range(10):
+                await ask()
+            assert client.stats().refused
+            state = "frozen"
+            while len(server.requests) < 8:  # three probes hang
+                group.start_soon(ask)
+                await anyio.sleep(0.02)
+            state, back_at = "back", anyio.current_time()
+            with anyio.fail_after(5):
+                while not answered:
+                    group.start_soon(ask)
+                    await anyio.sleep(0.02)
+            await ask()
+            group.cancel_scope.cancel()
+    assert answered[0] - back_at < 1.5
+    assert len(answered) > 1
