@@ -179,8 +179,12 @@ def test_control_c_in_a_task_of_the_group_ends_the_main_task_on_trio() -> None:
         owner.start(interrupted)
         await trio.sleep(10)
 
-    with pytest.raises(KeyboardInterrupt):
-        trio.run(main)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored here
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            trio.run(main)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])

@@ -962,8 +962,7 @@ async def test_a_cancelled_entry_closes_the_client(proxy: FakeProxy) -> None:
     client = ProxyAuthClient(BASE)
     with anyio.CancelScope() as scope:
         scope.cancel()
-        async with client:
-            raise AssertionError("it was entered")
+        await client.__aenter__()
     assert proxy.closed == 1
     assert not client.verifier._states  # noqa: SLF001
 
@@ -1115,15 +1114,14 @@ async def test_pitfall_41_waiting_for_a_turn_of_ours_opens_no_circuit(proxy: Fak
 
 def cancel_tasks(tasks: set[Any]) -> None:
     for task in tasks:
-        if "ask" not in repr(task.get_coro()):  # nor the callers that have not begun
-            task.cancel()
+        task.cancel()
 
 
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize("steps", range(8))
 @pytest.mark.parametrize("opened", [True, False])
-async def test_pitfall_23_helper_tasks_that_are_cancelled_natively_cost_an_answer_at_most(
+async def test_pitfall_23_helper_tasks_that_are_cancelled_natively_cost_nobody_an_answer(
     proxy: FakeProxy,
     steps: int,
     opened: bool,  # noqa: FBT001
@@ -1138,23 +1136,19 @@ async def test_pitfall_23_helper_tasks_that_are_cancelled_natively_cost_an_answe
         async with client.verifier.running() if opened else nullcontext():
 
             async def ask(number: int) -> None:
-                callers.add(asyncio.current_task())
-                try:
-                    outcomes.append((await client.get_me(f"{MARK}-{number % 4}")).user_name)
-                except OxaigenAuthUpstreamError as error:
-                    outcomes.append(error.message)
+                outcomes.append((await client.get_me(f"{MARK}-{number % 4}")).user_name)
 
-            callers: set[Any] = set()
+            without_callers = asyncio.all_tasks()
             for number in range(12):
                 group.start_soon(ask, number)
-            callers |= asyncio.all_tasks() - before if not opened else set()
+            callers = asyncio.all_tasks() - without_callers
             for _ in range(steps):
                 await asyncio.sleep(0)
             cancel_tasks(asyncio.all_tasks() - before - callers)
             with anyio.fail_after(30):
                 while len(outcomes) < 12:  # noqa: ASYNC110 (in virtual time)
                     await anyio.sleep(0.1)
-            assert set(outcomes) <= {"ada", "Auth service unavailable"}
+            assert set(outcomes) == {"ada"}
             assert (await client.get_me(TOKEN)).user_name == "ada"  # the app's lifespan goes on
             state = client.verifier._state()  # noqa: SLF001
             assert state is not None
