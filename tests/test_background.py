@@ -128,7 +128,7 @@ async def test_closing_waits_for_a_task_that_hangs_a_second_at_most() -> None:
 
 @never_awaited
 @asyncio_only
-async def test_pitfall_23_a_task_that_is_cancelled_before_its_first_step_renews_the_group() -> None:
+async def test_a_task_that_is_cancelled_before_its_first_step_renews_the_group() -> None:
     owner = Owner()
     await owner.background.open()
     first = owner.group
@@ -148,7 +148,7 @@ async def test_pitfall_23_a_task_that_is_cancelled_before_its_first_step_renews_
 
 @asyncio_only
 @pytest.mark.parametrize("steps", range(4))
-async def test_pitfall_23_a_background_task_that_is_cancelled_at_any_step_hangs_nobody(
+async def test_a_background_task_that_is_cancelled_at_any_step_hangs_nobody(
     steps: int,
 ) -> None:
     owner = Owner()

@@ -1121,7 +1121,7 @@ def cancel_tasks(tasks: set[Any]) -> None:
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize("steps", range(8))
 @pytest.mark.parametrize("opened", [True, False])
-async def test_pitfall_23_helper_tasks_that_are_cancelled_natively_cost_nobody_an_answer(
+async def test_helper_tasks_that_are_cancelled_natively_cost_nobody_an_answer(
     proxy: FakeProxy,
     steps: int,
     opened: bool,  # noqa: FBT001

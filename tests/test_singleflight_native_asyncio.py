@@ -121,7 +121,7 @@ async def cancel_new_tasks(before: set[Any], steps: int) -> None:
 
 @never_awaited
 @pytest.mark.parametrize("steps", range(3))
-async def test_pitfall_23_a_cancelled_task_of_a_hosted_flight_hangs_nobody(steps: int) -> None:
+async def test_a_cancelled_task_of_a_hosted_flight_hangs_nobody(steps: int) -> None:
     async def look_up(_: Flight[str]) -> Any:
         await asyncio.sleep(60)
 
@@ -142,7 +142,7 @@ async def test_pitfall_23_a_cancelled_task_of_a_hosted_flight_hangs_nobody(steps
 
 
 @never_awaited
-async def test_pitfall_23_a_flight_whose_task_never_begins_hangs_no_cancelled_host() -> None:
+async def test_a_flight_whose_task_never_begins_hangs_no_cancelled_host() -> None:
     """The host was cancelled while the flight waited for its turn, and stays for another caller."""
     landed = asyncio.Event()
 
