@@ -40,7 +40,7 @@ class Identity:
     """What is known of a connection's caller. `verdict` is None if there was no token.
 
     `bad_host` says what is wrong with the host, which then decides. `source` is what all of this
-    was worked out from; `answers` holds the verdicts on the connection's questions so far.
+    was worked out from; `answers` holds the verdicts on the connection's earlier questions.
     """
 
     client: ProxyAuthClient
@@ -54,15 +54,13 @@ class Identity:
 
     def recall(self) -> bool:
         """Look for a verdict that needs no lookup, and tell whether nothing is left to ask."""
-        known_by = self._fingerprint, self._base
-        self.verdict = self.answers.get((self.client, *known_by))
-        if self.verdict is not None:
-            return True
-        self.verdict = self.client.verifier.recall(self._token, *known_by)
-        if not isinstance(self.verdict, Accepted):
-            return False
-        self._keep(self.verdict)
-        return True
+        if self.answers:
+            self.verdict = self.answers.get(self._question)
+            if self.verdict is not None:
+                return True
+        verifier = self.client.verifier
+        self.verdict = verifier.recall(self._token, self._fingerprint, self._base)
+        return isinstance(self.verdict, Accepted)
 
     async def ask(self, address: str) -> None:
         """Let the proxy say who the caller is, unless too many bad tokens came from there."""
@@ -75,12 +73,18 @@ class Identity:
         if address and isinstance(verdict, Rejected) and not verdict.forbidden:
             verifier.note_bad_token(address, self._fingerprint)
         self.verdict = verdict
-        self._keep(verdict)
 
-    def _keep(self, verdict: Verdict[User]) -> None:
-        self.answers[self.client, self._fingerprint, self._base] = verdict
+    def follow(self, earlier: Identity) -> None:
+        """Take over the verdicts of an earlier identity of the connection."""
+        self.answers = earlier.answers
+        if earlier._base and not isinstance(earlier.verdict, Throttled | None):  # noqa: SLF001
+            self.answers[earlier._question] = earlier.verdict  # noqa: SLF001
         if len(self.answers) > MAX_ANSWERS:
             del self.answers[next(iter(self.answers))]
+
+    @property
+    def _question(self) -> Question:
+        return self.client, self._fingerprint, self._base
 
     async def check_permission(self, name: str) -> Verdict[bool]:
         """Ask for a permission of the caller, who has been accepted."""
@@ -101,7 +105,9 @@ async def identify(scope: Scope) -> Identity:
     """
     client: ProxyAuthClient = scope.get(CLIENT) or default_client()
     # Compared by their values: headers may be changed in place, or replaced by an equal list.
-    headers = tuple(map(tuple, scope["headers"]))
+    headers = tuple(scope["headers"])
+    if list in map(type, headers):
+        headers = tuple(map(tuple, headers))
     source: tuple[Any, ...] = (client, scope["type"], scope.get("method"), headers)
     known: Identity | None = scope.get(IDENTITY)
     if known is not None and known.source == source:
@@ -110,7 +116,7 @@ async def identify(scope: Scope) -> Identity:
         identity, asks = _read(scope, client)
         identity.source = source
         if known is not None:
-            identity.answers = known.answers
+            identity.follow(known)
         if not asks:
             check_once(scope)
         elif not identity.recall():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from attrs import define, field
@@ -23,6 +23,8 @@ from oxaigen_auth.verdict import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from oxaigen_auth._identify import Identity
@@ -73,13 +75,14 @@ class OxaigenAuthMiddleware:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         sent: set[str] = set()
 
-        async def note_and_send(message: Message) -> None:
+        def note_and_send(message: Message) -> Awaitable[None]:
             sent.add(message["type"])
-            await send(message)
+            return send(message)
 
-        # What a middleware around this one put into the scope is there again afterwards.
-        kept = (CLIENT, IDENTITY, "state") if CLIENT in scope else ()
-        outer = {key: scope[key] for key in kept if key in scope}
+        outer: dict[str, Any] = {}
+        if CLIENT in scope:  # what a middleware around this one put there is put back afterwards
+            kept = (CLIENT, IDENTITY, "state")
+            outer = {key: scope[key] for key in kept if key in scope}
         scope[CLIENT] = self.client
         identity = await identify(scope)
         _fill_state(scope, identity)
@@ -90,7 +93,8 @@ class OxaigenAuthMiddleware:
                 raise
         finally:
             scope[IDENTITY] = identity  # the owner of what is in the state
-            scope.update(outer)
+            if outer:
+                scope.update(outer)
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the lookups in a task group until the app's lifespan is over.
@@ -149,7 +153,7 @@ def _fill_state(scope: Scope, identity: Identity) -> None:
     owner = state[_OWNER]() if _OWNER in state else None
     if owner is not None and owner is not identity:
         state = scope["state"] = dict(state)
-    state.update({"user": user, "auth_error": auth_error, _OWNER: ref(identity)})
+    state["user"], state["auth_error"], state[_OWNER] = user, auth_error, ref(identity)
 
 
 def _who(identity: Identity) -> tuple[User | None, str | None]:

@@ -9,7 +9,7 @@ import pytest
 from anyio.from_thread import BlockingPortal
 from playwright.sync_api import Locator, Page, expect
 
-from oxaigen_auth_mock import MockSettings, create_app
+from oxaigen_auth_mock import MockSettings, Persona, create_app
 from oxaigen_auth_mock.serving import listen, serving
 from tests.browser.conftest import Mock
 
@@ -348,6 +348,7 @@ def test_a_phone_scrolls_no_page_sideways(show_control: ShowControl, page: Page)
     mock = show_control()
     long = "a" * 90
     mock.do(lambda handle: handle.permit("guest", long))
+    mock.do(lambda handle: handle.add(Persona(name=long)))
     mock.do(lambda handle: handle.fault("status", detail=long, persona=long))
     ask(mock, {**DEV, "User-Agent": long * 3})
     expect(rows(page)).to_have_count(1)
