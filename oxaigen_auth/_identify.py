@@ -77,8 +77,8 @@ class Identity:
     def follow(self, earlier: Identity) -> None:
         """Take over the verdicts of an earlier identity of the connection."""
         self.answers = earlier.answers
-        if earlier._base and not isinstance(earlier.verdict, Throttled | None):  # noqa: SLF001
-            self.answers[earlier._question] = earlier.verdict  # noqa: SLF001
+        if earlier._base and not isinstance(earlier.verdict, Throttled | None):
+            self.answers[earlier._question] = earlier.verdict
         if len(self.answers) > MAX_ANSWERS:
             del self.answers[next(iter(self.answers))]
 

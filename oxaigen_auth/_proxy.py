@@ -7,7 +7,7 @@ so that no credential goes anywhere but to the proxy.
 
 from __future__ import annotations
 
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -266,6 +266,15 @@ class _NoBody(httpx.AsyncByteStream):
 
 
 _NO_BODY = _NoBody()
+
+
+def load_certificates() -> None:
+    """Read the system's certificates now, and not within the deadline of the first lookup.
+
+    What keeps them from being read is logged with the lookup that needs them.
+    """
+    with suppress(OSError):
+        _default_ssl_context()
 
 
 @cache

@@ -24,7 +24,7 @@ from oxaigen_auth._core.throttle import Throttle
 from oxaigen_auth._lookup import Lookups
 from oxaigen_auth._loop import LoopState
 from oxaigen_auth._memory import BASE, Memory
-from oxaigen_auth._proxy import Proxy
+from oxaigen_auth._proxy import Proxy, load_certificates
 from oxaigen_auth._stats import ClientStats
 from oxaigen_auth._syntax import is_token
 from oxaigen_auth.verdict import Accepted, Rejected, Unavailable
@@ -93,6 +93,8 @@ class Verifier:
     async def enter(self, *, last_closes: bool = False) -> None:
         """Begin such a block. `leave` must follow, in any task of this event loop."""
         self._check_open()
+        if self.ssl_context is None:
+            load_certificates()
         state = self._state() or await self._open_state()
         try:
             await state.enter()

@@ -24,6 +24,7 @@ from anyio.lowlevel import checkpoint
 from oxaigen_auth import _proxy
 from oxaigen_auth._answer import MOCKED
 from oxaigen_auth._proxy import Proxy, _default_ssl_context, _has_surplus
+from oxaigen_auth.client import ProxyAuthClient
 from oxaigen_auth.models import User
 from oxaigen_auth.verdict import Accepted, Rejected, Unavailable
 from tests.raw_server import PROFILE, RawServer, always, answer, serving
@@ -590,6 +591,21 @@ async def test_a_proxy_is_trusted_by_the_authority_that_was_handed_over_and_by_n
 
 def test_the_certificates_of_the_system_are_read_once() -> None:
     assert _default_ssl_context() is _default_ssl_context()
+
+
+def test_certificates_that_cannot_be_read_fail_no_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise FileNotFoundError("no such file")
+
+    monkeypatch.setattr(_proxy, "_default_ssl_context", fail)
+    _proxy.load_certificates()
+
+
+@pytest.mark.anyio
+async def test_an_open_client_has_read_the_certificates() -> None:
+    _default_ssl_context.cache_clear()
+    async with ProxyAuthClient("https://app.example.com"):
+        assert _default_ssl_context.cache_info().currsize == 1
 
 
 def test_httpx2_is_used_where_it_is_installed() -> None:

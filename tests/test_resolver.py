@@ -295,9 +295,7 @@ async def test_a_cancelled_connection_leaves_no_stream_open(names: NameServer) -
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
-async def test_attempts_that_are_cancelled_before_their_first_step_are_an_error() -> (
-    None
-):
+async def test_attempts_that_are_cancelled_before_their_first_step_are_an_error() -> None:
     import asyncio  # noqa: PLC0415 (only this backend has it)
 
     network = Network({"10.0.0.1": 60, "10.0.0.2": 60})
