@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 from dataclasses import is_dataclass
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn, get_args, get_type_hints
 
 from attrs import field, frozen
 from fastapi import routing
@@ -30,7 +31,32 @@ _PARAMETERS = ("path_params", "query_params", "header_params", "cookie_params", 
 
 
 class ScopelessDependency:
-    """A dependency of ours: it checks no OAuth2 scopes."""
+    """A dependency of ours: it checks no OAuth2 scopes, and is of use within `Depends(...)` only.
+
+    `name` is how an app writes it. FastAPI takes one that stands alone, as a parameter's default
+    or in `Annotated`, for a part of what the caller sends, and calls the route without asking it.
+    """
+
+    name: str
+
+    def __deepcopy__(self, _: object) -> NoReturn:
+        """Refuse to reach a route as the default of a parameter, which FastAPI copies."""
+        raise OxaigenAuthConfigurationError(_stands_alone(self))
+
+
+class DeclaredInCode:
+    """Annotates a parameter of `require_permission` that FastAPI must not take from a request."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _: object, __: object) -> NoReturn:
+        raise TypeError(
+            "require_permission is called with a permission's name when a route is declared: "
+            'write Depends(require_permission("audit")), not Depends(require_permission)'
+        )
+
+
+def _stands_alone(dependency: ScopelessDependency) -> str:
+    return f"{dependency.name} does nothing without Depends: write Depends({dependency.name})"
 
 
 @frozen
@@ -104,11 +130,16 @@ class _Route:
         return list(self._below(self.dependant))
 
     def call(self, dependant: Any) -> Any:
-        return self.overrides.get(dependant.call, dependant.call)
+        """Return what is called, out of a `partial` or a bound `__call__`."""
+        call: Any = self.overrides.get(dependant.call, dependant.call)
+        while isinstance(call, partial):
+            call = call.func
+        bound = getattr(call, "__self__", None)
+        return bound if _is_ours(bound) else call
 
     def _below(self, dependant: Any) -> Iterator[Any]:
         yield dependant
-        if self.call(dependant) is dependant.call:
+        if dependant.call not in self.overrides:
             for part in dependant.dependencies:
                 yield from self._below(part)
 
@@ -170,16 +201,37 @@ def _nobody_checks(scopes: frozenset[str]) -> str:
 
 def _forgotten_depends(route: _Route) -> Iterator[str]:
     for dependant in route.tree:
+        hints = _hints(dependant.call)
         for kind in _PARAMETERS:
             for parameter in getattr(dependant, kind):
-                annotation = parameter.field_info.annotation
-                if _holds_user(annotation, set()):
-                    yield f"{route.name}: {_write_depends(dependant.call, parameter, annotation)}"
+                alone = _alone(parameter, hints)
+                if alone is not None:
+                    yield f"{route.name}: {_stands_alone(alone)}, in {parameter.name!r}"
+                elif _holds_user(parameter.field_info.annotation, set()):
+                    yield f"{route.name}: {_write_depends(dependant.call, parameter)}"
 
 
-def _write_depends(call: Any, parameter: Any, annotation: Any) -> str:
+def _alone(parameter: Any, hints: Mapping[str, Any]) -> ScopelessDependency | None:
+    """Return the dependency of ours that a parameter has as its default, or in `Annotated`."""
+    beside = getattr(hints.get(parameter.name), "__metadata__", ())
+    found = (it for it in (parameter.field_info.default, *beside) if _is_ours(it))
+    return next(found, None)
+
+
+def _is_ours(thing: object) -> bool:
+    return isinstance(thing, ScopelessDependency)
+
+
+def _hints(call: Any) -> dict[str, Any]:
+    try:
+        return get_type_hints(call, include_extras=True)
+    except Exception:  # noqa: BLE001 (FastAPI could read them in its own way)
+        return {}
+
+
+def _write_depends(call: Any, parameter: Any) -> str:
     function = getattr(call, "__name__", type(call).__name__)
-    optional = type(None) in get_args(annotation)
+    optional = type(None) in get_args(parameter.field_info.annotation)
     dependency = "get_current_user_optional" if optional else "get_current_user"
     user = "User | None" if optional else "User"
     return (

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("oxaigen_auth")
 
 MAX_KNOWN = 256  # names that had an address lately
-MAX_UNKNOWN = 64  # other names that are looked up at once
+MAX_UNKNOWN = 512  # other names that are looked up at once, each in a thread
 ATTEMPT_DELAY = 0.25  # seconds until the next address is tried as well (RFC 8305 §5)
 
 

@@ -19,14 +19,14 @@ def is_permission_name(text: str) -> bool:
     return _PERMISSION_NAME.fullmatch(text) is not None
 
 
-def check_permission_name(name: str) -> str:
-    """Return the name, which is safe to put into a path.
+def check_permission_name(name: object) -> str:
+    """Return the name, which is safe to put into a path; of an enum's member, its value.
 
     Raises:
         ValueError: the name is not of the form that the product page gives.
     """
-    if not is_permission_name(name):
+    if not isinstance(name, str) or not is_permission_name(name):
         raise ValueError(
             f"{name!r} is not a permission name: use ASCII letters, digits, '_' and '-' only."
         )
-    return name
+    return str.__str__(name)  # a member of an enum that is a str may be formatted by its name

@@ -17,7 +17,7 @@ from oxaigen_auth._syntax import check_permission_name
 from oxaigen_auth._variables import warn_of_unknown_variable
 from oxaigen_auth._verifier import Verifier
 from oxaigen_auth.connection import warn_of_unchecked_hosts
-from oxaigen_auth.errors import OxaigenAuthConfigurationError
+from oxaigen_auth.errors import OxaigenAuthConfigurationError, OxaigenAuthUnauthenticatedError
 from oxaigen_auth.settings import OxaigenAuthSettings, base_url, default_settings
 from oxaigen_auth.verdict import Accepted, unwrap
 
@@ -98,7 +98,7 @@ class ProxyAuthClient(metaclass=ClientType):
         """
         try:
             base = self._base(proxy_base_url)
-            mark = fingerprint(bearer_token)
+            mark = fingerprint(_given(bearer_token))
             known = None if fresh else self.verifier.recall(bearer_token, mark, base)
             verdict: Verdict[User] = known or await self.verifier.learn(
                 bearer_token, mark, base, fresh=fresh
@@ -130,7 +130,7 @@ class ProxyAuthClient(metaclass=ClientType):
         try:
             name = check_permission_name(permission_name)
             base = self._base(proxy_base_url)
-            mark = fingerprint(bearer_token)
+            mark = fingerprint(_given(bearer_token))
             verdict = verifier.recall(bearer_token, mark, base)
             verdict = verdict or await verifier.learn(bearer_token, mark, base)
             if isinstance(verdict, Accepted):
@@ -150,7 +150,7 @@ class ProxyAuthClient(metaclass=ClientType):
         May be called from any thread.
         """
         self.verifier.stats.forgotten += 1
-        self.verifier.memory.forget(fingerprint(bearer_token))
+        self.verifier.memory.forget(fingerprint(_given(bearer_token)))
 
     def stats(self) -> ClientStats:
         """Return a copy of the counts."""
@@ -164,6 +164,15 @@ class ProxyAuthClient(metaclass=ClientType):
                 "OXAIGEN_AUTH_PROXY_URL_OVERRIDE or OXAIGEN_AUTH_DEV_MODE."
             )
         return base
+
+
+def _given(bearer_token: str | None) -> str:
+    """Return a token; None is that of a request without one, as `extract_bearer_token` gives it."""
+    if bearer_token is None:
+        raise OxaigenAuthUnauthenticatedError("Not authenticated")
+    if not isinstance(bearer_token, str):
+        raise TypeError(f"a bearer token must be str, not {type(bearer_token).__name__}")
+    return bearer_token
 
 
 @cache

@@ -12,7 +12,7 @@ from fastapi.security import HTTPBearer, SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
-from oxaigen_auth._app_check import ScopelessDependency, refuse_scopes
+from oxaigen_auth._app_check import DeclaredInCode, ScopelessDependency, refuse_scopes
 from oxaigen_auth._identify import identify
 from oxaigen_auth._refusals import missing, refusal_of_verdict, user_of
 from oxaigen_auth._syntax import check_permission_name
@@ -41,6 +41,8 @@ class CurrentUser(BearerScheme):
         OxaigenAuthConfigurationError: scopes were given that nothing checks.
     """
 
+    name = "get_current_user"
+
     async def __call__(
         self, connection: HTTPConnection, security_scopes: SecurityScopes = _NO_SCOPES
     ) -> User:
@@ -56,6 +58,8 @@ class CurrentUserOptional(BearerScheme):
         HTTPException: 502, 429 and 400, as `CurrentUser`. An outage never reads as "nobody".
         OxaigenAuthConfigurationError: as `CurrentUser`.
     """
+
+    name = "get_current_user_optional"
 
     async def __call__(
         self, connection: HTTPConnection, security_scopes: SecurityScopes = _NO_SCOPES
@@ -83,7 +87,8 @@ class PermittedUser(ScopelessDependency):
     """
 
     def __init__(self, permission_name: str) -> None:
-        self.permission_name = check_permission_name(permission_name)
+        self.permission_name = permission_name
+        self.name = f'require_permission("{permission_name}")'
 
     async def __call__(
         self,
@@ -101,8 +106,7 @@ class PermittedUser(ScopelessDependency):
                 raise refusal_of_verdict(refusal)
 
 
-@cache
-def require_permission(permission_name: str) -> PermittedUser:
+def require_permission(permission_name: Annotated[str, DeclaredInCode]) -> PermittedUser:
     """Return the dependency for a permission: for equal names the same object.
 
     So `app.dependency_overrides[require_permission("audit")] = …` works. An override of
@@ -111,4 +115,9 @@ def require_permission(permission_name: str) -> PermittedUser:
     Raises:
         ValueError: the name is not of the form `[A-Za-z0-9_-]+`.
     """
+    return _permitted_user(check_permission_name(permission_name))
+
+
+@cache
+def _permitted_user(permission_name: str) -> PermittedUser:
     return PermittedUser(permission_name)

@@ -123,7 +123,10 @@ def _switch(default: bool) -> Any:  # noqa: FBT001 (the only argument)
 
 def _list(is_one: Callable[[Any], bool], may_hold: str) -> Any:
     return _setting(
-        (), lambda v: type(v) is tuple and all(map(is_one, v)), may_hold, parse=_several
+        (),
+        lambda v: type(v) is tuple and all(map(is_one, v)),
+        f"{may_hold}; as a keyword, a tuple of them",
+        parse=_several,
     )
 
 

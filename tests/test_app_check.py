@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 import pytest
@@ -22,7 +23,7 @@ from oxaigen_auth import (
     get_current_user_optional,
     require_permission,
 )
-from oxaigen_auth._app_check import check_app
+from oxaigen_auth._app_check import check_app, refuse_faulty_app
 from tests.apps import GOOD, FakeProxy, TestClient, get, make_app
 from tests.raw_server import serving
 
@@ -249,3 +250,70 @@ async def test_without_a_start_a_forgotten_depends_is_logged_once(
     errors = [it.getMessage() for it in caplog.records if it.levelno == logging.ERROR]
     assert len(errors) == 1
     assert errors[0].startswith("POST /forgotten: bare() would take a User from the request")
+
+
+# Dependencies that stand alone, without `Depends`.
+
+ALONE = [get_current_user, get_current_user_optional, require_permission("audit")]
+
+
+@pytest.mark.parametrize("dependency", ALONE)
+def test_pitfall_38_a_dependency_as_a_plain_default_fails_the_start_and_lets_nobody_in(
+    dependency: Any,
+) -> None:
+    async def typed(user: User = dependency) -> None: ...
+
+    async def bare(user=dependency) -> None: ...  # type: ignore[no-untyped-def]  # noqa: ANN001
+
+    app = FastAPI()
+    app.get("/typed")(typed)
+    app.get("/bare")(bare)
+    for path in ("/typed", "/bare"):
+        with pytest.raises(OxaigenAuthConfigurationError, match="without Depends"):
+            TestClient(app).get(path)
+    with pytest.raises(OxaigenAuthConfigurationError) as caught:
+        refuse_faulty_app(app)
+    assert caught.value.message.count(f"write Depends({dependency.name}), in 'user'") == 2
+
+
+@pytest.mark.parametrize("dependency", ALONE)
+def test_pitfall_38_a_dependency_that_stands_alone_in_annotated_fails_the_start(
+    dependency: Any,
+) -> None:
+    async def route(user: Any = None) -> None: ...
+
+    route.__annotations__["user"] = Annotated[User | None, dependency]
+    app = FastAPI()
+    app.get("/")(route)
+    with pytest.raises(OxaigenAuthConfigurationError) as caught:
+        refuse_faulty_app(app)
+    assert f"write Depends({dependency.name}), in 'user'" in caught.value.message
+
+
+def test_hints_that_cannot_be_read_are_passed_over() -> None:
+    async def route(name: str) -> None: ...
+
+    app = FastAPI()
+    app.get("/")(route)
+    route.__annotations__["name"] = "nowhere"
+    refuse_faulty_app(app)
+
+
+def test_pitfall_38_require_permission_without_its_call_is_refused_when_declared() -> None:
+    async def route(user: Annotated[Any, Depends(require_permission)]) -> None: ...
+
+    with pytest.raises(TypeError, match=r"not Depends\(require_permission\)"):
+        FastAPI().get("/")(route)
+    with pytest.raises(TypeError, match=r"not Depends\(require_permission\)"):
+        FastAPI().get("/", dependencies=[Depends(require_permission)])(route)
+
+
+def inside() -> None: ...
+
+
+@pytest.mark.parametrize("wrap", [partial, lambda dependency: dependency.__call__])
+def test_pitfall_38_scopes_for_a_wrapped_dependency_are_found(wrap: Any) -> None:
+    app = FastAPI()
+    dependency = Security(wrap(get_current_user), scopes=["admin"])
+    app.get("/wrapped", dependencies=[dependency])(inside)
+    assert "nothing checks the scopes 'admin'" in check_app(app).faults[0]

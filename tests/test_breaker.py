@@ -188,24 +188,40 @@ def test_pitfall_41_one_caller_counts_once_a_second(breaker: Breaker, clock: Clo
     assert is_open(breaker, caller=ANN)
 
 
-def test_pitfall_41_one_caller_never_opens_it_for_others(breaker: Breaker, clock: Clock) -> None:
-    for _ in range(60):
-        permit = breaker.acquire(A, ANN)
+@pytest.mark.parametrize("evil", [1, 2, 4])
+def test_pitfall_41_few_callers_never_open_it_for_others(
+    breaker: Breaker, clock: Clock, evil: int
+) -> None:
+    for number in range(200):
+        permit = breaker.acquire(A, b"%d" % (number % evil))
         if isinstance(permit, Permit):
             breaker.record(permit, answered=False)
         assert not is_open(breaker, caller=BOB)
         clock.now += 0.25
-    clock.now += 0.5
+    assert is_open(breaker, caller=b"0")
+
+
+def test_pitfall_41_callers_who_fail_leave_the_others_a_probe(
+    breaker: Breaker, clock: Clock
+) -> None:
+    callers = [b"%d" % number for number in range(20)]
+    for caller in callers:
+        fail(breaker, caller=caller) if not is_open(breaker, caller=caller) else None
+    clock.now += 1
+    for caller in callers[:5]:  # the first takes the probe of its like
+        breaker.acquire(A, caller)
     assert breaker.record(call(breaker, caller=BOB), answered=True) == 0
-    assert not is_open(breaker, caller=ANN)
+    assert not is_open(breaker, caller=somebody())
 
 
-def test_when_a_second_caller_fails_it_opens_for_all(breaker: Breaker, clock: Clock) -> None:
-    for _ in range(5):
-        fail(breaker, caller=ANN)
-        clock.now += 1
-    assert fail(breaker, caller=BOB) > 0
-    assert is_open(breaker, caller=somebody())
+def test_of_too_many_callers_the_one_is_forgotten_that_failed_first(
+    breaker: Breaker, clock: Clock
+) -> None:
+    for _ in range(module.MAX_CALLERS + 5):
+        clock.now += 2
+        fail(breaker)
+    (circuit,) = breaker._circuits.values()  # noqa: SLF001
+    assert len(circuit.callers) == module.MAX_CALLERS
 
 
 def test_a_backoff_is_shortened_by_up_to_a_half(clock: Clock) -> None:
@@ -236,19 +252,21 @@ def test_a_threshold_that_is_never_reached_switches_it_off(clock: Clock) -> None
 
 @define(eq=False)
 class Model:
-    """What a caller may count on, without backoffs: whose failures in a row count, and how many."""
+    """What a caller may count on, without backoffs: whose failures count, and how many."""
 
     answered_at: float = 0.0
     failures: list[tuple[bytes, float]] = field(factory=list)
 
     def is_open(self, caller: bytes) -> bool:
-        callers = {one for one, _ in self.failures}
-        return len(self.failures) >= module.THRESHOLD and (len(callers) > 1 or caller in callers)
+        callers = [one for one, _ in self.failures]
+        return max(callers.count(caller), len(set(callers))) >= module.THRESHOLD
+
+    def has_failed(self, caller: bytes) -> bool:
+        return caller in {one for one, _ in self.failures}
 
     def fail(self, permit: Permit, now: float) -> None:
         recent = [at for one, at in self.failures if one == permit.caller and now - at < 1]
-        late = permit.started_at < self.answered_at
-        if not (recent or late or self.is_open(permit.caller)):
+        if not recent and permit.started_at >= self.answered_at:
             self.failures.append((permit.caller, now))
 
 
@@ -261,22 +279,24 @@ class BreakerMachine(RuleBasedStateMachine):
         self.breaker = Breaker(self.clock)
         self.model = Model()
         self.running: list[Permit] = []
-        self.not_before = 0.0  # the earliest time of the next probe
-        self.at_the_latest = 0.0
+        # The earliest and the latest time of the next probe of callers who failed, and of others.
+        self.expected = {True: (0.0, 0.0), False: (0.0, 0.0)}
 
-    @rule(caller=st.sampled_from([ANN, BOB, b"eve"]))
+    @rule(caller=st.sampled_from([b"%d" % number for number in range(7)]))
     def acquire(self, caller: bytes) -> None:
         permit, now = self.breaker.acquire(A, caller), self.clock.now
+        has_failed = self.model.has_failed(caller)
+        not_before, at_the_latest = self.expected[has_failed]
         if not self.model.is_open(caller):
             assert isinstance(permit, Permit)
-        elif now < self.not_before:
+        elif now < not_before:
             assert permit == 1
-        elif now >= self.at_the_latest:
+        elif now >= at_the_latest:
             assert isinstance(permit, Permit)
         if isinstance(permit, Permit):
             self.running.append(permit)
             if self.model.is_open(caller):
-                self.expect_backoff(0.5)
+                self.expect_backoff(has_failed, 0.5)
 
     @precondition(lambda self: self.running)
     @rule(data=st.data(), answered=st.sampled_from([True, False, False, False, False, None]))
@@ -292,10 +312,11 @@ class BreakerMachine(RuleBasedStateMachine):
         opened = answered is False and not was_open and self.model.is_open(permit.caller)
         assert (backoff > 0) == opened
         if opened:
-            self.expect_backoff(0.25)
+            for has_failed in (True, False):
+                self.expect_backoff(has_failed, 0.5)
 
-    def expect_backoff(self, least: float) -> None:
-        self.not_before, self.at_the_latest = self.clock.now + least / 2, self.clock.now + 1
+    def expect_backoff(self, has_failed: bool, least: float) -> None:  # noqa: FBT001
+        self.expected[has_failed] = self.clock.now + least / 2, self.clock.now + 1
 
     @rule(seconds=st.floats(0, 3))
     def time_passes(self, seconds: float) -> None:
@@ -304,7 +325,7 @@ class BreakerMachine(RuleBasedStateMachine):
     @invariant()
     def little_is_remembered(self) -> None:
         circuits = self.breaker._circuits.values()  # noqa: SLF001
-        assert all(len(one.callers) <= module.THRESHOLD for one in circuits)
+        assert all(len(one.callers) <= module.MAX_CALLERS for one in circuits)
 
 
 BreakerMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)

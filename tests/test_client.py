@@ -1253,3 +1253,15 @@ async def test_the_default_client_lasts_until_it_is_closed(
     assert [call.split()[1] for call in proxy.calls] == ["http://first", "http://second"]
     await aclose_client()
     assert proxy.closed == 2
+
+
+async def test_the_token_of_a_request_without_one_is_not_authenticated() -> None:
+    client = ProxyAuthClient(BASE, settings=OxaigenAuthSettings())
+    absent: Any = None
+    with pytest.raises(OxaigenAuthUnauthenticatedError, match="Not authenticated"):
+        await client.get_me(absent)
+    with pytest.raises(OxaigenAuthUnauthenticatedError, match="Not authenticated"):
+        await client.test_permission(absent, "audit")
+    wrong: Any = b"token"
+    with pytest.raises(TypeError, match="a bearer token must be str, not bytes"):
+        client.forget(wrong)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 from contextlib import asynccontextmanager
+from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -725,3 +726,25 @@ async def test_a_dependency_can_be_called_by_hand(override: Any) -> None:
         headers = [(key.encode(), value.encode()) for key, value in GOOD.items()]
         connection = HTTPConnection({"type": "http", "headers": headers})
         assert (await get_current_user(connection)).user_name == "ada"
+
+
+class Name(str, Enum):  # noqa: UP042 (what is tested)
+    AUDIT = "audit"
+
+
+class Named(StrEnum):
+    AUDIT = "audit"
+
+
+@pytest.mark.parametrize("name", [Name.AUDIT, Named.AUDIT])
+def test_of_an_enum_the_value_is_the_permissions_name(name: Any) -> None:
+    assert require_permission(name) is require_permission("audit")
+    assert require_permission(permission_name="audit") is require_permission("audit")
+    assert require_permission(name).permission_name == "audit"
+    assert type(require_permission(name).permission_name) is str
+
+
+@pytest.mark.parametrize("name", [None, ["audit"], b"audit", 7])
+def test_what_is_no_text_is_no_permission_name(name: Any) -> None:
+    with pytest.raises(ValueError, match="is not a permission name"):
+        require_permission(name)

@@ -2,19 +2,21 @@
 
 The life of a circuit, one for each upstream:
 
-    closed ──`threshold` failures in a row──▶ open ──any call is answered──▶ closed
+    closed ──too many failures in a row──▶ open ──any call is answered──▶ closed
 
     closed   every call may run.
     open     calls are rejected, except for one probe each time that a backoff has passed. The next
              probe does not wait for the end of the last one, so that a probe that hangs on a frozen
              upstream blocks nobody.
 
-What counts as a failure in a row:
+A failure counts unless the upstream has answered since the call began, and of one caller (the
+fingerprint of a token) at most once a second. An answer forgets all of them. Whoever can make the
+upstream fail for tokens of theirs must not shut out others:
 
-    - Of one caller (the fingerprint of a token) at most one failure a second counts.
-    - A call that began before the last answer came does not count: the upstream has answered since.
-    - While all that count are of one caller, the circuit is open for that caller only. So whoever
-      can make the upstream fail for one token shuts nobody else out.
+    - The circuit is open for a caller who failed `threshold` times, and for everybody only when
+      `threshold` different callers failed.
+    - Callers who failed take turns at probes of their own. The others have theirs, so that one of
+      them may call within a backoff.
 """
 
 from __future__ import annotations
@@ -30,9 +32,10 @@ from attrs import define, field, frozen
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-THRESHOLD = 5  # failures in a row
+THRESHOLD = 5  # failures of one caller, or callers that failed
 FIRST_BACKOFF = 0.5  # seconds; each further one is twice as long, up to a limit
 MIN_INTERVAL = 1.0  # seconds between two failures of one caller that count
+MAX_CALLERS = 64  # whose failures are remembered; of more the one is forgotten that failed first
 MAX_UPSTREAMS = 256  # that are remembered; of more the one is forgotten that ended a call first
 
 
@@ -46,12 +49,26 @@ class Permit:
 
 
 @define(eq=False)
+class _Failures:
+    count: int = 0
+    last: float = -inf
+
+
+@define(eq=False)
+class _Probe:
+    backoff: float = 0.0  # seconds, before it is shortened at random
+    next_at: float = -inf
+
+
+@define(eq=False)
 class _Circuit:
     answered_at: float = -inf
-    failures: int = 0  # in a row
-    callers: dict[bytes, float] = field(factory=dict)  # when their last failure in a row was
-    backoff: float = 0.0  # seconds, before it is shortened at random
-    next_probe_at: float = -inf
+    callers: OrderedDict[bytes, _Failures] = field(factory=OrderedDict)  # who failed since then
+    known: _Probe = field(factory=_Probe)  # for those callers
+    others: _Probe = field(factory=_Probe)
+
+    def probe(self, caller: bytes) -> _Probe:
+        return self.known if caller in self.callers else self.others
 
 
 @define(eq=False)
@@ -77,9 +94,10 @@ class Breaker:
             now = self.clock()
             circuit = self._circuits.get(upstream)
             if circuit is not None and self._is_open(circuit, caller):
-                if now < circuit.next_probe_at:
-                    return ceil(circuit.next_probe_at - now)
-                self._back_off(circuit, now)
+                probe = circuit.probe(caller)
+                if now < probe.next_at:
+                    return ceil(probe.next_at - now)
+                self._back_off(probe, now)
             return Permit(upstream, caller, now)
 
     def record(self, permit: Permit, *, answered: bool | None) -> float:
@@ -101,22 +119,29 @@ class Breaker:
 
     def _fail(self, circuit: _Circuit, permit: Permit) -> float:
         now, caller = self.clock(), permit.caller
-        is_late = permit.started_at < circuit.answered_at
-        is_repeated = now - circuit.callers.get(caller, -inf) < MIN_INTERVAL
-        if is_late or is_repeated or self._is_open(circuit, caller):
+        failures = circuit.callers.get(caller) or _Failures()
+        if permit.started_at < circuit.answered_at or now - failures.last < MIN_INTERVAL:
             return 0.0
-        circuit.failures += 1
-        circuit.callers[caller] = now
-        return self._back_off(circuit, now) if self._is_open(circuit, caller) else 0.0
+        was_open = self._is_open(circuit, caller)
+        failures.count += 1
+        failures.last = now
+        circuit.callers[caller] = failures
+        circuit.callers.move_to_end(caller)
+        if len(circuit.callers) > MAX_CALLERS:
+            circuit.callers.popitem(last=False)
+        if was_open or not self._is_open(circuit, caller):
+            return 0.0
+        self._back_off(circuit.others, now)
+        return self._back_off(circuit.known, now)
 
     def _is_open(self, circuit: _Circuit, caller: bytes) -> bool:
-        if circuit.failures < self.threshold:
-            return False
-        return len(circuit.callers) > 1 or caller in circuit.callers
+        failures = circuit.callers.get(caller)
+        own = 0 if failures is None else failures.count
+        return max(own, len(circuit.callers)) >= self.threshold
 
-    def _back_off(self, circuit: _Circuit, now: float) -> float:
+    def _back_off(self, probe: _Probe, now: float) -> float:
         """Set the time of the next probe, and return in how many seconds it is."""
-        circuit.backoff = min(circuit.backoff * 2 or FIRST_BACKOFF, self.max_backoff)
-        seconds = circuit.backoff * uniform(0.5, 1)  # noqa: S311
-        circuit.next_probe_at = now + seconds
+        probe.backoff = min(probe.backoff * 2 or FIRST_BACKOFF, self.max_backoff)
+        seconds = probe.backoff * uniform(0.5, 1)  # noqa: S311
+        probe.next_at = now + seconds
         return seconds
