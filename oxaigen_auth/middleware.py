@@ -89,7 +89,8 @@ class OxaigenAuthMiddleware:
         try:
             await self.app(scope, receive, note_and_send)
         except Exception as error:
-            if not await answer_error(error, scope, receive, send, sent=sent):
+            # A cancellation here ends the request, whatever was wrong with it.
+            if not await answer_error(error, scope, receive, send, sent=sent):  # noqa: ASYNC120
                 raise
         finally:
             scope[IDENTITY] = identity  # the owner of what is in the state
@@ -116,7 +117,7 @@ class OxaigenAuthMiddleware:
                 client = self.client or default_client()
                 await stack.enter_async_context(client.verifier.running())
             except Exception as error:
-                await _refuse_to_start(error, receive, send)
+                await _refuse_to_start(error, receive, send)  # noqa: ASYNC120 (logged there)
                 raise
             await self.app(scope, receive, hold_back)
         for message in farewell:

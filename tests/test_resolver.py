@@ -352,9 +352,7 @@ async def test_pitfall_51_slow_names_leave_the_lookups_at_healthy_names_alone(
 
     async def ask_in_vain(client: ProxyAuthClient, number: int) -> None:
         with pytest.raises(OxaigenAuthUpstreamError):
-            await client.get_me(
-                f"{MARK}-{number}", proxy_base_url=f"http://slow-{number % 3}.test"
-            )
+            await client.get_me(f"{MARK}-{number}", proxy_base_url=f"http://slow-{number % 3}.test")
 
     async with serving(always(answer(200, PROFILE))) as server:
         url = server.url.replace("127.0.0.1", "app.test")
