@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 SLEEP = [sys.executable, "-S", "-c", "import time; time.sleep(1000)"]
 RUN = [sys.executable, "-m", "pytest", "-p", "tests.leftovers", "-p", "no:looptime_plugin"]
+RUN += ["-p", "no:asyncio"]  # which warns where nothing configures it
 RUN += ["-s", "-q", "-W", "error", "-c", os.devnull]
 
 # Servers whose workers are processes of their own, and one process that nobody waits for.

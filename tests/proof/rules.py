@@ -62,7 +62,7 @@ class Rules:
     bad: dict[object, set[str]] = field(factory=dict)
 
     def who(self, scope: dict[str, Any]) -> Who:
-        """Return who calls: nobody, refused, foreign, forbidden, lost, down or user."""
+        """Return who calls: nobody, refused, throttled, foreign, forbidden, lost, down or user."""
         values = lines(scope["headers"])
         header, cookies = values.get(b"authorization", []), values.get(b"cookie", [])
         if len(header) > 1:
@@ -83,11 +83,15 @@ class Rules:
 
     def ask(self, scope: dict[str, Any], token: str, base: str) -> Who:
         known = self.known.get((token, base))
-        if known is not None:
+        if known is not None and known.kind == "user":
             return known
-        brought = self.bad.setdefault(network(scope["client"]), set())
+        has_address = scope["client"] is not None and scope["client"][0] != ""
+        brought = self.bad.setdefault(network(scope["client"]), set()) if has_address else set()
         if 0 < self.variant.limit < len(brought):
-            return Who("refused", "Too many rejected tokens")
+            return Who("throttled", "Too many rejected tokens")
+        if known is not None:
+            brought.update({token} if known.kind == "refused" else ())
+            return known
         if not is_visible(token):
             brought.add(token)
             return Who("refused", "Invalid token")

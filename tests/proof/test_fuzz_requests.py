@@ -89,6 +89,7 @@ CHALLENGE = {"nobody": "Bearer", "refused": 'Bearer error="invalid_token"'}
 REFUSAL = {
     "nobody": 401,
     "refused": 401,
+    "throttled": 429,
     "foreign": 403,
     "forbidden": 403,
     "lost": 400,
@@ -109,7 +110,7 @@ def expect(rules: Rules, scope: dict[str, Any]) -> Outcome:
     if path == "state":
         error = None if who.kind in {"nobody", "user"} else who.detail
         return 200, named | {"auth_error": error}, None
-    if path == "maybe" and who.kind not in {"lost", "down"}:
+    if path == "maybe" and who.kind not in {"lost", "down", "throttled"}:
         return 200, named, None
     if who.kind != "user":
         detail = who.detail or "Not authenticated"
