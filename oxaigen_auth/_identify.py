@@ -76,9 +76,9 @@ class Identity:
 
     def follow(self, earlier: Identity) -> None:
         """Take over the verdicts of an earlier identity of the connection."""
-        self.answers = earlier.answers
-        if earlier._base and not isinstance(earlier.verdict, Throttled | None):
-            self.answers[earlier._question] = earlier.verdict
+        kept = not isinstance(earlier.verdict, Throttled | None) and earlier._base
+        last: Any = {earlier._question: earlier.verdict} if kept else {}
+        self.answers = earlier.answers | last
         if len(self.answers) > MAX_ANSWERS:
             del self.answers[next(iter(self.answers))]
 

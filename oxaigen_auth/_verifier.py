@@ -266,15 +266,14 @@ class Verifier:
                 share_of=itemgetter(BASE),
                 proven=self._lookups.proven,
             ),
-            lambda: self._forget_state(loop, state),
+            lambda: self._forget_state(loop),
         )
         self._states[loop] = state
         await state.start()
         return state
 
-    def _forget_state(self, loop: Hashable, state: LoopState) -> None:
-        if self._states.get(loop) is state:
-            del self._states[loop]
+    def _forget_state(self, loop: Hashable) -> None:
+        self._states.pop(loop, None)
 
     def _count_call(self) -> None:
         self.stats.upstream_calls += 1

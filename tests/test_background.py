@@ -171,7 +171,6 @@ def test_control_c_in_a_task_of_the_group_ends_the_main_task_on_trio() -> None:
     async def interrupted() -> None:
         await trio.lowlevel.checkpoint()
         signal.raise_signal(signal.SIGINT)
-        await trio.lowlevel.checkpoint()
 
     async def main() -> None:
         owner = Owner()

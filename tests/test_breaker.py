@@ -291,8 +291,8 @@ class BreakerMachine(RuleBasedStateMachine):
             assert isinstance(permit, Permit)
         elif now < not_before:
             assert permit == 1
-        elif now >= at_the_latest:
-            assert isinstance(permit, Permit)
+        else:
+            assert isinstance(permit, Permit) or now < at_the_latest
         if isinstance(permit, Permit):
             self.running.append(permit)
             if self.model.is_open(caller):

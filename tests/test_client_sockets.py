@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -252,9 +253,8 @@ async def test_the_timeout_bounds_a_proxy_that_never_answers() -> None:
 
 def run_without_shutdown(main: Any) -> None:
     """Run as scripts do that never heard of `shutdown_asyncgens`."""
-    loop = asyncio.new_event_loop()
-    loop.run_until_complete(main())
-    loop.close()
+    with closing(asyncio.new_event_loop()) as loop:
+        loop.run_until_complete(main())
 
 
 def run_in_thread(main: Any) -> None:
@@ -353,9 +353,8 @@ def test_pitfall_55_a_client_in_fixtures_of_pytest_asyncio_opens_and_closes(
 
 @pytest.mark.anyio
 async def test_pitfall_51_a_slow_proxy_leaves_the_lookups_at_others_alone() -> None:
-    async def crawl(_: bytes) -> bytes:
+    async def crawl(_: bytes) -> None:
         await anyio.sleep(1.5)
-        return answer(200, PROFILE)
 
     async with (
         serving(crawl) as slow,
