@@ -7,6 +7,7 @@ import signal
 import sys
 from io import BytesIO
 from pathlib import Path
+from time import monotonic
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -18,6 +19,7 @@ from tests.processes import PATIENCE, started
 
 if TYPE_CHECKING:
     import subprocess
+    from collections.abc import Callable
 
 ROOT = Path(__file__).parents[1]
 SLEEP = [sys.executable, "-S", "-c", "import time; time.sleep(1000)"]
@@ -63,17 +65,28 @@ def test_a_run_that_is_ended_by_a_signal_leaves_no_process(
 
 
 def test_a_block_that_fails_leaves_no_process() -> None:
-    pid = 0
+    pid, mark = 0, os.environ[reaper.NAME]
     script = "sleep 1000 & echo $!; wait"
     with pytest.raises(LookupError), started("sh", "-c", script) as process:
         pid = int((process.stdout and process.stdout.readline()) or 0)
-        assert pid in pids_of(os.environ[reaper.NAME])
+        assert pid in pids_when(mark, lambda pids: pid in pids)
         raise LookupError
-    assert not pids_of(os.environ[reaper.NAME]) & {pid, process.pid}
+    ended = {pid, process.pid}
+    assert not pids_when(mark, ended.isdisjoint) & ended
 
 
 def pids_of(mark: str) -> set[int]:
     return {each.pid for each in reaper.marked(mark)}
+
+
+def pids_when(mark: str, holds: Callable[[set[int]], bool]) -> set[int]:
+    """Return the marked processes once this holds of them, or those that there are in the end.
+
+    The mark of a process cannot be read while it starts, and one that was killed takes a moment.
+    """
+    give_up = monotonic() + PATIENCE
+    looks = iter(lambda: pids_of(mark) if monotonic() < give_up else None, None)
+    return next(filter(holds, looks), pids_of(mark))
 
 
 def test_the_reaper_kills_what_has_the_mark_when_its_input_ends(
@@ -82,7 +95,8 @@ def test_the_reaper_kills_what_has_the_mark_when_its_input_ends(
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=BytesIO()))
     environment = {**os.environ, reaper.NAME: "of this test"}
     with started(*SLEEP, env=environment) as process:
-        assert pids_of("of this test") == {process.pid}
+        ours = {process.pid}
+        assert pids_when("of this test", ours.issubset) == ours
         reaper.reap("of this test")
         assert process.wait(PATIENCE) == -signal.SIGKILL
 
