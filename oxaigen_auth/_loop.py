@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from anyio import CancelScope, move_on_after
 from attrs import define, field
 
-from oxaigen_auth._core.background import BackgroundTaskGroup
+from oxaigen_auth._core.background import CLOSE_TIMEOUT, BackgroundTaskGroup
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from oxaigen_auth._core.singleflight import SingleFlight
     from oxaigen_auth._proxy import Proxy
     from oxaigen_auth.verdict import Verdict
-
-CLOSE_TIMEOUT = 1.0  # seconds
 
 
 @define(eq=False)

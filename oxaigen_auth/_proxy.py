@@ -24,6 +24,7 @@ from oxaigen_auth._answer import (
     read_permission,
     read_user,
 )
+from oxaigen_auth._core.background import CLOSE_TIMEOUT
 from oxaigen_auth._core.lanes import Lanes
 from oxaigen_auth._failures import why_it_failed
 from oxaigen_auth._resolver import Resolver, ResolverBusyError, use_resolver
@@ -45,7 +46,6 @@ else:
     except ImportError:
         import httpx
 
-CLOSE_TIMEOUT = 1.0  # seconds
 KEEPALIVE = 5.0  # seconds
 MAX_HOSTS = 8  # to which a transport keeps a connection
 

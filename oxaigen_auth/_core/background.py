@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
-CLOSE_TIMEOUT = 1.0  # seconds
+CLOSE_TIMEOUT = 1.0  # seconds that whatever must be awaited while closing may take
 
 
 def running_loop() -> Any:
