@@ -31,12 +31,12 @@ test *args:
 
 # Run the proofs in their long form, an hour or so; the tests run the short one. `just mutate` takes hours more
 proof *args:
-    uv run pytest -q --long tests/proof "$@"
+    uv run pytest -q --long tests/simulation "$@"
     uv run just secrets soak
 
 # Run the SDK's tests, and after each look for its tokens in all that it left in the process
 secrets:
-    uv run pytest -q --secrets tests/test_*.py tests/proof
+    uv run pytest -q --secrets tests --ignore=tests/browser --ignore=tests/unit/oxaigen_auth_mock --ignore=tests/unit/oxaigen_auth_load
 
 # See it work: a mock proxy, a real app, real sockets (`--backend asyncio` or `trio`)
 demo *args:
@@ -56,7 +56,7 @@ front-end *args:
 
 # Hold the mock to its OpenAPI document for minutes; the tests do so for seconds
 openapi:
-    SCHEMATHESIS_EXAMPLES=500 uv run pytest -q tests/mock/test_openapi.py
+    SCHEMATHESIS_EXAMPLES=500 uv run pytest -q tests/unit/oxaigen_auth_mock/test_openapi.py
 
 # Measure; each figure is a ratio taken in one run
 bench *args:

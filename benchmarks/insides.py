@@ -35,7 +35,7 @@ def parser() -> Callable[[bytes], Any]:
     if is_published():
         user = import_module("oxaigen_auth").User
         return lambda body: user(**json.loads(body))
-    parse: Callable[[bytes], Any] = import_module("oxaigen_auth._wire").parse_user
+    parse: Callable[[bytes], Any] = import_module("oxaigen_auth._upstream.profile").parse_user
     return parse
 
 
@@ -44,7 +44,9 @@ def structurer() -> Callable[[Any], object]:
     if is_published():
         user = import_module("oxaigen_auth").User
         return lambda profile: user(**profile)
-    structure: Callable[[Any], object] = import_module("oxaigen_auth._wire").structure_user
+    structure: Callable[[Any], object] = import_module(
+        "oxaigen_auth._upstream.profile"
+    ).structure_user
     return structure
 
 
@@ -70,8 +72,8 @@ def filled_client(users: int) -> ProxyAuthClient:
 
 
 def _keep(client: ProxyAuthClient, mark: bytes, base: str, number: int) -> None:
-    from oxaigen_auth._wire import parse_user  # noqa: PLC0415
-    from oxaigen_auth.verdict import Accepted  # noqa: PLC0415
+    from oxaigen_auth._upstream.profile import parse_user  # noqa: PLC0415
+    from oxaigen_auth._validation.verdict import Accepted  # noqa: PLC0415
 
     memory = client.verifier.memory
     user = parse_user(profile(number))
@@ -80,8 +82,8 @@ def _keep(client: ProxyAuthClient, mark: bytes, base: str, number: int) -> None:
 
 def steps(base: str, token: str) -> dict[str, Callable[[HTTPConnection], object]]:
     """Return what `get_current_user` does on a hit, step by step."""
-    from oxaigen_auth import connection as of  # noqa: PLC0415
     from oxaigen_auth._core.fingerprint import fingerprint  # noqa: PLC0415
+    from oxaigen_auth._request import credentials as of  # noqa: PLC0415
     from oxaigen_auth.client import default_client  # noqa: PLC0415
 
     client = default_client()

@@ -70,8 +70,11 @@ MODULES = {
     "_verifier": ["client", "resilience", "client_sockets"],
     "client": ["client", "settings", "resilience"],
 }
-LAST = ["tests/test_servers.py", "tests/test_shutdown.py"]  # slow: for what nothing else finds
-NOT_ABOUT_IT = ["tests/test_benchmarks.py", "tests/test_security_page.py"]
+LAST = [
+    "tests/integration/test_servers.py",
+    "tests/integration/test_shutdown.py",
+]  # slow: for what nothing else finds
+NOT_ABOUT_IT = ["tests/integration/test_benchmarks.py", "tests/docs/test_security_page.py"]
 
 
 def own_tests(module: str) -> list[str]:

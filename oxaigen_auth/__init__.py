@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from oxaigen_auth._request.credentials import derive_proxy_base_url, extract_bearer_token
 from oxaigen_auth._version import __version__ as __version__
 from oxaigen_auth.client import ProxyAuthClient, aclose_client
-from oxaigen_auth.connection import derive_proxy_base_url, extract_bearer_token
 from oxaigen_auth.dependencies import (
     get_current_user,
     get_current_user_optional,

@@ -9,25 +9,25 @@ from typing import TYPE_CHECKING, Self
 
 from attrs import evolve
 
-from oxaigen_auth._call_forms import ClientType
 from oxaigen_auth._core.fingerprint import fingerprint
-from oxaigen_auth._lookup import warn_of_dev_mode
-from oxaigen_auth._refused_hosts import refusals
-from oxaigen_auth._syntax import check_permission_name
-from oxaigen_auth._variables import warn_of_unknown_variable
-from oxaigen_auth._verifier import Verifier
-from oxaigen_auth.connection import warn_of_unchecked_hosts
+from oxaigen_auth._hints.calls import ClientType
+from oxaigen_auth._hints.variables import warn_of_unknown_variable
+from oxaigen_auth._request.credentials import warn_of_unchecked_hosts
+from oxaigen_auth._request.refused_hosts import refusals
+from oxaigen_auth._syntax.tokens import check_permission_name
+from oxaigen_auth._validation.lookup import warn_of_dev_mode
+from oxaigen_auth._validation.validator import Verifier
+from oxaigen_auth._validation.verdict import Accepted, unwrap
 from oxaigen_auth.errors import OxaigenAuthConfigurationError, OxaigenAuthUnauthenticatedError
 from oxaigen_auth.settings import OxaigenAuthSettings, base_url, default_settings
-from oxaigen_auth.verdict import Accepted, unwrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from ssl import SSLContext
 
-    from oxaigen_auth._stats import ClientStats
+    from oxaigen_auth._validation.verdict import Verdict
     from oxaigen_auth.models import User
-    from oxaigen_auth.verdict import Verdict
+    from oxaigen_auth.stats import ClientStats
 
 
 class ProxyAuthClient(metaclass=ClientType):

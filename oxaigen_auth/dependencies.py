@@ -12,12 +12,12 @@ from fastapi.security import HTTPBearer, SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
-from oxaigen_auth._app_check import DeclaredInCode, ScopelessDependency, refuse_scopes
-from oxaigen_auth._identify import identify
-from oxaigen_auth._refusals import missing, refusal_of_verdict, user_of
-from oxaigen_auth._syntax import check_permission_name
+from oxaigen_auth._request.app_check import DeclaredInCode, ScopelessDependency, refuse_scopes
+from oxaigen_auth._request.http_errors import missing, refusal_of_verdict, user_of
+from oxaigen_auth._request.identity import identify
+from oxaigen_auth._syntax.tokens import check_permission_name
+from oxaigen_auth._validation.verdict import Accepted, Rejected
 from oxaigen_auth.models import User
-from oxaigen_auth.verdict import Accepted, Rejected
 
 _NO_SCOPES = SecurityScopes()
 _BY_HAND: Any = object()  # in place of what FastAPI would have resolved

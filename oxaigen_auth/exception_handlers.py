@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.websockets import WebSocket, WebSocketState
 
-from oxaigen_auth._refusals import refusal_of_error
+from oxaigen_auth._request.http_errors import refusal_of_error
 from oxaigen_auth.errors import OxaigenAuthError
 
 if TYPE_CHECKING:

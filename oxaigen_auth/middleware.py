@@ -9,11 +9,9 @@ from weakref import ref
 
 from attrs import define, field
 
-from oxaigen_auth._app_check import refuse_faulty_app
-from oxaigen_auth._identify import CLIENT, IDENTITY, identify
-from oxaigen_auth.client import ProxyAuthClient, default_client
-from oxaigen_auth.exception_handlers import answer_error
-from oxaigen_auth.verdict import (
+from oxaigen_auth._request.app_check import refuse_faulty_app
+from oxaigen_auth._request.identity import CLIENT, IDENTITY, identify
+from oxaigen_auth._validation.verdict import (
     THROTTLED_MESSAGE,
     UNAVAILABLE_MESSAGE,
     Accepted,
@@ -21,13 +19,15 @@ from oxaigen_auth.verdict import (
     Stale,
     Throttled,
 )
+from oxaigen_auth.client import ProxyAuthClient, default_client
+from oxaigen_auth.exception_handlers import answer_error
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from oxaigen_auth._identify import Identity
+    from oxaigen_auth._request.identity import Identity
     from oxaigen_auth.models import User
 
 _log = logging.getLogger("oxaigen_auth")

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, cast, get_args, get_type_hints
 
 from attrs import field, fields, frozen
 
-from oxaigen_auth._pydantic import Serializer, core_schema_of, json_schema_of
-from oxaigen_auth._typed import check, own_extra, tuple_of
+from oxaigen_auth._models.checked_init import check, own_extra, tuple_of
+from oxaigen_auth._models.pydantic import Serializer, core_schema_of, json_schema_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 from attrs import Attribute, field, fields, frozen
 
-from oxaigen_auth._host import parse_origin_pattern, parse_pattern
-from oxaigen_auth._settings_type import SettingsType, explain_read, refuse_change
-from oxaigen_auth._variables import variable, warn_of_unknown_variables
+from oxaigen_auth._hints.settings import SettingsType, explain_read, refuse_change
+from oxaigen_auth._hints.variables import variable, warn_of_unknown_variables
+from oxaigen_auth._syntax.hosts import parse_origin_pattern, parse_pattern
 from oxaigen_auth.errors import OxaigenAuthConfigurationError
 
 if TYPE_CHECKING:

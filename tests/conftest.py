@@ -19,7 +19,7 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("tests")
 
-pytest_plugins = ["tests.leftovers", "tests.secrecy"]
+pytest_plugins = ["tests.support.leftovers", "tests.support.token_leaks"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

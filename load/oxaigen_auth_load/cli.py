@@ -14,9 +14,6 @@ import anyio
 from attrs import define, field, frozen
 
 from oxaigen_auth_load import targets
-from oxaigen_auth_load.display import Progress, print_table
-from oxaigen_auth_load.embedded import EmbeddedError, embedded_app, embedded_mock
-from oxaigen_auth_load.files import check_writable, write_whole
 from oxaigen_auth_load.options import (
     PROGRAM,
     OptionError,
@@ -25,11 +22,14 @@ from oxaigen_auth_load.options import (
     make_tokens,
     read_options,
 )
-from oxaigen_auth_load.page import page
-from oxaigen_auth_load.plan import PlanError
-from oxaigen_auth_load.report import VERSION, figures, plan_report, run_report, tool
-from oxaigen_auth_load.running import run_plan
-from oxaigen_auth_load.stopping import heeding_signals
+from oxaigen_auth_load.report.document import VERSION, figures, plan_report, run_report, tool
+from oxaigen_auth_load.report.files import check_writable, write_whole
+from oxaigen_auth_load.report.html.page import page
+from oxaigen_auth_load.report.table import Progress, print_table
+from oxaigen_auth_load.runner import run_plan
+from oxaigen_auth_load.scenarios import PlanError
+from oxaigen_auth_load.servers import EmbeddedError, embedded_app, embedded_mock
+from oxaigen_auth_load.signals import heeding_signals
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TypeAlias
 
-    from oxaigen_auth_load.plan import Plan
-    from oxaigen_auth_load.stopping import Stop
+    from oxaigen_auth_load.scenarios import Plan
+    from oxaigen_auth_load.signals import Stop
     from oxaigen_auth_load.targets import Target
 
     Way: TypeAlias = Callable[[], AbstractAsyncContextManager[Target]]

@@ -8,20 +8,20 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from oxaigen_auth_load import plan as plans
-from oxaigen_auth_load.expecting import read_expectation
-from oxaigen_auth_load.plan import Mix
+from oxaigen_auth_load import scenarios
+from oxaigen_auth_load.scenarios import Mix
+from oxaigen_auth_load.thresholds import read_expectation
 from oxaigen_auth_mock import MockSettings
-from oxaigen_auth_mock.faults import unknown_persona
-from oxaigen_auth_mock.files import FAULT
-from oxaigen_auth_mock.roster import Roster
+from oxaigen_auth_mock.config.files import FAULT
+from oxaigen_auth_mock.faults.plan import unknown_persona
+from oxaigen_auth_mock.personas.store import Roster
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable, Sequence
 
-    from oxaigen_auth_load.expecting import Expectation
-    from oxaigen_auth_load.plan import Plan
+    from oxaigen_auth_load.scenarios import Plan
+    from oxaigen_auth_load.thresholds import Expectation
 
 PROGRAM = "oxaigen-auth-load"
 EXAMPLES = f"""\
@@ -149,15 +149,15 @@ def make_plan(options: Namespace) -> Plan:
     """
     random = Random(options.seed)  # noqa: S311 (to be repeatable, not to be secret)
     if options.shape == "replay":
-        return plans.replay(options.file, options.bad, random)
+        return scenarios.replay(options.file, options.bad, random)
     starts = {
-        "burst": lambda: plans.burst(options.callers),
-        "steady": lambda: plans.steady(options.rate, options.seconds, random),
-        "ramp": lambda: plans.ramp(options.first, options.last, options.seconds, random),
+        "burst": lambda: scenarios.burst(options.callers),
+        "steady": lambda: scenarios.steady(options.rate, options.seconds, random),
+        "ramp": lambda: scenarios.ramp(options.first, options.last, options.seconds, random),
     }[options.shape]()
     given = len(read_tokens(options.tokens_file)) + options.bad if options.tokens_file else 100
     mix = Mix(distinct=options.tokens or given, zipf=options.zipf, bad=options.bad)
-    return plans.spread(options.shape, starts, mix, random)
+    return scenarios.spread(options.shape, starts, mix, random)
 
 
 def make_tokens(options: Namespace, plan: Plan) -> list[str]:
@@ -222,8 +222,8 @@ _positive = _reader(float, 1e-6, "a number greater than 0")
 
 def _count(text: str) -> int:
     number: int = _reader(int, 1, "a whole number, 1 or more")(text)
-    if number > plans.MAX_LOOKUPS:
-        raise ArgumentTypeError(f"{number:,} are more than {plans.MAX_LOOKUPS:,}")
+    if number > scenarios.MAX_LOOKUPS:
+        raise ArgumentTypeError(f"{number:,} are more than {scenarios.MAX_LOOKUPS:,}")
     return number
 
 

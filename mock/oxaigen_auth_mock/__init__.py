@@ -1,12 +1,12 @@
 """A stand-in for the Oxaigen auth proxy, for development and tests on this machine."""
 
 from oxaigen_auth_mock.app import MockApp, create_app
+from oxaigen_auth_mock.config.settings import MockConfigurationError, MockSettings
 from oxaigen_auth_mock.control import MockControl, Snapshot
-from oxaigen_auth_mock.journal import Call
-from oxaigen_auth_mock.personas import Persona
-from oxaigen_auth_mock.roster import NameTakenError, TokenTakenError, UnknownPersonaError
-from oxaigen_auth_mock.running import RunningMock, running_mock
-from oxaigen_auth_mock.settings import MockConfigurationError, MockSettings
+from oxaigen_auth_mock.journal.journal import Call
+from oxaigen_auth_mock.personas.model import Persona
+from oxaigen_auth_mock.personas.store import NameTakenError, TokenTakenError, UnknownPersonaError
+from oxaigen_auth_mock.testing import RunningMock, running_mock
 
 __all__ = [
     "Call",

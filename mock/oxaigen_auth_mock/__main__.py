@@ -2,6 +2,6 @@
 
 import sys
 
-from oxaigen_auth_mock.cli import main
+from oxaigen_auth_mock.cli.main import main
 
 sys.exit(main())

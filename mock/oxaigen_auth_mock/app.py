@@ -7,22 +7,22 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from oxaigen_auth_mock import api
-from oxaigen_auth_mock.beginning import beginning
-from oxaigen_auth_mock.checks import add_checks
-from oxaigen_auth_mock.clock import Changes, Clock
+from oxaigen_auth_mock.asgi.middleware import Marked, PrivateNetworkPreflight, Recorded
+from oxaigen_auth_mock.config.initial_state import beginning
+from oxaigen_auth_mock.config.settings import MockSettings
 from oxaigen_auth_mock.control import MockControl
-from oxaigen_auth_mock.front import Marked, PrivateNetworkPreflight, Recorded
-from oxaigen_auth_mock.journal import Journal
-from oxaigen_auth_mock.login import login_router, route_of
-from oxaigen_auth_mock.page import page_router
-from oxaigen_auth_mock.personas import Persona
-from oxaigen_auth_mock.provider import Provider, StaticProvider
-from oxaigen_auth_mock.proxy import MockProxy
-from oxaigen_auth_mock.roster import Roster
-from oxaigen_auth_mock.sessions import sessions_router
-from oxaigen_auth_mock.settings import MockSettings
-from oxaigen_auth_mock.strict import StrictProvider
+from oxaigen_auth_mock.identity_provider.base import Provider, StaticProvider
+from oxaigen_auth_mock.identity_provider.strict import StrictProvider
+from oxaigen_auth_mock.journal.clock import Changes, Clock
+from oxaigen_auth_mock.journal.journal import Journal
+from oxaigen_auth_mock.personas.model import Persona
+from oxaigen_auth_mock.personas.store import Roster
+from oxaigen_auth_mock.routes.login import login_router, route_of
+from oxaigen_auth_mock.routes.session import sessions_router
+from oxaigen_auth_mock.routes.token import add_checks
+from oxaigen_auth_mock.state import MockProxy
+from oxaigen_auth_mock.web import api
+from oxaigen_auth_mock.web.pages import page_router
 
 EXPOSED = ("Retry-After", "WWW-Authenticate", "X-Oxaigen-Mock")
 

@@ -6,13 +6,13 @@ from typing import Annotated, Any, Self, TypeAlias
 from attrs import Factory, define, field
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
 
-from oxaigen_auth_mock.calls import fingerprint
-from oxaigen_auth_mock.faults import Fault, unknown_persona
-from oxaigen_auth_mock.journal import Call
-from oxaigen_auth_mock.personas import DENY, Persona
-from oxaigen_auth_mock.provider import Issued
-from oxaigen_auth_mock.proxy import MockProxy
-from oxaigen_auth_mock.roster import NameTakenError, UnknownPersonaError
+from oxaigen_auth_mock.faults.plan import Fault, unknown_persona
+from oxaigen_auth_mock.identity_provider.base import Issued
+from oxaigen_auth_mock.journal.counts import fingerprint
+from oxaigen_auth_mock.journal.journal import Call
+from oxaigen_auth_mock.personas.model import DENY, Persona
+from oxaigen_auth_mock.personas.store import NameTakenError, UnknownPersonaError
+from oxaigen_auth_mock.state import MockProxy
 
 Fingerprint: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")]
 

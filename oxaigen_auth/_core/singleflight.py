@@ -49,7 +49,7 @@ from anyio import (
 from attrs import define, field
 
 from oxaigen_auth._core.fair_queue import FairQueue
-from oxaigen_auth._core.groups import quiet_task_group
+from oxaigen_auth._core.task_groups import quiet_task_group
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Container, Hashable

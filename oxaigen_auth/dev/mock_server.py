@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from oxaigen_auth_mock import MockConfigurationError
 from oxaigen_auth_mock import create_app as create_mock_app
-from oxaigen_auth_mock.cli import main
+from oxaigen_auth_mock.cli.main import main
 
 __all__ = ["app", "create_mock_app", "main"]
 

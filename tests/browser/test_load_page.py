@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from oxaigen_auth_load.page import page as written
-from tests.load.sample import partial_report, sample_report
+from oxaigen_auth_load.report.html.page import page as written
+from tests.unit.oxaigen_auth_load.report.sample import partial_report, sample_report
 
 Show = Callable[..., Page]
 

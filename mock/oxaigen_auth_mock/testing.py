@@ -1,0 +1,101 @@
+"""A mock for tests: on a real socket, for as long as a block runs."""
+
+import time
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial, wraps
+from typing import Any, cast
+
+from anyio import AsyncContextManagerMixin, ContextManagerMixin
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from attrs import define, field
+
+from oxaigen_auth_mock.app import create_app
+from oxaigen_auth_mock.config.settings import MockSettings
+from oxaigen_auth_mock.control import MockControl
+from oxaigen_auth_mock.personas.model import Persona
+from oxaigen_auth_mock.server.hypercorn import listen, serving
+
+
+@define(eq=False)
+class RunningMock(MockControl):
+    """The handle of a mock that is served at `url`, which has no slash at its end."""
+
+    url: str = field(kw_only=True)
+
+
+class running_mock(AsyncContextManagerMixin, ContextManagerMixin):  # noqa: N801 - used as a function
+    """Serve a mock on a free port of this machine: with `async with`, or with `with`.
+
+    `async with` serves it on the event loop that runs; the block may end in another task than it
+    began in, as it does in fixtures. `with` serves it in a thread of its own, on the event loop
+    that the settings' `backend` names, for tests that are not async; each method of the handle is
+    then run in that thread.
+
+    Unlike `create_app` it does not read the environment. Calls that still run at the end of the
+    block get half a second to finish.
+
+    Args:
+        settings: None for the defaults; `host` and `port` do not count.
+        personas: whom it knows besides the built-in ones.
+        clock: gives Unix time in seconds; what signing in hands out ages by it.
+
+    >>> import anyio, httpx
+    >>> async def ask_twice():
+    ...     async with running_mock() as mock, httpx.AsyncClient(base_url=mock.url) as client:
+    ...         ask = {"Authorization": "Bearer mock-dev-token"}
+    ...         before = await client.get("/_oxa_auth/get-me", headers=ask)
+    ...         mock.revoke("mock-dev-token")
+    ...         after = await client.get("/_oxa_auth/get-me", headers=ask)
+    ...         return before.status_code, after.status_code, len(mock.calls(endpoint="get-me"))
+    >>> anyio.run(ask_twice, backend="trio")
+    (200, 401, 2)
+    >>> with running_mock() as mock:
+    ...     httpx.get(f"{mock.url}/health").status_code
+    200
+    """
+
+    def __init__(
+        self,
+        settings: MockSettings | None = None,
+        *,
+        personas: Iterable[Persona] = (),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings or MockSettings()
+        self._personas = tuple(personas)
+        self._clock = clock
+
+    @asynccontextmanager
+    async def __asynccontextmanager__(self) -> AsyncGenerator[RunningMock]:
+        app = create_app(self._settings, personas=self._personas, clock=self._clock)
+        async with serving(app, listen()) as url:
+            yield RunningMock(app.proxy, url=url)
+
+    @contextmanager
+    def __contextmanager__(self) -> Generator[RunningMock]:
+        with (
+            start_blocking_portal(self._settings.backend) as portal,
+            portal.wrap_async_context_manager(self) as mock,
+        ):
+            yield cast("RunningMock", _HandleInThread(mock, portal))
+
+
+@define(eq=False)
+class _HandleInThread:
+    """Stands in for a handle whose mock belongs to the event loop of another thread."""
+
+    _handle: RunningMock
+    _portal: BlockingPortal
+
+    def __getattr__(self, name: str) -> Any:
+        """Give an attribute of the handle; a method runs in the mock's thread when it is called."""
+        found = getattr(self._handle, name)
+        if not callable(found):
+            return found
+
+        @wraps(found)
+        def run_in_thread(*args: Any, **kwargs: Any) -> Any:
+            return self._portal.call(partial(found, *args, **kwargs))
+
+        return run_in_thread

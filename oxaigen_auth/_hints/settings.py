@@ -1,0 +1,108 @@
+"""The metaclass of the settings: it says what to write instead of what would have no effect.
+
+In the published package a setting is an attribute of the class, in upper case, and is changed by
+assigning it.
+"""
+
+from __future__ import annotations
+
+from inspect import Signature, signature
+from typing import TYPE_CHECKING, Any
+
+from oxaigen_auth._hints.variables import suggest, variable
+
+
+class SettingsType(type):
+    """Refuses settings that are assigned on the class, and explains unknown names."""
+
+    def __init__(
+        cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any
+    ) -> None:
+        super().__init__(name, bases, namespace, **options)
+        for written in namespace:
+            if written.lower() in _names(cls) and written not in _names(cls):
+                raise TypeError(
+                    f"{name}.{written} would change nothing: {_how_to_set(cls, written)}."
+                )
+
+    def __setattr__(cls, name: str, value: object) -> None:
+        if _is_setting(cls, name):
+            raise AttributeError(
+                f"{cls.__name__}.{name} cannot be assigned, as it would change nothing: "
+                f"{_how_to_set(cls, name)}."
+            )
+        super().__setattr__(name, value)
+
+    def __delattr__(cls, name: str) -> None:
+        if _is_setting(cls, name):
+            raise AttributeError(f"{cls.__name__}.{name} cannot be deleted.")
+        super().__delattr__(name)
+
+    if not TYPE_CHECKING:  # type checkers are to see the class as attrs makes it
+
+        def __call__(cls, *args: object, **values: object) -> object:
+            for name in values:
+                if name not in _names(cls):
+                    raise TypeError(f"{cls.__name__} has no setting {name!r}: {_hint(cls, name)}")
+            return super().__call__(*args, **values)
+
+        @property
+        def __signature__(cls) -> Signature:  # else that of `__call__`
+            made_by_attrs = signature(cls.__init__)
+            return made_by_attrs.replace(parameters=[*made_by_attrs.parameters.values()][1:])
+
+        def __getattr__(cls, name: str) -> object:
+            text = f"type object {cls.__name__!r} has no attribute {name!r}"
+            if name.lower() in _names(cls):
+                text += f": read {cls.__name__}.from_env().{name.lower()}"
+            raise AttributeError(text, name=name, obj=cls)
+
+
+def explain_read(settings: object, name: str) -> AttributeError:
+    """Return the error for an attribute that settings do not have."""
+    text = f"{type(settings).__name__!r} object has no attribute {name!r}"
+    if name.lower() in _names(type(settings)):
+        text += f": read {name.lower()}"
+    return AttributeError(text, name=name, obj=settings)
+
+
+def refuse_change(settings: object, name: str, _: object) -> None:
+    """Raise an error that says how to get other settings, in place of the one that attrs raises."""
+    cls = type(settings)
+    meant = name.lower() if name.lower() in _names(cls) else "name"
+    raise AttributeError(
+        f"{name} cannot be assigned, as {cls.__name__} objects do not change: make another "
+        f"one with attrs.evolve(settings, {meant}=…).",
+        name=name,
+        obj=settings,
+    )
+
+
+def _names(cls: type[Any]) -> list[str]:
+    """Return the names of the settings; none while attrs still makes the class."""
+    made = (
+        vars(base)["__attrs_attrs__"] for base in cls.__mro__ if "__attrs_attrs__" in vars(base)
+    )
+    return [setting.name for setting in next(made, ())]
+
+
+def _is_setting(cls: type[Any], name: str) -> bool:
+    """Tell whether an attribute is a setting or is meant to be one; methods may be replaced."""
+    return name in _names(cls) or not (name.startswith("__") or name in vars(cls))
+
+
+def _how_to_set(cls: type[Any], name: str) -> str:
+    meant = name.lower()
+    if meant not in _names(cls):
+        return _hint(cls, name)
+    return (
+        f"set the environment variable {variable(meant)} before the first request, or pass "
+        f"settings={cls.__name__}({meant}=…) to a client of your own"
+    )
+
+
+def _hint(cls: type[Any], name: str) -> str:
+    names = _names(cls)
+    if name.lower() in names:
+        return f"write {name.lower()}"
+    return suggest(name.lower(), names) or f"the settings are {', '.join(names)}"

@@ -1,0 +1,67 @@
+"""Type checks of what somebody hands to a model's constructor. Knows no model.
+
+Each raises a TypeError that names the field, the type that was expected and the one that came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from types import NoneType
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from attrs import has
+
+from oxaigen_auth._models.pydantic import NotAParameter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+T = TypeVar("T")
+
+
+def check(name: str, allowed: Sequence[type], value: object) -> None:
+    """Check that a value has one of the types. A bool is no int.
+
+    Raises:
+        TypeError: it has another type.
+    """
+    if isinstance(value, tuple(allowed)) and (type(value) is not bool or bool in allowed):
+        return
+    expected = " or ".join("None" if it is NoneType else it.__name__ for it in allowed)
+    advice = ""
+    if isinstance(value, Mapping) and has(allowed[0]):
+        advice = f": write {allowed[0].__name__}(name=...)"
+    raise TypeError(f"{name} must be {expected}, not {type(value).__name__}{advice}")
+
+
+def tuple_of(entry: type[T], name: str, values: object) -> tuple[T, ...]:
+    """Return the entries of a list, a tuple or another plain collection.
+
+    Raises:
+        TypeError: it is none, or holds something else.
+    """
+    kind = type(values)
+    if not isinstance(values, Iterable) or issubclass(kind, Mapping | str | bytes) or has(kind):
+        raise TypeError(f"{name} must be a list of {entry.__name__}, not {kind.__name__}")
+    entries: tuple[Any, ...] = tuple(values)
+    for index, value in enumerate(entries):
+        check(f"{name}[{index}]", [entry], value)
+    return entries
+
+
+def own_extra(extra: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return a copy, which nobody else can change; None if there is nothing in it.
+
+    Raises:
+        TypeError: it is no dict with strings as keys.
+    """
+    if extra is not None and not isinstance(extra, dict):
+        raise TypeError(f"extra must be dict or None, not {type(extra).__name__}")
+    for name in extra or ():
+        check("a key of extra", [str], name)
+    return deepcopy(extra) or None
+
+
+# attrs gives the annotation to the constructors of the models, and FastAPI evaluates it there.
+own_extra.__annotations__["extra"] = Annotated[dict[str, Any] | None, NotAParameter]

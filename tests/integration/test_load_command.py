@@ -1,0 +1,574 @@
+"""The command as people call it: in this process, through sockets, against processes of its own."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, nullcontext
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import httpx
+import pytest
+import rich.console
+import rich.progress
+
+import oxaigen_auth_load
+from oxaigen_auth_load import cli, main, servers, targets
+from oxaigen_auth_load.options import read_tokens
+from oxaigen_auth_load.report.table import Progress
+from oxaigen_auth_load.servers import EmbeddedError, embedded_app, embedded_mock
+from oxaigen_auth_load.signals import SIGNALS, Stop
+from tests.support.apps import TestClient
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from starlette.types import ASGIApp
+
+    from oxaigen_auth_load.recorder import Recording
+
+each_backend = pytest.mark.parametrize("backend", ["asyncio", "trio"])
+
+
+def results(path: Path) -> Any:
+    return json.loads(path.read_text("utf-8"))
+
+
+def load(arguments: Sequence[str]) -> int:
+    """Run the command in a thread, so that coverage goes on seeing the test."""
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(main, arguments).result()
+
+
+@each_backend
+def test_a_burst_is_one_upstream_call_for_each_token(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], backend: str
+) -> None:
+    path, page = tmp_path / "load.json", tmp_path / "load.html"
+    words = f"burst --callers 300 --tokens 10 --bad 2 --compare naive --backend {backend}"
+    expected = ["--expect", "upstream_calls_per_token <= 1", "--expect", "errors == 0"]
+    files = ["--json", str(path), "--html", str(page)]
+    assert load([*words.split(), *expected, *files]) == 0
+    report = results(path)
+    client, naive = report["runs"]
+    assert (client["upstream_calls"], naive["upstream_calls"]) == (10, 300)
+    assert (client["joined"], client["cache_hits"]) == (290, 0)
+    for run in (client, naive):
+        assert (run["accepted"], run["rejected"], run["errors"]) == (240, 60, {})
+        assert sum(run["timeline"]["arrivals"]) == 300
+        assert sum(run["timeline"]["upstream_calls"]) == run["upstream_calls"]
+    assert client["most_at_once"] == 300
+    assert report["partial"] is None
+    shown = capsys.readouterr().out
+    assert "client" in shown
+    assert "naive" in shown
+    assert shown.count("met  ") == 2
+    assert "<svg" in page.read_text("utf-8")
+    assert "token-1-" not in shown + page.read_text("utf-8") + path.read_text("utf-8")
+
+
+@each_backend
+def test_an_app_is_embedded_and_its_upstream_calls_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], backend: str
+) -> None:
+    path = tmp_path / "load.json"
+    words = f"steady --rate 60 --seconds 1 --tokens 5 --through app --backend {backend}"
+    wrong = ["--expect", "cache_hits > 0"]
+    assert load([*words.split(), "--json", str(path), *wrong]) == 1
+    (run,) = results(path)["runs"]
+    assert run["name"] == "app"
+    assert run["errors"] == {}
+    assert run["upstream_calls"] == 5
+    assert run["timeline"]["upstream_calls"] is None
+    assert "FAILED  cache_hits > 0  (it was unknown)" in capsys.readouterr().out
+
+
+@each_backend
+def test_pitfall_58_errors_meet_no_expectation_of_latency(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], backend: str
+) -> None:
+    path, page = tmp_path / "load.json", tmp_path / "load.html"
+    words = f"burst --callers 30 --fault status,status=503,endpoint=get-me --backend {backend}"
+    files = ["--json", str(path), "--html", str(page)]
+    assert load([*words.split(), "--expect", "p99 < 2s", "--expect=throughput>0.1", *files]) == 1
+    report = results(path)
+    (run,) = report["runs"]
+    assert (run["answered"], run["errors"]) == (0, {"unavailable": 30})
+    assert set(run["latency_seconds"].values()) == {None}
+    assert run["error_latency_seconds"]["max"] > 0
+    assert run["throughput_per_second"] == 0
+    assert [each["met"] for each in report["expectations"]] == [False, False]
+    shown = capsys.readouterr().out
+    assert "FAILED  p99 < 2s  (no lookup was answered)" in shown
+    assert "FAILED  throughput>0.1  (it was 0)" in shown
+    assert "no lookup was answered" in page.read_text("utf-8")
+
+
+def test_a_rejection_that_is_wrong_is_no_answer(tmp_path: Path) -> None:
+    path = tmp_path / "load.json"
+    fault = ["--fault", "status,status=403,endpoint=get-me", "--expect", "p99 < 2s"]
+    assert load(["burst", "--callers", "3", *fault, "--json", str(path)]) == 1
+    assert results(path)["runs"][0]["errors"] == {"wrong_reject": 3}
+
+
+def test_a_failed_expectation_shows_the_figure_however_small(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert load(["burst", "--callers", "3", "--expect", "p99<1us"]) == 1
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "FAILED" in line)
+    assert re.fullmatch(r"FAILED  p99<1us  \(it was [0-9.]+ m?s\)", line)
+
+
+def test_faults_and_latency_of_the_mock_show(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "load.json"
+    words = "ramp --from 20 --to 60 --seconds 1 --tokens 1000 --latency 0.05 --compare naive"
+    assert load([*words.split(), "--json", str(path)]) == 0
+    for run in results(path)["runs"]:
+        assert run["errors"] == {}
+        assert run["latency_seconds"]["p50"] > 0.05
+    fault = ["--fault", "status,status=503,endpoint=get-me", "--expect", "error_rate < 1%"]
+    assert load([*words.split(), *fault, "--json", str(path)]) == 1
+    client, naive = results(path)["runs"]
+    assert client["errors"] == {"unavailable": client["lookups"]}
+    assert naive["errors"] == {"status_503": naive["lookups"]}
+    assert "answers after 50 ms, faults: status" in results(path)["target"]
+    assert "(it was 100%)" in capsys.readouterr().out
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[tuple[str, str]]:
+    """A proxy and an app that are not the command's own."""
+    tokens = ["secret-1", "secret-2"]
+    with (
+        embedded_mock(tokens, latency=0, faults=[], backend="asyncio") as proxy,
+        embedded_app(proxy, timeout=5, backend="asyncio") as app,
+    ):
+        yield proxy, app
+
+
+def test_a_file_is_replayed_through_an_app_and_a_proxy_elsewhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], elsewhere: tuple[str, str]
+) -> None:
+    proxy, app = elsewhere
+    (tmp_path / "day.csv").write_text("0,ada\n0.1,bob\n0.2,ada\n")
+    (tmp_path / "tokens").write_text("secret-1\n\nsecret-2\n")
+    path = tmp_path / "load.json"
+    known = ["--tokens-file", str(tmp_path / "tokens"), "--json", str(path)]
+    replay = ["replay", str(tmp_path / "day.csv")]
+    assert load([*replay, "--through", "app", app, *known]) == 0
+    (run,) = results(path)["runs"]
+    assert (run["accepted"], run["upstream_calls"]) == (3, None)
+    assert results(path)["target"] == f"app at {app}"
+    ways = ["--proxy", proxy, "--through", "app", app, "--compare", "naive"]
+    assert load([*replay, *ways, *known]) == 0
+    assert [run["accepted"] for run in results(path)["runs"]] == [3, 3]
+    assert load(["burst", "--callers", "5", "--bad", "1", "--proxy", proxy, *known]) == 0
+    (run,) = results(path)["runs"]
+    assert (run["accepted"] + run["rejected"], run["upstream_calls"]) == (5, 3)
+    assert "secret-" not in capsys.readouterr().out + path.read_text("utf-8")
+    (tmp_path / "tokens").write_text("secret-1\n")
+    assert load([*replay, "--proxy", proxy, *known]) == 2
+    assert "tokens has 1 tokens, and 2 are needed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("number", "backend"),
+    [
+        (signal.SIGINT, "asyncio"),
+        (signal.SIGINT, "trio"),
+        (signal.SIGTERM, "asyncio"),
+        (signal.SIGTERM, "trio"),
+        (signal.SIGHUP, "asyncio"),
+    ],
+)
+def test_pitfall_58_a_signal_keeps_what_there_is_and_says_that_it_is_partial(  # noqa: PLR0913, PLR0917
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+    backend: str,
+) -> None:
+    """It arrives in the main thread, after whose event loop coverage sees no more of a test."""
+    path, page = tmp_path / "load.json", tmp_path / "load.html"
+
+    def press() -> None:
+        assert begun.wait(60)
+        os.kill(os.getpid(), number)
+
+    def show(_: Progress, recording: Recording) -> None:
+        if recording.lookups > 5:
+            begun.set()
+
+    def check() -> None:
+        pressing.join()
+        report = results(path)
+        assert 0 < report["runs"][0]["lookups"] < 1000
+        assert [run["name"] for run in report["runs"]] == ["client"]
+        assert report["partial"].startswith("stopped after ")
+        assert [each["met"] for each in report["expectations"]] == [True]
+        assert "Partial" in page.read_text("utf-8")
+        shown = capsys.readouterr().out
+        assert "Partial:" in shown
+        assert "met  errors<1" in shown
+        assert statuses == [130]
+        assert [signal.getsignal(each) for each in SIGNALS] == before
+        assert multiprocessing.active_children() == []
+        assert set(tmp_path.iterdir()) == {path, page}
+
+    statuses: list[int] = []
+    begun = threading.Event()
+    before = [signal.getsignal(each) for each in SIGNALS]
+    monkeypatch.setattr(Progress, "show", show)
+    pressing = threading.Thread(target=press)
+    pressing.start()
+    request.addfinalizer(check)
+    words = f"steady --rate 50 --seconds 60 --compare naive --backend {backend} --expect errors<1"
+    statuses.append(main([*words.split(), "--json", str(path), "--html", str(page)]))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_before_the_load_is_one_clear_line_and_leaves_no_file(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
+) -> None:
+    monkeypatch.setattr(cli, "_find_places", lambda *_: signal.raise_signal(number))
+    assert main(["burst", "--json", str(tmp_path / "load.json")]) == 130
+    assert capsys.readouterr().err == "oxaigen-auth-load: stopped before the load began\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def stop(monkeypatch: pytest.MonkeyPatch) -> Stop:
+    """What a signal would set, for a command that runs in a thread."""
+    stop = Stop()
+    monkeypatch.setattr(cli, "heeding_signals", lambda: nullcontext(stop))
+    return stop
+
+
+@each_backend
+def test_stopped_while_it_looks_for_the_proxy_no_load_has_begun(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stop: Stop, backend: str
+) -> None:
+    async def never_there(_: str) -> None:
+        stop.asked = True
+        await anyio.sleep_forever()
+
+    monkeypatch.setattr(targets, "is_there", never_there)
+    assert load(["burst", "--backend", backend]) == 130
+    assert capsys.readouterr().err == "oxaigen-auth-load: stopped before the load began\n"
+
+
+def test_where_nobody_answers_no_load_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def is_there(_: str) -> bool:
+        return False
+
+    monkeypatch.setattr(targets, "is_there", is_there)
+    assert load(["burst", "--json", str(tmp_path / "load.json")]) == 2
+    assert "nobody answers at http://127.0.0.1:" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_stopped_between_two_runs_the_first_is_kept_and_marked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: Stop
+) -> None:
+    def show(_: Progress, recording: Recording) -> None:
+        stop.asked = recording.lookups == 3
+
+    monkeypatch.setattr(Progress, "show", show)
+    path = tmp_path / "load.json"
+    words = "burst --callers 3 --compare naive --json"
+    assert load([*words.split(), str(path)]) == 130
+    assert [run["name"] for run in results(path)["runs"]] == ["client"]
+    assert results(path)["partial"] == "stopped after 3 of 3 lookups through client"
+
+
+def test_stopped_when_all_is_done_a_load_is_not_partial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: Stop
+) -> None:
+    def print_table(_: object) -> None:
+        stop.asked = True
+
+    monkeypatch.setattr(cli, "print_table", print_table)
+    assert load(["burst", "--callers", "3", "--json", str(tmp_path / "load.json")]) == 0
+    assert results(tmp_path / "load.json")["partial"] is None
+
+
+class Proxy(ThreadingHTTPServer):
+    """Accepts every token, and notes that it was asked about one."""
+
+    daemon_threads = True
+    asked = threading.Event()
+
+
+class Accepting(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:  # (the name is the library's)
+        if self.path.endswith("get-me"):
+            Proxy.asked.set()
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"is_authenticated": true}')
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (its name there)
+        """Be silent."""
+
+
+@pytest.fixture
+def proxy() -> Iterator[str]:
+    with Proxy(("127.0.0.1", 0), Accepting) as server:
+        serving = threading.Thread(target=server.serve_forever, args=(0.01,))
+        serving.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        serving.join()
+
+
+def test_pitfall_58_a_signal_to_the_whole_group_keeps_results_and_ends_every_process(
+    tmp_path: Path, proxy: str
+) -> None:
+    """As `timeout` and shells send it. The pipe is at its end when no process holds it any more."""
+    path = tmp_path / "load.json"
+    (tmp_path / "tokens").write_text("one\n")
+    words = f"steady --rate 50 --seconds 60 --through app --proxy {proxy} --tokens-file"
+    files = [str(tmp_path / "tokens"), "--json", str(path)]
+    with subprocess.Popen(  # noqa: S603
+        [sys.executable, "-c", COMMAND, *words.split(), *files],
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            assert Proxy.asked.wait(60)
+            os.killpg(process.pid, signal.SIGTERM)
+            os.kill(process.pid, signal.SIGTERM)
+            shown, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 130
+    assert "Partial: stopped after" in shown
+    assert "Traceback" not in shown
+    assert results(path)["runs"][0]["errors"] == {}
+
+
+COMMAND = "import sys, oxaigen_auth_load; sys.exit(oxaigen_auth_load.main())"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("burst --callers 0", "'0' is not a whole number, 1 or more"),
+        ("burst --callers 2000000", "are more than 1,000,000"),
+        ("burst --callers many", "'many' is not a whole number"),
+        ("steady --rate 0", "'0' is not a number greater than 0"),
+        ("steady --rate inf", "'inf' is not a number"),
+        ("steady --rate 1e6 --seconds 60", "a load has 1 to 1,000,000"),
+        ("burst --tokens 3 --bad 5", "of 3 tokens no 5 can be bad"),
+        ("replay no-such-file", "a file cannot be used"),
+        ("burst --json /no/such/folder/x", "a file cannot be used"),
+        ("burst --tokens-file no-such-file", "a file cannot be used"),
+        ("burst --through worker", "--through takes client, app, or app and a URL"),
+        ("burst --through client http://x", "--through takes client, app, or app and a URL"),
+        ("burst --proxy http://127.0.0.1:9", "give the tokens that it knows with --tokens-file"),
+        ("burst --fault status,status=many", "is no fault of the mock"),
+        ("burst --fault nonsense,x=y", "is no fault of the mock"),
+        ("burst --fault hang,persona=gest", "no persona is called 'gest'; there are devuser, "),
+        ("burst --expect fast", "is no expectation"),
+        ("", "SHAPE"),
+    ],
+)
+def test_bad_arguments_get_one_clear_line(
+    capsys: pytest.CaptureFixture[str], words: str, said: str
+) -> None:
+    try:
+        status = load(words.split())
+    except SystemExit as end:
+        status = int(str(end.code))
+    assert status == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert said in last
+    assert last.startswith("oxaigen-auth-load")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--proxy http://127.0.0.1:9", "nobody answers at http://127.0.0.1:9; is it running?"),
+        ("--through app http://127.0.0.1:9/me", "nobody answers at http://127.0.0.1:9/me"),
+        ("--proxy http://127.0.0.1:9 --latency 1", "are for the embedded mock"),
+        ("--through app http://127.0.0.1:9 --compare naive", "say where it is with --proxy"),
+    ],
+)
+def test_a_target_that_is_not_there_gets_one_clear_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: str, said: str
+) -> None:
+    (tmp_path / "tokens").write_text("one\n")
+    assert load(["burst", *words.split(), "--tokens-file", str(tmp_path / "tokens")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
+def test_pitfall_59_tokens_may_follow_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text("one\ntwo\n", "utf-8-sig")
+    assert read_tokens(tmp_path / "tokens") == ["one", "two"]
+
+
+def test_a_file_of_another_encoding_gets_one_clear_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "file"
+    path.write_text("0,one\n", "utf-16")
+    for words in (["replay", str(path)], ["burst", "--tokens-file", str(path)]):
+        assert load(words) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "a file cannot be used: 'utf-8' codec can't decode" in line
+
+
+def test_what_answers_neither_well_nor_in_time_is_an_error_of_its_kind(tmp_path: Path) -> None:
+    path = tmp_path / "load.json"
+    faults = (("hang", 0.5, "timeout"), ("reset", 60, "connection"), ("html", 60, "no_profile"))
+    for fault, timeout, kind in faults:
+        words = f"burst --callers 3 --tokens 3 --timeout {timeout} --compare naive --fault {fault}"
+        assert load([*words.split(), "--json", str(path)]) == 0
+        client, naive = results(path)["runs"]
+        assert client["errors"] == {"unavailable": 3}
+        assert naive["errors"] == {kind: 3}
+
+
+def test_interrupted_before_a_process_starts_there_is_none_to_wait_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    @contextmanager
+    def interrupted() -> Iterator[None]:
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(servers, "signals_blocked", interrupted)
+    with pytest.raises(KeyboardInterrupt), ExitStack() as stack:
+        stack.enter_context(embedded_mock([], latency=0, faults=[], backend="asyncio"))
+
+
+def test_a_process_whose_load_is_gone_ends_without_a_word(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    ours, theirs = multiprocessing.Pipe()
+    ours.close()
+    servers._serve(servers._mock, "asyncio", theirs, ((), 0.0, []))  # noqa: SLF001
+    theirs.close()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_cannot_be_written_in_the_end_costs_neither_table_nor_other_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def write_whole(path: Path, text: str) -> None:
+        if path.suffix == ".json":
+            raise OSError(28, "No space left on device")
+        path.write_text(text, "utf-8")
+
+    monkeypatch.setattr(cli, "write_whole", write_whole)
+    files = ["--json", str(tmp_path / "load.json"), "--html", str(tmp_path / "load.html")]
+    assert load(["burst", "--callers", "3", *files]) == 2
+    shown = capsys.readouterr()
+    assert "load.json could not be written: [Errno 28]" in shown.err
+    assert "accepted" in shown.out
+    assert [path.name for path in tmp_path.iterdir()] == ["load.html"]
+
+
+def test_a_terminal_that_is_gone_costs_no_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(rich.progress.Progress, "stop", gone)
+    monkeypatch.setattr(rich.console.Console, "print", gone)
+    assert load(["burst", "--callers", "3", "--json", str(tmp_path / "load.json")]) == 0
+    assert results(tmp_path / "load.json")["runs"][0]["accepted"] == 3
+
+
+def test_a_process_that_cannot_serve_is_an_error(capfd: pytest.CaptureFixture[str]) -> None:
+    mock = embedded_mock([], latency=0, faults=[{"kind": "nonsense"}], backend="asyncio")
+    with ExitStack() as stack, pytest.raises(EmbeddedError, match="that was to serve ended"):
+        stack.enter_context(mock)
+    assert "nonsense" in capfd.readouterr().err
+
+
+@pytest.fixture
+def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the variables that the app sets for its own process be gone afterwards."""
+    for name in ("PROXY_URL_OVERRIDE", "PROXY_TIMEOUT_SECONDS"):
+        monkeypatch.setenv(f"OXAIGEN_AUTH_{name}", "")
+
+
+@pytest.mark.usefixtures("own_environment")
+@pytest.mark.parametrize("make", [servers._mock, servers._app])  # noqa: SLF001
+def test_a_process_serves_until_it_is_alone(
+    request: pytest.FixtureRequest, make: Callable[..., ASGIApp]
+) -> None:
+    """Both ends of the pipe are in this process, so that what runs in the other is seen."""
+    ours, theirs = multiprocessing.Pipe()
+    arguments = {
+        servers._mock: (("one",), 0.0, [{"kind": "hang"}]),  # noqa: SLF001
+        servers._app: ("http://127.0.0.1:9", 0.5),  # noqa: SLF001
+    }[make]
+    statuses: list[int] = []
+
+    def call() -> None:
+        statuses.append(httpx.get(f"{ours.recv()}/health", timeout=60).status_code)
+        ours.close()
+
+    def check() -> None:
+        calling.join()
+        theirs.close()
+        assert statuses in ([200], [404])  # the app has no such route
+
+    request.addfinalizer(check)
+    calling = threading.Thread(target=call)
+    calling.start()
+    servers._serve(make, "asyncio", theirs, arguments)  # noqa: SLF001
+
+
+@pytest.mark.usefixtures("own_environment")
+def test_the_embedded_app_answers_with_the_user() -> None:
+    with (
+        embedded_mock(["one"], latency=0, faults=[], backend="asyncio") as proxy,
+        TestClient(servers._app(proxy, 5.0)) as app,  # noqa: SLF001
+    ):
+        answer = app.get("/", headers={"Authorization": "Bearer one"})
+    assert answer.json()["user_name"] == "devuser"
+
+
+def test_a_process_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "END", 0.0)
+    with embedded_mock(["one"], latency=0, faults=[], backend="asyncio") as url:
+        assert url.startswith("http://127.0.0.1:")
+
+
+def test_a_page_can_be_all_that_is_wanted(tmp_path: Path) -> None:
+    assert load(["burst", "--callers", "3", "--html", str(tmp_path / "load.html")]) == 0
+    assert "<svg" in (tmp_path / "load.html").read_text("utf-8")
+
+
+def test_without_its_packages_the_command_says_how_to_get_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(oxaigen_auth_load, "find_spec", lambda _: None)
+    assert load(["burst"]) == 2
+    assert 'pip install "oxaigen-auth[load]"' in capsys.readouterr().err

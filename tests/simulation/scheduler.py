@@ -1,0 +1,128 @@
+"""What both kinds of storm share: seeds that can be run again, dice, and cancelling natively.
+
+A schedule is drawn from its seed alone, and nothing in it waits for time to pass, so that the same
+seed is the same run: also on trio, whose tasks `replayable` shuffles by the seed. A schedule that
+fails says its seed. To run only that one:
+
+    STORM_SEED=1234 uv run pytest tests/simulation/test_storms.py
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+import anyio
+import pytest
+import trio
+from anyio.lowlevel import checkpoint
+from attrs import define
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from random import Random
+
+    from oxaigen_auth._core.singleflight import Flight, SingleFlight
+
+SEED = os.environ.get("STORM_SEED", "")
+
+_scheduler: Any = trio._core._run  # noqa: SLF001 (Hypothesis does the same)
+
+
+def seeds(how_many: int) -> Iterable[int]:
+    return [int(SEED)] if SEED else range(how_many)
+
+
+@pytest.fixture(autouse=True)
+def replayable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let trio shuffle its tasks in an order that depends on the seed only."""
+    monkeypatch.setattr(_scheduler, "_ALLOW_DETERMINISTIC_SCHEDULING", True)
+    state = _scheduler._r.getstate()  # noqa: SLF001
+    yield
+    _scheduler._r.setstate(state)  # noqa: SLF001
+
+
+@contextmanager
+def schedule(seed: int, plan: object) -> Iterator[None]:
+    """Say which schedule it was that failed."""
+    _scheduler._r.seed(seed)  # noqa: SLF001
+    try:
+        yield
+    except Exception as error:
+        raise AssertionError(f"STORM_SEED={seed} fails: {plan}") from error
+
+
+@define(eq=False)
+class Natively:
+    """Cancels tasks as only asyncio lets everybody do; on trio it falls back on what it is told."""
+
+    backend: str
+
+    def cancel_of_this_task(self, otherwise: Callable[[], object]) -> Callable[[], object]:
+        choices: dict[str, Callable[[], Callable[[], object]]]
+        choices = {"asyncio": lambda: _this_task().cancel, "trio": lambda: otherwise}
+        return choices[self.backend]()
+
+    def left_over(self) -> int:
+        """Return how many cancellations this task has not dealt with."""
+        choices: dict[str, Callable[[], int]]
+        choices = {"asyncio": lambda: _this_task().cancelling(), "trio": lambda: 0}
+        return choices[self.backend]()
+
+
+def _this_task() -> asyncio.Task[Any]:
+    return cast("asyncio.Task[Any]", asyncio.current_task())
+
+
+async def checkpoints(how_many: int) -> None:
+    for _ in range(how_many):
+        await checkpoint()
+
+
+@define(eq=False)
+class Dice:
+    """Draws from one seed."""
+
+    random: Random
+
+    def number(self, least: int, most: int) -> int:
+        return least + int(self.random.random() * (most - least + 1))
+
+    def chance(self, probability: float) -> bool:
+        return self.random.random() < probability
+
+    def pick(self, *items: Any) -> Any:
+        return items[int(self.random.random() * len(items))]
+
+
+def is_dying(flight: Flight[Any]) -> bool:
+    return flight._scope is not None and flight._scope.cancel_called  # noqa: SLF001
+
+
+def check_flights(flights: SingleFlight[Any]) -> None:
+    """Hold what the module of the single-flight says always holds."""
+    table, aloft = flights._flights, flights._aloft  # noqa: SLF001
+    waiting, queue = flights._waiting, flights._queue  # noqa: SLF001
+    for key, flight in table.items():
+        assert flight.key == key
+        assert flight in aloft
+        assert flight.callers > 0
+        assert not is_dying(flight)
+    assert not any(flight.over.is_set() for flight in aloft)
+    assert {flight for flight in aloft if not flight.placed} == set(waiting)
+    assert all(flight.boarding for flight in waiting)
+    assert queue._held == len(aloft) - len(waiting) <= flights.capacity  # noqa: SLF001
+    assert not waiting or queue.pop() is None
+
+
+def check_nothing_flies(flights: SingleFlight[Any]) -> None:
+    assert not flights._flights  # noqa: SLF001
+    assert not flights._aloft  # noqa: SLF001
+    assert not flights._waiting  # noqa: SLF001
+    assert not flights._queue._shares  # noqa: SLF001
+
+
+def running_tasks() -> int:
+    return len(anyio.get_running_tasks())

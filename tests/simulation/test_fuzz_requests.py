@@ -1,0 +1,242 @@
+"""Requests of arbitrary bytes through a whole app, against rules written from the documents alone.
+
+One seed is a session: some requests one after another to one client, which remembers. Every answer,
+and every call to the proxy, must be exactly what simulation/rules.py expects; nothing is raised.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from attrs import define, field
+from fastapi.routing import APIRoute
+
+from oxaigen_auth import OxaigenAuthMiddleware, aclose_client
+from oxaigen_auth._upstream import proxy as proxy_module
+from tests.simulation.fuzz import MARK, SEED, dice_of, seeds, tried
+from tests.simulation.request_strategies import (
+    BROKEN,
+    FOREIGN,
+    GOOD,
+    METHODS,
+    NO_AUDITOR,
+    SHAKY,
+    draw,
+)
+from tests.simulation.rules import Rules, Variant, Who
+from tests.support.apps import make_app
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, MutableMapping
+
+    from fastapi import FastAPI
+
+
+pytestmark = pytest.mark.anyio
+
+SHORT, LONG = 180, 1_000  # sessions for each backend and variant
+REQUESTS = 40  # in a session
+
+ALLOWED = "app.example.org,*.example.com,localhost:8000,[::1]:*"
+TRUSTED = "https://www.example.org,https://*.example.net,http://localhost:3000"
+
+
+def allows(name: str, port: str) -> bool:
+    of_example = name == "app.example.org" or name.endswith(".example.com")
+    return (of_example and not port) or (name, port) == ("localhost", "8000") or name == "[::1]"
+
+
+def trusts(scheme: str, name: str, port: str) -> bool:
+    secure = name == "www.example.org" or name.endswith(".example.net")
+    return ((scheme, port) == ("https", "") and secure) or (scheme, name, port) == DEVELOPER
+
+
+def is_loopback(_: str, name: str, __: str) -> bool:
+    return name.endswith(".localhost") or name in {"localhost", "127.0.0.1", "[::1]"}
+
+
+DEVELOPER = ("http", "localhost", "3000")
+PLAIN = {"BREAKER": "0", "NEGATIVE_CACHE_TTL_SECONDS": "3600"}
+FIXED = "https://proxy.example.com"
+VARIANTS = {
+    "any host": Variant(environ={}),
+    "allowed hosts": Variant(
+        environ={"ALLOWED_HOSTS": ALLOWED, "TRUSTED_ORIGINS": TRUSTED},
+        lists=True,
+        allows=allows,
+        trusts=trusts,
+    ),
+    "no guard, over http": Variant(
+        environ={"CROSS_SITE_GUARD": "0", "PROXY_SCHEME": "http"}, scheme="http", guard=False
+    ),
+    "throttle": Variant(
+        environ={"MAX_REJECTED_PER_MINUTE": "1", "PROXY_URL_OVERRIDE": FIXED}, fixed=FIXED, limit=1
+    ),
+    "dev mode, dependencies alone": Variant(
+        environ={"DEV_MODE": "1"},
+        fixed="http://127.0.0.1:8765",
+        trusts=is_loopback,
+        middleware=False,
+    ),
+}
+
+SAYS = {
+    GOOD: ("user", "ada"),
+    NO_AUDITOR: ("user", "bob"),
+    SHAKY: ("user", "eve"),
+    FOREIGN: ("forbidden", "Not for this app"),
+    BROKEN: ("down", "Auth service unavailable"),
+}
+EXPIRED = ("refused", "Token expired")
+STATUS = {"user": 200, "forbidden": 403, "down": 500, "refused": 401}
+GRANT = {GOOD: 200, NO_AUDITOR: 403, SHAKY: 500}
+CHALLENGE = {"nobody": "Bearer", "refused": 'Bearer error="invalid_token"'}
+REFUSAL = {
+    "nobody": 401,
+    "refused": 401,
+    "throttled": 429,
+    "foreign": 403,
+    "forbidden": 403,
+    "lost": 400,
+    "down": 502,
+}
+
+Outcome = tuple[int, Any, str | None]  # status, JSON body, challenge
+
+
+def expect(rules: Rules, scope: dict[str, Any]) -> Outcome:
+    allowed = scope.get("method", "GET") in METHODS
+    if not allowed and not rules.variant.middleware:
+        return 405, "Method Not Allowed", None
+    who, path = rules.who(scope), scope["path"].rpartition("/")[2]
+    if not allowed:
+        return 405, "Method Not Allowed", None
+    named = {"user": who.detail if who.kind == "user" else None}
+    if path == "state":
+        error = None if who.kind in {"nobody", "user"} else who.detail
+        return 200, named | {"auth_error": error}, None
+    if path == "maybe" and who.kind not in {"lost", "down", "throttled"}:
+        return 200, named, None
+    if who.kind != "user":
+        detail = who.detail or "Not authenticated"
+        return REFUSAL[who.kind], detail, CHALLENGE.get(who.kind)
+    return expect_grant(rules, who) if path == "audit" else (200, named, None)
+
+
+def expect_grant(rules: Rules, who: Who) -> Outcome:
+    if (who.token, who.base) not in rules.grants:
+        rules.calls.append((who.base, who.token, "test-app-permission/audit"))
+    if who.token == SHAKY:
+        return 502, "Auth service unavailable", None
+    rules.grants.add((who.token, who.base))
+    if who.token == NO_AUDITOR:
+        challenge = 'Bearer error="insufficient_scope", scope="audit"'
+        return 403, "Missing permission: audit", challenge
+    return 200, {"user": who.detail}, None
+
+
+@define(eq=False)
+class Upstream:
+    """Stands where the HTTP library's transport does. `calls` lists base URL, token, endpoint."""
+
+    calls: list[tuple[str, str, str]] = field(factory=list)
+
+    async def handle_async_request(self, request: Any) -> Any:
+        token = request.headers["authorization"].removeprefix("Bearer ")
+        endpoint = request.url.path.removeprefix("/_oxa_auth/")
+        self.calls.append((f"{request.url.scheme}://{request.headers['host']}", token, endpoint))
+        if endpoint == "get-me":
+            kind, text = SAYS.get(token, EXPIRED)
+            body = {"user_name": text, "detail": text}
+            return Response(STATUS[kind], json=body)
+        return Response(GRANT[token], json=True)
+
+    async def aclose(self) -> None:
+        pass
+
+
+class Lines(logging.Handler):
+    """Keeps what was logged, as text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
+@pytest.fixture
+def log() -> Iterator[Lines]:
+    logger, lines = logging.getLogger("oxaigen_auth"), Lines()
+    logger.propagate = False  # pytest would keep each line until the end
+    logger.addHandler(lines)
+    logger.setLevel(logging.DEBUG)
+    yield lines
+    logger.setLevel(logging.NOTSET)
+    logger.removeHandler(lines)
+    logger.propagate = True
+
+
+# Of the library that the SDK uses, which is one of two.
+Response: Any = vars(proxy_module)["httpx"].Response
+
+
+async def call(app: FastAPI, scope: dict[str, Any]) -> tuple[Outcome, str]:
+    """Return what came of it, and all that was sent."""
+    sent: list[MutableMapping[str, Any]] = []
+    first = "http.request" if scope["type"] == "http" else "websocket.connect"
+
+    async def receive() -> dict[str, Any]:
+        return {"type": first}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    await app(scope, receive, send)
+    if sent[0]["type"] == "websocket.accept":
+        return (200, json.loads(sent[1]["text"]), None), str(sent)
+    body = json.loads(sent[1]["body"])
+    challenge = dict(sent[0]["headers"]).get(b"www-authenticate")
+    outcome = sent[0]["status"], body.get("detail", body), challenge and challenge.decode()
+    return outcome, str(sent)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+async def test_no_request_is_answered_but_by_the_rules(
+    name: str,
+    long: bool,  # noqa: FBT001
+    log: Lines,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    variant, upstream, tally = VARIANTS[name], Upstream(), Counter[Any]()
+    for setting, value in (PLAIN | variant.environ).items():
+        monkeypatch.setenv(f"OXAIGEN_AUTH_{setting}", value)
+    monkeypatch.setattr(proxy_module.Proxy, "_new_transport", lambda _: upstream)
+    app = make_app()
+    for route in app.routes:
+        if isinstance(route, APIRoute):
+            route.methods = {*METHODS}
+    for _ in range(variant.middleware):
+        app.add_middleware(OxaigenAuthMiddleware)
+    for seed in seeds(LONG if long else SHORT):
+        dice, rules = dice_of(seed), Rules(variant, lambda token: SAYS.get(token, EXPIRED))
+        upstream.calls.clear()
+        for _ in range(REQUESTS):
+            scope = draw(dice, variant)
+            with tried(seed, scope):
+                outcome, sent = await call(app, dict(scope))
+                assert outcome == expect(rules, scope)
+                assert upstream.calls == rules.calls
+                hosts = [value for name, value in scope["headers"] if name.endswith(b"host")]
+                shown = f"{sent} {log.lines}".lower()
+                assert MARK not in shown or MARK in str(hosts).lower()
+            tally[outcome[0]] += 1
+            log.lines.clear()
+        await aclose_client()
+    print(name, tally.total(), dict(tally.most_common()))  # noqa: T201 (shown with -s)
+    assert SEED or {200, 401, 403, 405, 502} <= tally.keys()

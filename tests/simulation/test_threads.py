@@ -1,0 +1,438 @@
+"""Event loops in several threads, which share what may be shared, with switches all the time."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from functools import partial
+from itertools import count
+from math import inf
+from random import Random
+from threading import Barrier
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+from anyio.from_thread import start_blocking_portal
+from attrs import define, field
+from fastapi import HTTPException
+from starlette.requests import HTTPConnection
+
+from oxaigen_auth import get_current_user, require_permission
+from oxaigen_auth._core import rate_limit as throttle_module
+from oxaigen_auth._core.cache import Cache
+from oxaigen_auth._core.circuit_breaker import MAX_CALLERS, MAX_UPSTREAMS, Breaker, Permit
+from oxaigen_auth._core.rate_limit import Throttle
+from oxaigen_auth._validation.verdict import Accepted, Rejected
+from oxaigen_auth._validation.verdict_store import Memory
+from oxaigen_auth.client import default_client
+from oxaigen_auth.errors import OxaigenAuthUnauthenticatedError, OxaigenAuthUpstreamError
+from oxaigen_auth.models import User
+from oxaigen_auth.settings import OxaigenAuthSettings
+from tests.support.raw_server import answer, serving
+from tests.support.tokens import MARK
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from oxaigen_auth._validation.verdict import Verdict
+    from oxaigen_auth.client import ProxyAuthClient
+
+MOST = 8  # entries in each cache
+NAMES = [*(f"good-{n}" for n in range(12)), *(f"bad-{n}" for n in range(12)), "down-0"]
+VISITORS = 6  # tasks in each event loop
+THREADS = 4
+PATIENCE = 120  # seconds: more than it takes, however busy the machine
+OUTCOMES = {"welcome", "True", "False", "403", "401", "502", "cut off"}
+
+
+@pytest.fixture(autouse=True)
+def _restless() -> Iterator[None]:
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(usual)
+
+
+# Two event loops.
+
+
+@define(eq=False)
+class Upstream:
+    """A proxy that numbers its answers; the name in the token says what they are."""
+
+    seen: int = 0
+
+    async def __call__(self, request: bytes) -> bytes:
+        self.seen += 1
+        number = self.seen
+        path = request.split(b" ", 2)[1]
+        name = request.split(f"Bearer {MARK}-".encode())[1].split(b"\r\n")[0].decode()
+        profile = f'{{"is_authenticated": true, "id": {number}, "user_name": "{name}"}}'
+        said = {
+            b"get-me": answer(200, profile.encode()),
+            b"audit": answer(200, b"true"),
+            b"edit": answer(403),
+        }
+        await anyio.sleep(number % 4 / 1000)
+        answers = {
+            "good": said[path.rpartition(b"/")[2]],
+            "bad": answer(401, b'{"detail": "Token expired"}'),
+            "down": answer(503),
+        }
+        return answers[name.partition("-")[0]]
+
+
+@define(eq=False)
+class Over:
+    """Tells when it is time to end: after `least` seconds, once everything has happened."""
+
+    least: float
+    client: ProxyAuthClient
+    seen: set[str] = field(factory=set)
+    began: float = field(factory=time.monotonic)
+
+    def __call__(self) -> bool:
+        past = time.monotonic() - self.began
+        return past > self.least and (self.is_complete() or past > PATIENCE)
+
+    def is_complete(self) -> bool:
+        stats = self.client.stats()
+        return self.seen == OUTCOMES and min(stats.hits, stats.joined, stats.refreshed) > 0
+
+
+@define(eq=False)
+class Loop:
+    """What runs in one event loop: visitors who ask about any token, until it is `over`."""
+
+    upstream: Upstream
+    floors: dict[str, int]  # the answer to each name after which it was last forgotten
+    over: Over
+    seed: int
+    forgotten: int = 0
+    said: Counter[str] = field(factory=Counter)
+
+    async def run(self, *, in_block: bool) -> None:
+        async with AsyncExitStack() as stack:
+            if in_block:
+                await stack.enter_async_context(default_client().verifier.running())
+            async with anyio.create_task_group() as group:
+                for number in range(VISITORS):
+                    group.start_soon(self.visit, Random(self.seed * VISITORS + number))
+
+    async def visit(self, random: Random) -> None:
+        while not self.over():
+            name, (ask, good) = random.choice(NAMES), random.choice(WAYS)
+            floor = self.floors.get(name, 0)
+            said = await outcome_of(ask(f"{MARK}-{name}"))
+            if isinstance(said, User):
+                assert said.user_name == name
+                assert (said.id or 0) > floor
+                said = "welcome"
+            expected = {"good": good, "bad": 401, "down": 502}[name.partition("-")[0]]
+            assert said in (expected, "cut off"), (ask, name, said)
+            self.said[f"{said}"] += 1
+            self.over.seen.add(f"{said}")
+            if random.random() < 0.1:
+                self.forget(name)
+            await anyio.sleep(random.random() / 500)
+
+    def forget(self, name: str) -> None:
+        floor = self.upstream.seen
+        default_client().forget(f"{MARK}-{name}")
+        self.floors[name] = floor
+        self.forgotten += 1
+
+
+async def outcome_of(call: Awaitable[Any]) -> Any:
+    """Return what a call brings; of a refusal only the status."""
+    try:
+        return await call
+    except OxaigenAuthUnauthenticatedError:
+        return 401
+    except OxaigenAuthUpstreamError:
+        return 502
+    except HTTPException as error:
+        return error.status_code
+
+
+async def ask(token: str, *, fresh: bool = False) -> User:
+    return await default_client().get_me(token, fresh=fresh)
+
+
+async def ask_in_haste(token: str) -> User | str:
+    with anyio.move_on_after(0.001):
+        return await default_client().get_me(token)
+    return "cut off"
+
+
+async def check(name: str, token: str) -> bool:
+    return await default_client().test_permission(token, name)
+
+
+async def visit_route(dependency: Callable[[HTTPConnection], Awaitable[User]], token: str) -> User:
+    headers = [(b"authorization", f"Bearer {token}".encode())]
+    return await dependency(HTTPConnection({"type": "http", "headers": headers}))
+
+
+WAYS: list[tuple[Callable[[str], Awaitable[Any]], object]] = [
+    (ask, "welcome"),
+    (partial(ask, fresh=True), "welcome"),
+    (ask_in_haste, "welcome"),
+    (partial(check, "audit"), True),
+    (partial(check, "edit"), False),
+    (partial(visit_route, get_current_user), "welcome"),
+    (partial(visit_route, require_permission("audit")), "welcome"),
+    (partial(visit_route, require_permission("edit")), 403),
+]
+
+
+@pytest.fixture
+def upstream(monkeypatch: pytest.MonkeyPatch) -> Iterator[Upstream]:
+    """Serve in a thread of its own; the default client's answers end all the time."""
+    upstream = Upstream()
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(serving(upstream)) as server,
+    ):
+        settings = {
+            "PROXY_URL_OVERRIDE": server.url,
+            "PROXY_TIMEOUT_SECONDS": "30",
+            "CACHE_TTL_SECONDS": "0.5",
+            "NEGATIVE_CACHE_TTL_SECONDS": "0.2",
+            "REFRESH_AHEAD_SECONDS": "0.48",  # entries do not stay long
+            "CACHE_MAX_ENTRIES": str(MOST),
+            "MAX_CONNECTIONS": "4",
+            "BREAKER": "off",
+        }
+        for name, value in settings.items():
+            monkeypatch.setenv(f"OXAIGEN_AUTH_{name}", value)
+        monkeypatch.setattr(logging.getLogger("oxaigen_auth"), "disabled", True)
+        yield upstream
+
+
+@pytest.mark.parametrize("backends", [("asyncio", "trio"), ("asyncio", "asyncio")], ids="-".join)
+def test_event_loops_in_two_threads_share_a_client_and_nobody_gets_a_wrong_answer(
+    backends: tuple[str, str],
+    upstream: Upstream,
+    long: bool,  # noqa: FBT001
+) -> None:
+    client = default_client()
+    over = Over(60 if long else 2.5, client)
+    floors: dict[str, int] = {}
+    loops = [Loop(upstream, floors, over, seed) for seed in range(2)]
+    blocks = [partial(loops[0].run, in_block=True), partial(loops[1].run, in_block=False)]
+    with ThreadPoolExecutor() as threads:
+        runs = [
+            threads.submit(anyio.run, block, backend=backend)
+            for block, backend in zip(blocks, backends, strict=True)
+        ]
+        for run in runs:
+            run.result(2 * PATIENCE)
+    gc.collect()  # a connection that was left open would warn
+    said = loops[0].said + loops[1].said
+    assert set(said) == OUTCOMES
+    stats, memory = client.stats(), client.verifier.memory
+    print(said, upstream.seen, stats)  # noqa: T201 (shown with -s)
+    for kept in (memory._users, memory._grants, memory._rejections):  # noqa: SLF001
+        assert 0 < len(kept) <= MOST
+    assert not len(memory._generations)  # noqa: SLF001
+    # Plain sums, without a lock: they may lose a count when two threads add at once.
+    assert stats.forgotten >= (loops[0].forgotten + loops[1].forgotten) * 0.99
+    assert stats.hits + stats.misses >= said.total() * 0.99
+    assert stats.upstream_calls >= upstream.seen * 0.99
+    assert (
+        stats.upstream_calls <= stats.misses - stats.joined + stats.refreshed + said.total() * 0.01
+    )
+    assert min(stats.hits, stats.joined, stats.refreshed) > 0
+
+
+# What they share, each by itself.
+
+
+def hammer(strike: Callable[[Random], object], long: bool) -> None:  # noqa: FBT001
+    """Strike again and again, from several threads at the same time."""
+    start = Barrier(THREADS)
+
+    def strike_on(seed: int) -> None:
+        random = Random(seed)
+        start.wait(PATIENCE)
+        over = time.monotonic() + (20 if long else 0.5)
+        while time.monotonic() < over:
+            for _ in range(50):
+                strike(random)
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        for struck in [threads.submit(strike_on, seed) for seed in range(THREADS)]:
+            struck.result(2 * PATIENCE)
+
+
+def test_a_cache_under_the_hammer_holds_its_bound_and_no_value_past_its_time(
+    long: bool,  # noqa: FBT001
+) -> None:
+
+    def group_of(key: Any) -> int:
+        return int(key) % 3
+
+    ttl = 0.001
+    cache: Cache[tuple[int, float]] = Cache(
+        MOST, ttl, time.monotonic, grace=ttl, max_bytes=5 * MOST, max_per_group=3, group_of=group_of
+    )
+
+    def strike(random: Random) -> None:
+        key, now = random.randrange(2 * MOST), time.monotonic()
+        for value, longest in [(cache.get(key), ttl), (cache.stale(key), 2 * ttl)]:
+            assert (value or (key, 0))[0] == key
+            assert now - (value or (key, inf))[1] < longest
+        cache.put(key, (key, now), born=now, size=random.randrange(12))
+        assert cache.born(random.randrange(2 * MOST)) <= time.monotonic()
+        cache.discard(random.randrange(20 * MOST))
+        assert len(cache) <= MOST
+
+    hammer(strike, long)
+    assert 0 < len(cache) <= MOST
+    entries = cache._entries  # noqa: SLF001
+    assert sum(entry.size for entry in entries.values()) == cache.size <= 5 * MOST
+    grouped = Counter(map(group_of, entries))
+    assert +grouped == +Counter({group: len(cache.group(group)) for group in range(3)})
+    assert max(grouped.values(), default=0) <= 3
+
+
+def test_a_memory_under_the_hammer_never_goes_back_to_an_older_answer(
+    long: bool,  # noqa: FBT001
+) -> None:
+    """A user and a rejection take turns under each key, as two event loops learn of them."""
+    settings = OxaigenAuthSettings(cache_ttl_seconds=1e9, negative_cache_ttl_seconds=1e9)
+    memory = Memory(settings, lambda: 0.0)
+    newest = [-inf] * 3  # that somebody has read
+    numbers = count(-(10**8))
+
+    def strike(random: Random) -> None:
+        place = random.randrange(len(newest))
+        key = memory.key(b"token", str(place))
+        asked = next(numbers) - random.randrange(4)
+        verdicts: list[Verdict[User]] = [Accepted(User(id=asked)), Rejected(f"{asked}")]
+        memory.keep(key, random.choice(verdicts), asked)
+        least = newest[place]
+        read = number_of(memory.recall(key[:3]), otherwise=least)
+        assert read >= least
+        newest[place] = max(newest[place], read)
+
+    assert number_of(memory.recall((b"another", "", "")), otherwise=7) == 7
+    hammer(strike, long)
+    assert min(newest) > -inf
+
+
+def number_of(verdict: Verdict[User] | None, *, otherwise: float) -> float:
+    """Return which one it is; between a user and a rejection there may be neither."""
+    match verdict:
+        case Accepted(user):
+            return user.id or 0
+        case Rejected(detail):
+            return int(detail)
+        case _:
+            return otherwise
+
+
+def test_a_memory_under_the_hammer_never_returns_what_was_forgotten_or_rejected(
+    long: bool,  # noqa: FBT001
+) -> None:
+    """Each strike is a lookup, a sign-out or a rejection; the numbers are the times of lookups."""
+    settings = OxaigenAuthSettings(cache_ttl_seconds=1e9, negative_cache_ttl_seconds=0)
+    memory = Memory(settings, lambda: 0.0)
+    numbers = count(-(10**8))
+    outdated = [-inf] * 2  # the newest number of each token that no longer counts
+
+    def strike(random: Random) -> None:
+        place = random.randrange(len(outdated))
+        token, base = b"%d" % place, random.choice(["one", "two"])
+        memory.begin(token, base)
+        key, least, asked = memory.key(token, base), outdated[place], next(numbers)
+        assert number_of(memory.recall(key[:3]), otherwise=inf) >= least
+        what = random.random()
+        verdict: Verdict[User] = Accepted(User(id=asked)) if what < 0.9 else Rejected(f"{asked}")
+        verdict = memory.keep(key, verdict, asked)
+        if what > 0.95:
+            before = next(numbers)
+            memory.forget(token)
+            outdated[place] = max(outdated[place], before)
+            assert memory.key(token, base) > key
+            assert memory.is_outdated(key, Accepted(User(), asked))
+        elif isinstance(verdict, Accepted) and not memory.is_outdated(key, verdict):
+            assert verdict.asked >= least
+        memory.end(token, base)
+
+    hammer(strike, long)
+    assert not len(memory._generations)  # noqa: SLF001
+    assert min(outdated) > -inf
+
+
+def test_a_breaker_under_the_hammer_keeps_its_bound(long: bool) -> None:  # noqa: FBT001
+    breaker = Breaker(time.monotonic, threshold=2)
+    upstreams = [f"upstream {number}" for number in range(MAX_UPSTREAMS + 4)]
+
+    def strike(random: Random) -> None:
+        upstream = random.choice(upstreams[: random.choice([4, None])])
+        permit = breaker.acquire(upstream, random.randbytes(1))
+        if isinstance(permit, Permit):
+            answered = random.choice([True, False, False, None])
+            assert breaker.record(permit, answered=answered) <= 1
+        assert len(breaker) <= MAX_UPSTREAMS
+
+    hammer(strike, long)
+    circuits = breaker._circuits.values()  # noqa: SLF001
+    assert all(len(circuit.callers) <= MAX_CALLERS for circuit in circuits)
+
+
+def test_of_all_threads_that_call_after_a_backoff_one_is_the_probe(
+    long: bool,  # noqa: FBT001
+) -> None:
+    seconds = count()
+    breaker = Breaker(lambda: now[0], threshold=1)
+    now = [next(seconds)]
+    first = breaker.acquire("upstream", b"one")
+    assert isinstance(first, Permit)
+    breaker.record(first, answered=False)
+    together = Barrier(THREADS, action=lambda: now.__setitem__(0, next(seconds)))
+    apart = Barrier(THREADS)
+
+    def call(seed: int) -> list[bool]:
+        random, probed = Random(seed), []
+        for _ in range(20_000 if long else 500):
+            together.wait(PATIENCE)
+            permit = breaker.acquire("upstream", b"one")
+            apart.wait(PATIENCE)
+            if isinstance(permit, Permit):
+                breaker.record(permit, answered=random.choice([False, None]))
+            probed.append(isinstance(permit, Permit))
+        return probed
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        rounds = zip(*threads.map(call, range(THREADS)), strict=True)
+    assert {sum(probed) for probed in rounds} == {1}
+
+
+def test_a_throttle_under_the_hammer_counts_what_it_remembers(
+    long: bool,  # noqa: FBT001
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(throttle_module, "MAX_TOKENS", 40)
+    monkeypatch.setattr(throttle_module, "MINUTE", 0.002)
+    throttle = Throttle(4, time.monotonic)
+    shut = Counter[bool]()
+
+    def strike(random: Random) -> None:
+        address = f"192.0.2.{random.randrange(20)}"
+        throttle.note(address, b"%d" % random.randrange(1000))
+        shut[throttle.shut_for(address) > 0] += 1
+
+    hammer(strike, long)
+    kept = [minute.tokens for minute in throttle._minutes.values()]  # noqa: SLF001
+    assert throttle._remembered == sum(map(len, kept)) <= 40  # noqa: SLF001
+    assert max(map(len, kept)) <= 5
+    assert set(shut) == {True, False}

@@ -1,0 +1,276 @@
+"""A storm over the client while it runs: its callers, and a proxy that knows what it said to whom.
+
+The proxy is a fake that numbers its calls, and each user and rejection names the call that it comes
+from: so each caller can be asked whether what it got was right, and not too old.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import suppress
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from attrs import define, field
+
+from oxaigen_auth._validation.verdict import Accepted, Rejected, Unavailable
+from oxaigen_auth.client import ProxyAuthClient
+from oxaigen_auth.errors import OxaigenAuthError
+from oxaigen_auth.models import User
+from tests.simulation.scheduler import Natively, checkpoints, is_dying
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from anyio.abc import TaskGroup
+
+    from tests.simulation.client_plan import Plan, PlannedCaller, Question
+
+
+@define(eq=False)
+class Call:
+    """A call of the proxy, the `number`th of all; times are the client's."""
+
+    number: int
+    question: Question
+    says: str
+    asked: float
+    kill: Callable[[], object]
+    ended: float = inf
+
+
+@define(eq=False)
+class Caller:
+    plan: PlannedCaller
+    scope: anyio.CancelScope = field(factory=anyio.CancelScope)
+    kill: Callable[[], object] = field(default=lambda: None)
+    cancelled: bool = False
+    too_late: bool = False  # it asked a client that was closed
+    at: float = 0.0
+    calls: int = 0  # that had begun when it asked
+    newest: Counter[Question] = field(factory=Counter)  # see World; as it was when it asked
+    forgotten: int = 0  # after how many calls its token was
+    outcome: Any = None
+    left_over: int = 0
+
+    def cancel(self) -> None:
+        self.cancelled = True
+        {"scope": self.scope.cancel, "native": self.kill}[self.plan.how]()
+
+
+@define(eq=False)
+class Stage:
+    """Stands where the client takes its proxies from; `world` is that of the present schedule."""
+
+    world: World = field(init=False)
+
+    def __call__(self, *args: Any, **_: Any) -> FakeProxy:
+        self.world.opened += 1
+        return FakeProxy(self.world, args[2])
+
+
+@define(eq=False)
+class FakeProxy:
+    world: World
+    count: Callable[[], None]
+
+    async def get_me(self, base: str, token: str, **_: float) -> Any:
+        return await self.ask((base, token, ""))
+
+    async def test_permission(self, base: str, token: str, name: str, **_: float) -> Any:
+        return await self.ask((base, token, name))
+
+    async def ask(self, question: Question) -> Any:
+        self.count()
+        return await self.world.answer(question)
+
+    async def aclose(self) -> None:
+        self.world.closed += 1
+
+
+@define(eq=False)
+class World:
+    """One schedule while it runs."""
+
+    plan: Plan
+    tasks: TaskGroup
+    natively: Natively
+    judge: Callable[[World, Caller], None]  # of what a caller got
+    client: ProxyAuthClient = field(init=False)
+    now: float = 5000.0
+    home: anyio.CancelScope = field(factory=anyio.CancelScope)
+    closing: anyio.Event = field(factory=anyio.Event)
+    opened: int = 0  # proxies, as those that were closed
+    closed: int = 0
+    says: dict[str, str] = field(init=False)
+    callers: list[Caller] = field(factory=list)
+    calls: list[Call] = field(factory=list)
+    running: list[Call] = field(factory=list)
+    forgotten: Counter[str] = field(factory=Counter)  # tokens, after how many calls
+    forgets: int = 0
+    newest: Counter[Question] = field(factory=Counter)  # the newest call that somebody heard of
+    troubles: int = 0  # whatever may make the proxy unavailable
+
+    def __attrs_post_init__(self) -> None:
+        self.says = dict(self.plan.says)
+        self.client = ProxyAuthClient(settings=self.plan.settings, clock=lambda: self.now)
+        self.client.verifier._lookups._breaker.threshold = self.plan.threshold  # noqa: SLF001
+
+    # What the tasks do.
+
+    async def stay_open(self, block: AbstractAsyncContextManager[object]) -> None:
+        with self.home:
+            async with block:
+                await self.closing.wait()
+
+    async def stay_open_again(self) -> None:
+        with suppress(RuntimeError):  # the client is closed
+            async with self.client.verifier.running():
+                await self.closing.wait()
+
+    async def answer(self, question: Question) -> Any:
+        number = len(self.calls) + 1
+        plan = self.plan.calls[number % len(self.plan.calls)]
+        says = self.says[question[2] or question[1]]
+        kill = self.natively.cancel_of_this_task(lambda: None)
+        call = Call(number, question, says, self.now, kill)
+        self.calls.append(call)
+        self.running.append(call)
+        self.troubles += says == "down" or plan.crashes
+        try:
+            await checkpoints(plan.takes)
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True):
+                await checkpoints(plan.lingers)
+            raise
+        finally:
+            self.running.remove(call)
+        verdict = {False: self.verdict(call)}[plan.crashes]  # or raise KeyError
+        call.ended = self.now
+        return verdict
+
+    def verdict(self, call: Call) -> Any:
+        user = User(user_name=call.question[1], id=call.number)
+        accepted = {"": Accepted(user)}.get(call.question[2], Accepted(call.says == "yes"))
+        refusals = {
+            "no": Rejected(f"no {call.number}"),
+            "forbidden": Rejected(f"forbidden {call.number}", forbidden=True),
+            "down": Unavailable("down", is_outage=True),
+        }
+        return refusals.get(call.says, accepted)
+
+    async def close_now(self) -> None:
+        aloft = self.flights._aloft if self.flights else set()  # noqa: SLF001
+        await self.client.aclose()
+        assert all(map(is_dying, aloft))
+
+    async def call(self, caller: Caller) -> None:
+        caller.kill = self.natively.cancel_of_this_task(caller.scope.cancel)
+        with caller.scope:
+            try:
+                caller.outcome = await self.ask(caller)
+                self.judge(self, caller)
+                await checkpoints(2)  # where a cancellation that was left behind would strike
+            except (OxaigenAuthError, RuntimeError) as error:
+                caller.outcome = error
+                self.judge(self, caller)
+            except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 (the task ends with it)
+                caller.outcome = "cancelled"
+                assert caller.cancelled
+        caller.left_over = self.natively.left_over()
+
+    async def ask(self, caller: Caller) -> Any:
+        caller.too_late = self.client.verifier.closed
+        caller.at = self.now
+        caller.calls = len(self.calls)
+        caller.newest = self.newest.copy()
+        caller.forgotten = self.forgotten[caller.plan.question[1]]
+        base, token, name = caller.plan.question
+        options: Any = {"proxy_base_url": base, "fresh": caller.plan.fresh}
+        if name:
+            return await self.client.test_permission(token, name, **options)
+        return await self.client.get_me(token, **options)
+
+    # What happens.
+
+    def happen(self, now: int) -> None:
+        """Let everything happen that is planned for this moment."""
+        for plan in [plan for plan in self.plan.callers if plan.comes == now]:
+            self.callers.append(Caller(plan))
+            self.tasks.start_soon(self.call, self.callers[-1])
+        for caller in [caller for caller in self.callers if caller.plan.cancelled == now]:
+            caller.cancel()
+        for what, *details in self.plan.events.get(now, ()):
+            getattr(self, what)(*details)
+
+    def later(self, _: str, __: str, seconds: float) -> None:
+        self.now += seconds
+
+    def say(self, subject: str, word: str, _: float) -> None:
+        self.says[subject] = word
+
+    def outage(self, _: str, __: str, seconds: float) -> None:
+        self.says = dict.fromkeys(self.says, "down")
+        self.now += seconds
+
+    def forget(self, subject: str, *_: object) -> None:
+        self.forgets += 1
+        self.forgotten[subject] = len(self.calls)
+        self.client.forget(subject)
+
+    def forget_junk(self, *_: object) -> None:
+        """Sign out tokens that nobody knows, more of them than any cache has entries."""
+        self.forgets += 3
+        for number in range(3):
+            self.client.forget(f"junk {number}")
+
+    def close(self, *_: object) -> None:
+        """End the client's block."""
+        self.troubles += 1
+        self.closing.set()
+
+    def cut(self, *_: object) -> None:
+        """Cancel the client's block."""
+        self.troubles += 1
+        self.home.cancel()
+
+    def end(self, *_: object) -> None:
+        self.troubles += 1
+        self.tasks.start_soon(self.close_now)
+
+    def open(self, *_: object) -> None:
+        """Open a second block."""
+        self.tasks.start_soon(self.stay_open_again)
+
+    def kill(self, *_: object) -> None:
+        """Cancel the tasks that ask the proxy, as nobody should, but on asyncio anybody may."""
+        self.troubles += len(self.running)
+        for call in self.running:
+            call.kill()
+
+    def leave(self) -> None:
+        for caller in self.callers:
+            caller.cancel()
+
+    def wait(self) -> None:
+        """Let everything end by itself."""
+
+    @property
+    def flights(self) -> Any:
+        state = self.client.verifier._state()  # noqa: SLF001
+        return state and state.flights
+
+    @property
+    def busy(self) -> bool:
+        waiting = [caller for caller in self.callers if caller.outcome is None]
+        aloft = self.flights and self.flights._aloft  # noqa: SLF001
+        return bool(waiting or self.running or aloft)
+
+    def tally(self) -> list[str]:
+        """Return what became of the callers, in a word each."""
+        return [
+            caller.outcome if caller.outcome == "cancelled" else type(caller.outcome).__name__
+            for caller in self.callers
+        ]

@@ -1,0 +1,104 @@
+"""What the tests of the FastAPI parts share: an app, a proxy behind it, and ways to call it."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from anyio.from_thread import start_blocking_portal
+from attrs import define, field
+from fastapi import Depends, FastAPI, Request, WebSocket
+
+from oxaigen_auth import (
+    User,
+    get_current_user,
+    get_current_user_optional,
+    require_permission,
+)
+from tests.support.raw_server import PROFILE, RawServer, answer, serving
+from tests.support.tokens import TOKEN
+
+with warnings.catch_warnings():
+    # It warns where it finds no httpx2, and some runs of the tests do without.
+    warnings.simplefilter("ignore")
+    from starlette.testclient import TestClient, WebSocketDenialResponse
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from starlette.types import ASGIApp
+
+__all__ = ["TestClient", "WebSocketDenialResponse"]  # for the tests, who import them from here
+
+GOOD = {"authorization": f"Bearer {TOKEN}"}
+COOKIE = {"cookie": f"OxaigenPlatformAuthAccessToken={TOKEN}"}
+
+
+@define(eq=False)
+class FakeProxy:
+    """Answers by endpoint; None closes the connection. `calls` lists the paths that were asked."""
+
+    user: bytes | None = field(default=answer(200, PROFILE))
+    permission: bytes | None = field(default=answer(200, b"true"))
+    calls: list[str] = field(factory=list)
+
+    async def __call__(self, request: bytes) -> bytes | None:
+        path = request.split(b" ", 2)[1].decode()
+        self.calls.append(path.removeprefix("/_oxa_auth/"))
+        return self.user if path.endswith("/get-me") else self.permission
+
+
+def make_app(**options: Any) -> FastAPI:
+    """Return an app with a route, and a WebSocket route, for each kind of dependency."""
+    app = FastAPI(**options)
+
+    async def me(user: User = Depends(get_current_user)) -> Any:
+        return {"user": user.user_name}
+
+    async def maybe(user: User | None = Depends(get_current_user_optional)) -> Any:
+        return {"user": user and user.user_name}
+
+    async def audit(user: User = Depends(require_permission("audit"))) -> Any:
+        return {"user": user.user_name}
+
+    async def state(request: Request) -> Any:
+        user, error = request.state.user, request.state.auth_error
+        return {"user": user and user.user_name, "auth_error": error}
+
+    for route in (me, maybe, audit, state):
+        app.get(f"/{route.__name__}")(route)
+    for path, dependency in (
+        ("/ws/me", get_current_user),
+        ("/ws/maybe", get_current_user_optional),
+        ("/ws/audit", require_permission("audit")),
+    ):
+        app.websocket(path)(_greeting(dependency))
+    return app
+
+
+def _greeting(dependency: Callable[..., Any]) -> Callable[..., Awaitable[None]]:
+    async def greet(websocket: WebSocket, user: Any = Depends(dependency)) -> None:
+        await websocket.accept()
+        await websocket.send_json({"user": user and user.user_name})
+        await websocket.close()
+
+    return greet
+
+
+async def get(app: ASGIApp, path: str, headers: Any = None) -> httpx.Response:
+    """Send one request to the app, in this process; what the app raises is raised here."""
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://app.example.com") as client:
+        return await client.get(path, headers=headers)
+
+
+@contextmanager
+def serving_elsewhere(proxy: FakeProxy) -> Iterator[RawServer]:
+    """Serve in a thread with an event loop of its own, for apps that a `TestClient` runs."""
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(serving(proxy)) as server,
+    ):
+        yield server

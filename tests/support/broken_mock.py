@@ -1,0 +1,71 @@
+"""A mock whose every call is broken by the faults that a test chose."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from anyio import BrokenResourceError, EndOfStream, Event
+from anyio.abc import ByteReceiveStream
+from attrs import define, field
+from fastapi import FastAPI
+from starlette.types import Message, Receive, Scope, Send
+
+from oxaigen_auth_mock import MockSettings, create_app
+from oxaigen_auth_mock.faults.inject import answer_with
+from oxaigen_auth_mock.faults.plan import Fault
+
+
+def healthy_app() -> FastAPI:
+    return create_app(MockSettings())
+
+
+@define(eq=False)
+class BrokenMock:
+    """Hands each call to the faults, and marks the head of whatever is answered.
+
+    `begun` and `ended` are set with the first call.
+    """
+
+    faults: Sequence[Fault]
+    app: FastAPI = field(factory=healthy_app)
+    scopes: list[Scope] = field(factory=list[Scope])
+    begun: Event = field(factory=Event)
+    ended: Event = field(factory=Event)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+
+        async def marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], (b"x-marked", b"1")]}
+            await send(message)
+
+        scope["oxaigen_auth_mock.send"] = send
+        self.scopes.append(scope)
+        self.begun.set()
+        try:
+            await answer_with(self.faults, self.app, scope, receive, marked)
+        finally:
+            self.ended.set()
+
+    @property
+    def side_effects(self) -> int:
+        """How many calls have reached the healthy mock."""
+        total: int = self.app.state.proxy.journal.counts.report()["total"]
+        return total
+
+
+async def until_the_end(stream: ByteReceiveStream) -> tuple[bytes, BaseException | None]:
+    """Receive all there is; gives it with the root of the error that ended it, None for EOF."""
+    data = b""
+    cause: BaseException | None = None
+    with suppress(EndOfStream):
+        try:
+            while True:
+                data += await stream.receive()
+        except BrokenResourceError as error:
+            cause = error
+            while cause.__cause__ is not None:
+                cause = cause.__cause__
+    return data, cause

@@ -1,0 +1,191 @@
+"""Finds a text in all that objects hold, by the garbage collector's knowledge of who holds what.
+
+It goes through containers, instances, closures, partials, caches, contexts, exceptions and the
+frames of what is suspended. It stops at what belongs to the process or to the tests: modules,
+classes, event loops, and code and objects of the tests, who know every token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import threading
+from pathlib import Path
+from types import (
+    AsyncGeneratorType,
+    CodeType,
+    CoroutineType,
+    FrameType,
+    FunctionType,
+    GeneratorType,
+    ModuleType,
+)
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import trio
+from attrs import define, field
+
+from oxaigen_auth._core.background import running_loop
+from oxaigen_auth._core.singleflight import Flight
+from oxaigen_auth._upstream.proxy import Proxy
+from oxaigen_auth._validation.validator import Verifier
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+TESTS = str(Path(__file__).parents[1])
+
+Trail: TypeAlias = "tuple[Trail | None, object]"
+
+_ENDS = (
+    type,
+    ModuleType,
+    CodeType,
+    asyncio.AbstractEventLoop,
+    logging.Filterer,
+    logging.Logger,
+    threading.Thread,
+    trio._core._run.Runner,  # noqa: SLF001 (it knows every task)
+)
+_TASKS = (asyncio.Task, trio.lowlevel.Task)
+_HTTP_LIBRARIES = {"httpx", "httpx2", "httpcore", "httpcore2", "h11"}
+
+
+def shows(text: str, value: object) -> bool:
+    """Whether a string, or bytes, hold the text."""
+    if isinstance(value, str):
+        return text in value
+    return isinstance(value, (bytes, bytearray)) and text.encode() in value
+
+
+def is_ours(thing: object) -> bool:
+    return _package(thing) == "oxaigen_auth"
+
+
+@define(eq=False)
+class Graph:
+    """Walks from objects to all that they hold, but not into what `is_end` says.
+
+    A lookup under way knows its token. So do its callers: tasks are entered only with `tasks`, for
+    when none runs. With `this_loop` the connections of other event loops, which may run in other
+    threads, are left alone.
+    """
+
+    text: str
+    tasks: bool = False
+    this_loop: bool = False
+    is_end: Callable[[object], bool] = lambda _: False
+    seen: dict[int, object] = field(factory=dict[int, object], init=False)
+
+    def find(self, *roots: object) -> list[str]:
+        """Return the way to each place that holds the text, that shows it, or holds a request."""
+        found = []
+        ways: list[Trail] = [(None, root) for root in roots]
+        while ways:
+            way = ways.pop()
+            thing = way[1]
+            if id(thing) in self.seen:
+                continue
+            self.seen[id(thing)] = thing  # keeps it, so that nothing else gets its id
+            found += [f"{_said(way)} {fault}" for fault in self._faults(thing)]
+            ways += [(way, held) for held in self._held(thing)]
+        return found
+
+    def _faults(self, thing: object) -> Iterator[str]:
+        if shows(self.text, thing):
+            yield "holds it"
+        if is_ours(thing) and shows(self.text, repr(thing)):
+            yield "shows it in its repr"
+        if type(thing).__name__ == "Request" and _package(thing) in _HTTP_LIBRARIES:
+            yield "is a request that is kept"
+
+    def _held(self, thing: Any) -> Iterable[object]:
+        if isinstance(thing, _ENDS) or self.is_end(thing) or _is_of_tests(thing):
+            return []
+        if isinstance(thing, _TASKS) and not self.tasks:
+            return []
+        for kind, held in _SPECIAL.items():
+            if isinstance(thing, kind):
+                return held(self, thing)
+        return gc.get_referents(thing)
+
+
+def _held_by_function(_: Graph, function: FunctionType) -> list[object]:
+    """Leave out its module's globals."""
+    defaults = [function.__defaults__, function.__kwdefaults__]
+    return [function.__closure__, *defaults, vars(function)]
+
+
+def _held_by_dict(_: Graph, content: dict[Any, Any]) -> list[object]:
+    """Leave out what is a module's."""
+    return [] if "__builtins__" in content else gc.get_referents(content)
+
+
+def _held_by_frame(_: Graph, frame: FrameType) -> list[object]:
+    """Leave out who called it."""
+    return [held for held in gc.get_referents(frame) if not isinstance(held, FrameType)]
+
+
+def _held_by_flight(_: Graph, flight: Flight[Any]) -> list[object]:
+    if not flight.over.is_set():  # a lookup under way
+        return []
+    return [held for held in gc.get_referents(flight) if held is not flight._flights]  # noqa: SLF001
+
+
+def _held_by_proxy(graph: Graph, proxy: Proxy) -> list[object]:
+    """Leave out the lanes of calls under way."""
+    lanes = proxy._lanes  # noqa: SLF001
+    idle = {id(lane) for _, lane in list(lanes._idle)}  # noqa: SLF001
+    graph.seen |= {id(lane): lane for lane in lanes._all if id(lane) not in idle}  # noqa: SLF001
+    return gc.get_referents(proxy)
+
+
+def _held_by_verifier(graph: Graph, verifier: Verifier) -> list[object]:
+    states = verifier._states  # noqa: SLF001
+    held = [thing for thing in gc.get_referents(verifier) if thing is not states]
+    if graph.this_loop:
+        return [*held, states.get(running_loop())]
+    return [*held, *states.values()]
+
+
+# Who holds more, or less, than the garbage collector knows.
+_SPECIAL: dict[type, Callable[[Graph, Any], Iterable[object]]] = {
+    FunctionType: _held_by_function,
+    dict: _held_by_dict,
+    FrameType: _held_by_frame,
+    Flight: _held_by_flight,
+    Proxy: _held_by_proxy,
+    Verifier: _held_by_verifier,
+}
+
+
+def _is_of_tests(thing: Any) -> bool:
+    code: CodeType | None = None
+    match thing:
+        case FunctionType():
+            code = thing.__code__
+        case FrameType():
+            code = thing.f_code
+        case CoroutineType():
+            code = thing.cr_code
+        case GeneratorType():
+            code = thing.gi_code
+        case AsyncGeneratorType():
+            code = thing.ag_code
+    if code is not None:
+        return code.co_filename.startswith(TESTS)
+    return _package(thing) in {"tests", "_pytest", "pluggy", "hypothesis"}
+
+
+def _package(thing: object) -> str:
+    return str(type(thing).__module__).partition(".")[0]  # of some C types it is no string
+
+
+def _said(way: Trail) -> str:
+    names: list[str] = []
+    rest: Trail | None = way
+    while rest is not None:
+        rest, thing = rest
+        names.append(getattr(thing, "__qualname__", None) or type(thing).__qualname__)
+    return " > ".join(reversed(names))

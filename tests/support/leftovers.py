@@ -1,0 +1,68 @@
+"""A pytest plugin: what a test leaves behind reaches no other test and does not outlive the run.
+
+Processes that are left fail the run. If the run is killed, `reaper.py` kills them. What a failed
+test left open is closed with the test, so that it does not warn in another one.
+"""
+
+from __future__ import annotations
+
+import gc
+import traceback
+import warnings
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import reaper
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+MARK = pytest.StashKey[str]()
+FAILED = pytest.StashKey[bool]()
+PATIENCE = 10.0  # seconds that processes get to end by themselves
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[MARK], process = reaper.start()
+
+    def end() -> None:
+        process.communicate()
+
+    config.add_cleanup(end)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail the run if processes are left. The reaper then kills them."""
+    if left := reaper.left_after(session.config.stash[MARK], PATIENCE):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        print("\nThe tests left processes behind:", *(each.command for each in left), sep="\n  ")  # noqa: T201
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_exception_interact(node: pytest.Item, call: pytest.CallInfo[object]) -> None:
+    """Let go of what the frames of a failed test hold, once a debugger has seen them."""
+    node.stash[FAILED] = True
+    with warnings.catch_warnings(action="ignore"):
+        _clear_frames(call.excinfo and call.excinfo.value)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
+    """Collect what a failed test left open; its warnings would fail whichever test they meet."""
+    try:
+        return (yield)
+    finally:
+        if FAILED in item.stash:
+            with warnings.catch_warnings(action="ignore"):
+                gc.collect()
+
+
+def _clear_frames(error: BaseException | None) -> None:
+    if error is not None:
+        traceback.clear_frames(error.__traceback__)
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            frame.f_locals  # noqa: B018 (before Python 3.13 the copy made for the report is kept)
+        for other in (error.__cause__, error.__context__, *getattr(error, "exceptions", ())):
+            _clear_frames(other)

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+
+from oxaigen_auth import (
+    OxaigenAuthPermissionDeniedError,
+    OxaigenAuthUnauthenticatedError,
+    OxaigenAuthUpstreamError,
+    User,
+)
+from oxaigen_auth._validation.verdict import Accepted, Rejected, Unavailable, unwrap
+
+
+def test_what_was_accepted_is_handed_out_as_it_is() -> None:
+    user = User()
+    assert unwrap(Accepted(user)) is user
+    assert unwrap(Accepted(value=False)) is False
+
+
+def test_a_rejection_is_raised_with_what_the_proxy_said() -> None:
+    with pytest.raises(OxaigenAuthUnauthenticatedError, match=r"^Token expired$"):
+        unwrap(Rejected("Token expired"))
+
+
+def test_a_good_token_for_another_app_is_a_denied_permission() -> None:
+    with pytest.raises(OxaigenAuthPermissionDeniedError, match=r"^Not this app$") as caught:
+        unwrap(Rejected("Not this app", forbidden=True))
+    assert caught.value.permission is None
+
+
+@pytest.mark.parametrize("retry_after", [None, 0, 7])
+def test_an_outage_is_raised_without_its_reason(retry_after: int | None) -> None:
+    with pytest.raises(OxaigenAuthUpstreamError, match=r"^Auth service unavailable$") as caught:
+        unwrap(Unavailable("https://proxy.internal said no", retry_after))
+    assert caught.value.retry_after == retry_after
+
+
+def test_every_caller_gets_an_exception_of_its_own() -> None:
+    verdict = Rejected("Token expired")
+    raised = []
+    for _ in range(2):
+        with pytest.raises(OxaigenAuthUnauthenticatedError) as caught:
+            unwrap(verdict)
+        raised.append(caught.value)
+    assert raised[0] is not raised[1]

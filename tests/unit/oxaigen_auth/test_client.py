@@ -1,0 +1,1267 @@
+"""The client: what is cached, believed, forgotten, counted; in virtual time, with a fake proxy."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+import logging
+import time
+from contextlib import nullcontext
+from functools import partial
+from itertools import permutations
+from traceback import walk_tb
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+from attrs import define, evolve, field
+
+from oxaigen_auth import testing
+from oxaigen_auth._core.fingerprint import fingerprint
+from oxaigen_auth._request.credentials import base_url_of_host
+from oxaigen_auth._validation import validator as validator_module
+from oxaigen_auth._validation.verdict import Accepted, Rejected, Unavailable
+from oxaigen_auth._validation.verdict_store import Memory
+from oxaigen_auth.client import ProxyAuthClient, aclose_client, default_client
+from oxaigen_auth.errors import (
+    OxaigenAuthConfigurationError,
+    OxaigenAuthError,
+    OxaigenAuthPermissionDeniedError,
+    OxaigenAuthUnauthenticatedError,
+    OxaigenAuthUpstreamError,
+    UntrustedHostError,
+)
+from oxaigen_auth.models import User, WorkspacePermission, WorkspaceRole
+from oxaigen_auth.settings import OxaigenAuthSettings
+from tests.support.heap_search import Graph
+from tests.support.tokens import MARK, OTHER, TOKEN
+from tests.support.virtual_time import anyio_backend as anyio_backend  # noqa: PLC0414
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from oxaigen_auth._validation.verdict import Verdict
+
+pytestmark = pytest.mark.anyio
+
+BASE = "https://app.example.com"
+
+
+@define(eq=False)
+class FakeProxy:
+    """Takes a second for each call, and answers what the test says at that moment.
+
+    One instance stands for the proxies of every event loop.
+    """
+
+    user: Verdict[User] = field(factory=lambda: Accepted(User(user_name="ada")))
+    grant: Verdict[bool] = field(factory=lambda: Accepted(value=True))
+    calls: list[str] = field(factory=list, repr=False)  # they hold tokens
+    closed: int = 0
+    count: Callable[[], None] = lambda: None
+    delay: float = 1.0
+
+    def __call__(self, *args: Any, **_: Any) -> FakeProxy:
+        self.count = args[2]
+        return self
+
+    async def get_me(self, base_url: str, token: str, **_: float) -> Verdict[User]:
+        self.calls.append(f"get-me {base_url} {token}")
+        self.count()
+        answer = self.user  # what the proxy knew when it was asked
+        await anyio.sleep(self.delay)
+        return answer
+
+    async def test_permission(
+        self, base_url: str, token: str, name: str, **_: float
+    ) -> Verdict[bool]:
+        self.calls.append(f"{name} {base_url} {token}")
+        self.count()
+        answer = self.grant
+        await anyio.sleep(self.delay)
+        return answer
+
+    async def aclose(self) -> None:
+        self.closed += 1
+
+
+@define(eq=False)
+class Clock:
+    now: float = 7.0  # seconds since the machine started
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def proxy(monkeypatch: pytest.MonkeyPatch) -> FakeProxy:
+    proxy = FakeProxy()
+    monkeypatch.setattr(validator_module, "Proxy", proxy)
+    return proxy
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(params=["open", "not opened"])
+async def client(
+    request: pytest.FixtureRequest,
+    proxy: FakeProxy,  # noqa: ARG001 (must be in place first)
+    clock: Clock,
+) -> AsyncIterator[ProxyAuthClient]:
+    client = ProxyAuthClient(BASE, settings=OxaigenAuthSettings(), clock=clock)
+    if request.param == "open":
+        async with client:
+            yield client
+        return
+    yield client
+    await client.aclose()
+
+
+async def test_pitfall_28_the_time_of_day_ends_nothing_and_prolongs_nothing(
+    proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with ProxyAuthClient(BASE) as client:
+        await client.get_me(TOKEN)
+        monkeypatch.setattr(time, "time", lambda: 1e12)
+        await client.get_me(TOKEN)
+    assert len(proxy.calls) == 1
+    settings = OxaigenAuthSettings(cache_ttl_seconds=0.05)
+    async with ProxyAuthClient(BASE, settings=settings) as client:
+        await client.get_me(TOKEN)
+        monkeypatch.setattr(time, "time", lambda: 0.0)
+        time.sleep(0.06)  # noqa: ASYNC251 (of the clock of this machine, not of the event loop)
+        await client.get_me(TOKEN)
+    assert len(proxy.calls) == 3
+
+
+async def test_an_answer_is_remembered_for_its_ttl(
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
+) -> None:
+    assert (await client.get_me(TOKEN)).user_name == "ada"
+    clock.now += 29.9
+    assert (await client.get_me(TOKEN)).user_name == "ada"
+    assert len(proxy.calls) == 1
+    clock.now += 0.1
+    await client.get_me(TOKEN)
+    assert len(proxy.calls) == 2
+
+
+async def test_an_answers_age_counts_from_when_the_lookup_started(
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
+) -> None:
+    async with anyio.create_task_group() as group:
+        group.start_soon(client.get_me, TOKEN)
+        await anyio.sleep(0.5)
+        clock.now += 20
+    clock.now += 10
+    await client.get_me(TOKEN)
+    assert len(proxy.calls) == 2
+
+
+async def test_a_rejection_is_remembered_for_a_shorter_time(
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
+) -> None:
+    proxy.user = Rejected("Token expired")
+    for expected_calls in (1, 1, 2):
+        with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token expired"):
+            await client.get_me(TOKEN)
+        assert len(proxy.calls) == expected_calls
+        clock.now += 2.5
+
+
+async def test_who_may_not_use_the_app_is_told_apart_and_remembered(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    proxy.user = Rejected("Not for you.", forbidden=True)
+    for _ in range(2):
+        with pytest.raises(OxaigenAuthPermissionDeniedError, match=r"Not for you\.") as caught:
+            await client.get_me(TOKEN)
+        assert caught.value.permission is None
+    assert len(proxy.calls) == 1
+
+
+async def test_pitfalls_4_and_20_an_outage_is_neither_remembered_nor_a_rejection(
+    client: ProxyAuthClient, proxy: FakeProxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    proxy.user = Unavailable("the status was 503", 7)
+    with pytest.raises(OxaigenAuthUpstreamError) as caught:
+        await client.get_me(TOKEN)
+    assert (caught.value.message, caught.value.retry_after) == ("Auth service unavailable", 7)
+    assert [record.getMessage() for record in caplog.records] == [
+        "Auth proxy unavailable: get-me at https://app.example.com: the status was 503"
+    ]
+    proxy.user = Accepted(User(user_name="ada"))
+    assert (await client.get_me(TOKEN)).user_name == "ada"
+
+
+async def test_an_outage_that_somebody_must_mend_is_logged_as_an_error(
+    client: ProxyAuthClient, proxy: FakeProxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    for proxy.user in (Unavailable("down"), Unavailable("a mock", log_level=logging.ERROR)):
+        with pytest.raises(OxaigenAuthUpstreamError, match=r"^Auth service unavailable$"):
+            await client.get_me(TOKEN)
+    assert [(record.name, record.levelno) for record in caplog.records] == [
+        ("oxaigen_auth", logging.WARNING),
+        ("oxaigen_auth", logging.ERROR),
+    ]
+
+
+async def test_an_outage_does_not_end_what_is_remembered(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    await client.get_me(TOKEN)
+    proxy.user = Unavailable("down")
+    with pytest.raises(OxaigenAuthUpstreamError):
+        await client.get_me(TOKEN, fresh=True)
+    assert (await client.get_me(TOKEN)).user_name == "ada"
+
+
+async def test_pitfall_13_a_burst_during_an_outage_makes_one_call(
+    client: ProxyAuthClient, proxy: FakeProxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    proxy.user = Unavailable("down")
+    errors: list[OxaigenAuthUpstreamError] = []
+
+    async def ask() -> None:
+        with pytest.raises(OxaigenAuthUpstreamError) as caught:
+            await client.get_me(TOKEN)
+        errors.append(caught.value)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(50):
+            group.start_soon(ask)
+    assert len(proxy.calls) == len(caplog.records) == 1
+    assert len({id(error) for error in errors}) == 50
+
+
+async def test_a_ttl_of_zero_still_merges_a_burst(proxy: FakeProxy) -> None:
+    settings = OxaigenAuthSettings(cache_ttl_seconds=0, negative_cache_ttl_seconds=0)
+    async with ProxyAuthClient(BASE, settings=settings) as client:
+        async with anyio.create_task_group() as group:
+            for _ in range(10):
+                group.start_soon(client.get_me, TOKEN)
+        await client.get_me(TOKEN)
+    assert len(proxy.calls) == 2
+
+
+async def test_pitfall_17_a_permission_that_is_remembered_still_needs_a_valid_user(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    assert await client.test_permission(TOKEN, "audit")
+    proxy.user = Rejected("Token revoked")
+    with pytest.raises(OxaigenAuthUnauthenticatedError):
+        await client.get_me(TOKEN, fresh=True)
+    with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token revoked"):
+        await client.test_permission(TOKEN, "audit")
+
+
+async def test_a_permission_is_remembered_granted_or_denied(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    proxy.grant = Accepted(value=False)
+    assert [await client.test_permission(TOKEN, "audit") for _ in range(2)] == [False, False]
+    assert proxy.calls == [f"get-me {BASE} {TOKEN}", f"audit {BASE} {TOKEN}"]
+    proxy.grant = Accepted(value=True)
+    assert await client.test_permission(TOKEN, "audit", fresh=True)
+    assert await client.test_permission(TOKEN, "audit")
+    assert len(proxy.calls) == 3
+
+
+async def test_an_outage_of_the_permission_check_is_not_a_denial(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    proxy.grant = Unavailable("down")
+    for _ in range(2):
+        with pytest.raises(OxaigenAuthUpstreamError):
+            await client.test_permission(TOKEN, "audit")
+    assert len(proxy.calls) == 3
+
+
+async def test_a_401_on_a_permission_check_also_forgets_the_user(
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
+) -> None:
+    await client.get_me(TOKEN)
+    clock.now += 1
+    proxy.grant = Rejected("Token revoked")
+    with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token revoked"):
+        await client.test_permission(TOKEN, "audit")
+    with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token revoked"):
+        await client.get_me(TOKEN)
+    assert len(proxy.calls) == 2
+
+
+@pytest.mark.parametrize("method", ["get_me", "test_permission"])
+async def test_a_rejection_by_a_lookup_that_another_overtook_ends_what_is_remembered(
+    client: ProxyAuthClient, proxy: FakeProxy, method: str
+) -> None:
+    async def ask(expected: type[OxaigenAuthError]) -> None:
+        with pytest.raises(expected):
+            await getattr(client, method)(TOKEN, *["audit"] * (method != "get_me"), fresh=True)
+
+    await client.get_me(TOKEN)
+    async with anyio.create_task_group() as group:
+        proxy.user = proxy.grant = Rejected("Token revoked")
+        group.start_soon(ask, OxaigenAuthUnauthenticatedError)
+        await anyio.sleep(0.5)
+        proxy.user = proxy.grant = Unavailable("down")
+        group.start_soon(ask, OxaigenAuthUpstreamError)
+        await anyio.sleep(0.6)  # the first has ended, the second has not
+        with pytest.raises(OxaigenAuthUnauthenticatedError):
+            await client.get_me(TOKEN)
+
+
+async def test_a_ttl_of_zero_keeps_nothing_however_seldom_the_clock_ticks(
+    proxy: FakeProxy, clock: Clock
+) -> None:
+    settings = OxaigenAuthSettings(cache_ttl_seconds=0, negative_cache_ttl_seconds=0)
+    async with ProxyAuthClient(BASE, settings=settings, clock=clock) as client:
+        for _ in range(4):
+            await client.get_me(TOKEN)
+    assert len(proxy.calls) == 4
+
+
+async def test_a_401_that_is_older_than_a_user_ends_what_is_remembered_and_is_not_kept(
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
+) -> None:
+    async def check() -> None:
+        with pytest.raises(OxaigenAuthUnauthenticatedError, match="Not yet"):
+            await client.test_permission(TOKEN, "audit")
+
+    await client.get_me(TOKEN)
+    proxy.grant = Rejected("Not yet")
+    async with anyio.create_task_group() as group:
+        group.start_soon(check)
+        await anyio.sleep(0.1)
+        clock.now += 1
+        proxy.delay = 0.1
+        await client.get_me(TOKEN, fresh=True)
+    calls = len(proxy.calls)
+    await client.get_me(TOKEN)
+    assert len(proxy.calls) == calls + 1
+
+
+async def test_a_junk_token_costs_the_proxy_one_call_and_not_two(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    proxy.user = Rejected("Invalid token")
+    with pytest.raises(OxaigenAuthUnauthenticatedError):
+        await client.test_permission(OTHER, "audit")
+    assert proxy.calls == [f"get-me {BASE} {OTHER}"]
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a b", "../x", "é", "a\n", "a%2f"])
+async def test_pitfall_31_a_bad_permission_name_never_gets_into_a_path(
+    client: ProxyAuthClient, proxy: FakeProxy, name: str
+) -> None:
+    with pytest.raises(ValueError, match="is not a permission name"):
+        await client.test_permission(TOKEN, name)
+    assert proxy.calls == []
+
+
+@pytest.mark.parametrize("token", ["", "a b", "tök", "a\x00", "a\n", "x" * 8193])
+async def test_what_cannot_be_a_token_is_rejected_without_a_call(
+    client: ProxyAuthClient, proxy: FakeProxy, token: str
+) -> None:
+    with pytest.raises(OxaigenAuthUnauthenticatedError, match="Invalid token"):
+        await client.get_me(token)
+    assert proxy.calls == []
+
+
+async def test_the_longest_token_is_looked_up(client: ProxyAuthClient) -> None:
+    assert (await client.get_me("x" * 8192)).user_name == "ada"
+
+
+async def test_pitfall_18_what_one_proxy_said_is_never_used_for_another(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    await client.test_permission(TOKEN, "audit")
+    other = "https://other.example.com"
+    await client.test_permission(TOKEN, "audit", proxy_base_url=other + "/")
+    assert proxy.calls[2:] == [f"get-me {other} {TOKEN}", f"audit {other} {TOKEN}"]
+
+
+async def test_pitfall_22_a_flood_of_junk_tokens_evicts_no_user(proxy: FakeProxy) -> None:
+    proxy.delay = 0
+    settings = OxaigenAuthSettings(cache_max_entries=10)
+    async with ProxyAuthClient(BASE, settings=settings) as client:
+        await client.test_permission(TOKEN, "audit")
+        proxy.user = Rejected("Invalid token")
+        for n in range(100):
+            with pytest.raises(OxaigenAuthUnauthenticatedError):
+                await client.get_me(f"{MARK}-junk-{n}")
+        before = len(proxy.calls)
+        assert await client.test_permission(TOKEN, "audit")
+        assert len(proxy.calls) == before
+
+
+async def test_pitfall_27_nothing_done_to_a_user_reaches_the_next_request(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    role = WorkspaceRole(name="owner", extra={"tags": ["a"]})
+    profile = User(workspace_roles=[role], extra={"deep": {"list": [1]}})
+    proxy.user = Accepted(profile)
+    users: list[User] = []
+
+    async def ask() -> None:
+        users.append(await client.get_me(TOKEN))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(ask)
+    for user in users:
+        assert user == User(
+            workspace_roles=[WorkspaceRole(name="owner", extra={"tags": ["a"]})],
+            extra={"deep": {"list": [1]}},
+        )
+        user.workspace_roles[0].extra["tags"].append("b")
+        user.workspace_roles.clear()
+        user.workspace_permissions.append(WorkspacePermission(name="all"))
+        user.extra["deep"]["list"].append(2)
+    assert await client.get_me(TOKEN) == User(
+        workspace_roles=[WorkspaceRole(name="owner", extra={"tags": ["a"]})],
+        extra={"deep": {"list": [1]}},
+    )
+
+
+async def test_forget_ends_what_is_remembered(client: ProxyAuthClient, proxy: FakeProxy) -> None:
+    await client.test_permission(TOKEN, "audit")
+    await client.test_permission(OTHER, "audit")
+    client.forget(TOKEN)
+    await client.test_permission(TOKEN, "audit")
+    await client.test_permission(OTHER, "audit")
+    assert [call.split()[2] for call in proxy.calls] == [TOKEN] * 2 + [OTHER] * 2 + [TOKEN] * 2
+
+
+async def test_forget_ends_a_remembered_rejection_too(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    proxy.user = Rejected("Not yet")
+    with pytest.raises(OxaigenAuthUnauthenticatedError):
+        await client.get_me(TOKEN)
+    client.forget(TOKEN)
+    proxy.user = Accepted(User())
+    await client.get_me(TOKEN)
+
+
+async def test_pitfalls_9_and_21_a_lookup_under_way_is_not_believed_after_forget(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    refused: list[str] = []
+
+    async def ask_early() -> None:
+        with pytest.raises(OxaigenAuthUnauthenticatedError) as caught:
+            await client.get_me(TOKEN)
+        refused.append(caught.value.message)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(ask_early)
+        await anyio.sleep(0.5)
+        client.forget(TOKEN)
+        proxy.user = Rejected("Token revoked")
+        with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token revoked"):
+            await client.get_me(TOKEN)
+    with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token revoked"):
+        await client.get_me(TOKEN)
+    assert refused == ["Token revoked"]
+    assert len(proxy.calls) == 2
+
+
+async def test_a_grant_from_before_forget_is_asked_for_again(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    granted: list[bool] = []
+
+    async def check() -> None:
+        granted.append(await client.test_permission(TOKEN, "audit"))
+
+    await client.get_me(TOKEN)
+    async with anyio.create_task_group() as group:
+        group.start_soon(check)
+        await anyio.sleep(0.5)
+        client.forget(TOKEN)
+        proxy.grant = Accepted(value=False)
+    assert granted == [False]
+    assert len(proxy.calls) == 3
+
+
+async def test_a_permission_check_from_before_forget_says_nothing_of_the_user(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    proxy.grant = Rejected("Token revoked")
+
+    async def check() -> None:
+        with pytest.raises(OxaigenAuthUnauthenticatedError):
+            await client.test_permission(TOKEN, "audit")
+
+    await client.get_me(TOKEN)
+    async with anyio.create_task_group() as group:
+        group.start_soon(check)
+        await anyio.sleep(0.5)
+        client.forget(TOKEN)
+    assert (await client.get_me(TOKEN)).user_name == "ada"
+
+
+async def test_a_fresh_answer_replaces_what_is_remembered(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    await client.get_me(TOKEN)
+    proxy.user = Accepted(User(user_name="ada lovelace"))
+    assert (await client.get_me(TOKEN, fresh=True)).user_name == "ada lovelace"
+    assert (await client.get_me(TOKEN)).user_name == "ada lovelace"
+    assert len(proxy.calls) == 2
+
+
+async def test_a_fresh_answer_is_not_replaced_by_one_that_was_asked_for_earlier(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    async with anyio.create_task_group() as group:
+        proxy.delay = 3
+        group.start_soon(client.get_me, TOKEN)
+        await anyio.sleep(1)
+        proxy.delay = 1
+        proxy.user = Accepted(User(user_name="ada lovelace"))
+        await client.get_me(TOKEN, fresh=True)
+    assert (await client.get_me(TOKEN)).user_name == "ada lovelace"
+
+
+async def test_of_two_event_loops_the_later_question_counts(
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
+) -> None:
+    """The other loop is played by a second flight of the same key, as only it could be."""
+
+    async def ask() -> None:
+        with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token revoked"):
+            await client.get_me(TOKEN)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(ask)
+        await anyio.sleep(0.5)
+        clock.now += 1
+        memory = client.verifier.memory
+        memory.keep(memory.key(fingerprint(TOKEN), BASE), Rejected("Token revoked"), clock.now)
+    with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token revoked"):
+        await client.get_me(TOKEN)
+    assert len(proxy.calls) == 1
+
+
+async def test_an_older_grant_does_not_replace_a_newer_denial(
+    client: ProxyAuthClient, clock: Clock
+) -> None:
+    await client.get_me(TOKEN)
+    async with anyio.create_task_group() as group:
+        group.start_soon(client.test_permission, TOKEN, "audit")
+        await anyio.sleep(0.5)
+        clock.now += 1
+        memory = client.verifier.memory
+        key = memory.key(fingerprint(TOKEN), BASE, "audit")
+        memory.keep(key, Accepted(value=False), clock.now)
+    assert not await client.test_permission(TOKEN, "audit")
+
+
+async def test_a_grant_that_another_loop_has_learnt_meanwhile_is_not_asked_for(
+    client: ProxyAuthClient, proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await client.get_me(TOKEN)
+    before = len(proxy.calls)
+    looks = iter([Accepted(User()), None])  # as if the grant came a moment after the second look
+    monkeypatch.setattr(Memory, "recall", lambda *_: next(looks, Accepted(value=True)))
+    assert await client.test_permission(TOKEN, "audit")
+    assert len(proxy.calls) == before
+
+
+async def test_a_fresh_caller_that_boards_an_unfresh_flight_gets_a_new_answer(
+    client: ProxyAuthClient, proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await client.get_me(TOKEN)
+    proxy.user = Accepted(User(user_name="ada lovelace"))
+    recall = Memory.recall
+    looks = iter([None])  # the first look misses, as if the answer came a moment later
+    monkeypatch.setattr(Memory, "recall", lambda self, key: next(looks, recall(self, key)))
+    names: list[str | None] = []
+
+    async def ask(*, fresh: bool) -> None:
+        names.append((await client.get_me(TOKEN, fresh=fresh)).user_name)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(lambda: ask(fresh=False))
+        group.start_soon(lambda: ask(fresh=True))
+    assert "ada lovelace" in names
+
+
+async def test_the_cache_is_looked_at_again_inside_the_flight(
+    client: ProxyAuthClient, proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await client.get_me(TOKEN)
+    recall = Memory.recall
+    looks = iter([None])
+    monkeypatch.setattr(Memory, "recall", lambda self, key: next(looks, recall(self, key)))
+    assert (await client.get_me(TOKEN)).user_name == "ada"
+    assert len(proxy.calls) == 1
+
+
+async def test_stats_count_what_happened(client: ProxyAuthClient, proxy: FakeProxy) -> None:
+    async with anyio.create_task_group() as group:
+        for _ in range(5):
+            group.start_soon(client.get_me, TOKEN)
+    await client.get_me(TOKEN)
+    proxy.user = Rejected("no")
+    with pytest.raises(OxaigenAuthUnauthenticatedError):
+        await client.get_me(OTHER)
+    proxy.user = Unavailable("down")
+    with pytest.raises(OxaigenAuthUpstreamError):
+        await client.get_me(f"{MARK}-worse")
+    client.forget(TOKEN)
+    stats = client.stats()
+    assert (stats.hits, stats.misses, stats.joined, stats.upstream_calls) == (1, 7, 4, 3)
+    assert (stats.accepted, stats.rejected, stats.unavailable, stats.forgotten) == (1, 1, 1, 1)
+    stats.hits = 99
+    assert client.stats().hits == 1
+
+
+async def test_pitfall_23_no_token_is_kept_or_shown(
+    client: ProxyAuthClient, proxy: FakeProxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    secret = f"{MARK}-{id(proxy)}"
+    errors: list[BaseException] = []
+    for verdict in (Accepted(User()), Rejected("no"), Unavailable("down")):
+        proxy.user = verdict
+        try:
+            await client.get_me(secret, fresh=True)
+        except (OxaigenAuthUnauthenticatedError, OxaigenAuthUpstreamError) as error:
+            errors.append(error)
+    proxy.calls.clear()
+    client.forget(secret)
+    gc.collect()
+    for raised in errors:
+        frames = [frame for frame, _ in walk_tb(raised.__traceback__)][1:]  # the first is this test
+        assert frames
+        assert secret not in repr([frame.f_locals for frame in frames])
+    assert secret not in caplog.text
+    assert secret not in repr([errors, client, client.stats(), vars(client)])
+    holders = [x for x in gc.get_referrers(secret) if isinstance(x, (dict, list, tuple, set))]
+    assert [x for x in holders if x is not proxy.calls] == []
+
+
+@pytest.mark.parametrize("base", [None, "ftp://x"])
+@pytest.mark.parametrize("name", [(), ("audit",), ("no name",)])
+async def test_pitfall_23_a_refused_call_keeps_no_token_in_its_traceback(
+    proxy: FakeProxy, name: tuple[str, ...], base: str | None
+) -> None:
+    client = ProxyAuthClient(BASE)
+    await client.aclose()
+    call = client.test_permission if name else client.get_me
+    with pytest.raises((RuntimeError, ValueError)) as caught:
+        await call(TOKEN, *name, proxy_base_url=base)
+    assert Graph(MARK).find(caught.value) == []
+    assert proxy.calls == []
+
+
+async def test_pitfall_23_a_cancelled_call_keeps_no_token_in_its_traceback(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    kept: list[BaseException] = []
+
+    async def ask(call: Callable[..., Any], *about: str) -> None:
+        try:
+            await call(*about)
+        except BaseException as error:
+            kept.append(error)
+            raise
+
+    for call, name in ((client.get_me, ()), (client.test_permission, ("audit",))):
+        with anyio.move_on_after(0.5):
+            await ask(call, TOKEN, *name)
+    assert len(kept) == len(proxy.calls) == 2
+    for error in kept:
+        assert Graph(MARK).find(error) == []
+
+
+async def test_what_a_client_shows_of_itself_says_nothing_of_its_users(
+    client: ProxyAuthClient,
+) -> None:
+    assert (await client.get_me(TOKEN)).user_name == "ada"
+    assert "ada" not in repr(vars(client))
+
+
+async def test_a_lookup_that_crashes_is_an_outage_whose_error_holds_no_traceback(
+    client: ProxyAuthClient, proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def crash(*_: object, since: float) -> None:
+        await anyio.lowlevel.checkpoint()
+        raise ZeroDivisionError(since)
+
+    monkeypatch.setattr(FakeProxy, "get_me", crash)
+    with pytest.raises(OxaigenAuthUpstreamError) as caught:
+        await client.get_me(TOKEN)
+    assert caught.value.__context__ is caught.value.__cause__ is None
+    assert proxy.calls == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (OxaigenAuthSettings(dev_mode=True), "http://127.0.0.1:8765"),
+        (
+            OxaigenAuthSettings(dev_mode=True, proxy_url_override="https://staging.example.com/"),
+            "https://staging.example.com",
+        ),
+    ],
+)
+async def test_the_settings_say_where_the_proxy_is_when_nobody_else_does(
+    proxy: FakeProxy, settings: OxaigenAuthSettings, expected: str
+) -> None:
+    async with ProxyAuthClient(settings=settings) as client:
+        await client.get_me(TOKEN)
+        await client.get_me(TOKEN, proxy_base_url="http://from-the-call")
+    async with ProxyAuthClient("http://from-the-constructor/", settings=settings) as client:
+        await client.get_me(TOKEN)
+    assert [call.split()[1] for call in proxy.calls] == [
+        expected,
+        "http://from-the-call",
+        "http://from-the-constructor",
+    ]
+
+
+DEV_MODE = OxaigenAuthSettings(dev_mode=True, dev_proxy_url="http://127.0.0.1:8765/")
+DEV_URL = "http://127.0.0.1:8765"
+
+
+def warnings_of_dev_mode(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    return [it for it in caplog.records if "OXAIGEN_AUTH_DEV_MODE" in it.getMessage()]
+
+
+async def test_dev_mode_is_warned_of_once_in_a_process_when_the_first_lookup_goes_there(
+    proxy: FakeProxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    proxy.delay = 60  # the warning does not wait for the answer
+    async with ProxyAuthClient(settings=DEV_MODE) as client:
+        with pytest.raises(OxaigenAuthUnauthenticatedError):
+            await client.get_me(f"no token at all {MARK}")
+        assert caplog.records == []
+        with anyio.move_on_after(1):
+            await client.get_me(TOKEN)
+        (record,) = warnings_of_dev_mode(caplog)
+        assert await client.test_permission(TOKEN, "audit")
+    other = evolve(DEV_MODE, dev_proxy_url="http://localhost:9000")
+    async with ProxyAuthClient(settings=other) as client:
+        await client.get_me(TOKEN)
+    assert warnings_of_dev_mode(caplog) == [record]
+    assert (record.name, record.levelno) == ("oxaigen_auth", logging.WARNING)
+    for words in ("OXAIGEN_AUTH_DEV_PROXY_URL", "a mock vouches", "Never use it in production"):
+        assert words in record.getMessage()
+    assert MARK not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("settings", "url"),
+    [
+        (DEV_MODE, BASE),
+        (evolve(DEV_MODE, proxy_url_override=BASE), None),
+        (evolve(DEV_MODE, dev_mode=False), DEV_URL),
+    ],
+    ids=["another url", "overridden", "off"],
+)
+async def test_dev_mode_that_is_not_in_use_is_not_warned_of(
+    proxy: FakeProxy,
+    caplog: pytest.LogCaptureFixture,
+    settings: OxaigenAuthSettings,
+    url: str | None,
+) -> None:
+    async with ProxyAuthClient(url, settings=settings) as client:
+        assert await client.test_permission(TOKEN, "audit")
+    assert len(proxy.calls) == 2
+    assert warnings_of_dev_mode(caplog) == []
+
+
+async def test_without_any_word_of_the_proxy_the_error_says_what_to_do() -> None:
+    client = ProxyAuthClient()
+    with pytest.raises(OxaigenAuthConfigurationError, match="OXAIGEN_AUTH_PROXY_URL_OVERRIDE"):
+        await client.get_me(TOKEN)
+
+
+@pytest.mark.parametrize(
+    "url", ["app.example.com", "ftp://x", "http://", "http://u:p@x", "http://x?y"]
+)
+async def test_a_url_that_is_none_is_refused(client: ProxyAuthClient, url: str) -> None:
+    with pytest.raises(ValueError, match="expected a URL such as"):
+        await client.get_me(TOKEN, proxy_base_url=url)
+    with pytest.raises(ValueError, match="expected a URL such as"):
+        ProxyAuthClient(url)
+
+
+async def test_a_closed_client_says_so(proxy: FakeProxy) -> None:
+    async with ProxyAuthClient(BASE) as client:
+        await client.get_me(TOKEN)
+    assert proxy.closed == 1
+    for call in (client.get_me(TOKEN), client.test_permission(TOKEN, "audit")):
+        with pytest.raises(RuntimeError, match="This ProxyAuthClient is closed; make a new one"):
+            await call
+    with pytest.raises(RuntimeError, match="closed"):
+        await client.__aenter__()
+
+
+async def test_closing_twice_is_no_error(proxy: FakeProxy) -> None:
+    client = ProxyAuthClient(BASE)
+    await client.get_me(TOKEN)
+    await client.aclose()
+    await client.aclose()
+    assert proxy.closed == 1
+
+
+async def test_closing_releases_those_who_wait_with_an_outage(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    outcomes: list[str] = []
+
+    async def ask() -> None:
+        try:
+            await client.get_me(TOKEN)
+        except OxaigenAuthUpstreamError as error:
+            outcomes.append(error.message)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(ask)
+        await anyio.sleep(0.5)
+        await client.aclose()
+    assert outcomes == ["Auth service unavailable"] * 3
+    assert proxy.closed == 1
+
+
+async def test_a_client_that_is_leaving_its_block_takes_no_more_calls(
+    proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused: list[str] = []
+
+    async def call_while_closing(_: object) -> None:
+        with pytest.raises(RuntimeError) as caught:
+            await leaving.get_me(TOKEN)
+        refused.append(str(caught.value))
+
+    monkeypatch.setattr(FakeProxy, "aclose", call_while_closing)
+    async with ProxyAuthClient(BASE) as leaving:
+        await leaving.get_me(TOKEN)
+    assert proxy.calls == [f"get-me {BASE} {TOKEN}"]
+    assert refused == ["This ProxyAuthClient is closed; make a new one."]
+
+
+async def test_leaving_the_block_ends_lookups_at_once_and_hands_on_its_exception_bare(
+    proxy: FakeProxy,
+) -> None:
+    proxy.delay = 1000
+    start = anyio.current_time()
+    released: list[bool] = []
+    async with anyio.create_task_group() as group:
+        with pytest.raises(LookupError, match="the body's own"):
+            async with ProxyAuthClient(BASE) as client:
+
+                async def ask() -> None:
+                    with pytest.raises(OxaigenAuthUpstreamError):
+                        await client.get_me(TOKEN)
+                    released.append(True)
+
+                group.start_soon(ask)
+                await anyio.sleep(1)
+                raise LookupError("the body's own")
+    assert released == [True]
+    assert anyio.current_time() - start < 10
+
+
+async def test_a_cancelled_block_stays_cancelled(proxy: FakeProxy) -> None:
+    with anyio.move_on_after(1) as scope:
+        async with ProxyAuthClient(BASE):
+            await anyio.sleep(10)
+    assert scope.cancelled_caught
+    assert proxy.closed == 1
+
+
+@pytest.mark.parametrize("inner", ["block", "lifespan"])
+async def test_pitfall_45_a_block_within_another_leaves_the_client_open(
+    proxy: FakeProxy, inner: str
+) -> None:
+    async with ProxyAuthClient(BASE) as client:
+        async with client if inner == "block" else client.verifier.running():
+            await client.get_me(TOKEN)
+        assert proxy.closed == 0
+        assert (await client.get_me(OTHER)).user_name == "ada"
+    assert proxy.closed == 1
+    with pytest.raises(RuntimeError, match="closed"):
+        await client.get_me(TOKEN)
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+@pytest.mark.parametrize("with_block", [False, True])
+async def test_pitfall_45_apps_that_share_a_client_stop_in_any_order(
+    proxy: FakeProxy,
+    order: tuple[int, ...],
+    with_block: bool,  # noqa: FBT001
+) -> None:
+    client = ProxyAuthClient(BASE)
+    blocks = [client.verifier.running() for _ in range(2)]
+    last: Any = client if with_block else client.verifier.running()
+    stops = [anyio.Event() for _ in range(3)]
+
+    async def live(block: Any, stop: anyio.Event) -> None:
+        async with block:
+            await stop.wait()
+
+    async with anyio.create_task_group() as group:
+        for block, stop in zip([*blocks, last], stops, strict=True):
+            group.start_soon(live, block, stop)
+        await anyio.sleep(0.1)
+        for number in order[:-1]:
+            async with anyio.create_task_group() as asking:
+                asking.start_soon(client.get_me, f"{MARK}-{number}")
+                await anyio.sleep(0.5)
+                stops[number].set()  # while a lookup is under way
+        assert proxy.closed == 0
+        stops[order[-1]].set()
+    assert (len(proxy.calls), proxy.closed) == (2, 1)
+    assert client.verifier.closed == with_block
+    assert not client.verifier._states  # noqa: SLF001
+    await client.aclose()
+
+
+async def test_pitfall_45_a_lookup_of_an_app_without_a_lifespan_outlives_the_others(
+    proxy: FakeProxy,
+) -> None:
+    client = ProxyAuthClient(BASE)
+    users: list[User] = []
+
+    async def ask() -> None:
+        users.append(await client.get_me(TOKEN))
+
+    async with anyio.create_task_group() as group:
+        async with client.verifier.running():
+            group.start_soon(ask)
+            await anyio.sleep(0.5)
+    assert [user.user_name for user in users] == ["ada"]
+    await client.aclose()
+    assert proxy.closed == 2
+
+
+async def test_pitfall_45_a_client_that_is_closed_in_its_block_stays_closed(
+    proxy: FakeProxy,
+) -> None:
+    async with ProxyAuthClient(BASE) as client:
+        await client.get_me(TOKEN)
+        await client.aclose()
+        assert proxy.closed == 1
+        with pytest.raises(RuntimeError, match="closed"):
+            await client.get_me(TOKEN)
+    assert proxy.closed == 1
+    assert not client.verifier._states  # noqa: SLF001
+
+
+async def test_a_cancelled_entry_closes_the_client(proxy: FakeProxy) -> None:
+    client = ProxyAuthClient(BASE)
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await client.__aenter__()
+    assert proxy.closed == 1
+    assert not client.verifier._states  # noqa: SLF001
+
+
+async def test_pitfall_55_one_task_opens_the_client_and_another_closes_it(
+    proxy: FakeProxy,
+) -> None:
+    client = ProxyAuthClient(BASE)
+    for step in (client.__aenter__, partial(client.get_me, TOKEN), client.__aexit__):
+        async with anyio.create_task_group() as group:  # noqa: ASYNC112 (another task is the point)
+            group.start_soon(step)
+    assert (len(proxy.calls), proxy.closed) == (1, 1)
+
+
+async def test_a_caller_who_asks_again_opens_nothing_for_a_closed_client(
+    client: ProxyAuthClient, proxy: FakeProxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def ask() -> None:
+        with pytest.raises(OxaigenAuthUpstreamError):
+            await client.get_me(TOKEN)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(ask)
+        await anyio.sleep(0.5)
+        client.forget(TOKEN)
+        client.verifier.closed = True  # as `aclose` in another event loop says
+    assert len(proxy.calls) == 1
+    assert MARK not in caplog.text
+
+
+# Callers who have done nothing wrong.
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+async def test_pitfalls_3_and_53_who_joined_a_lookup_that_timed_out_asks_again_once(
+    client: ProxyAuthClient,
+    proxy: FakeProxy,
+    fresh: bool,  # noqa: FBT001
+) -> None:
+    """The first call, and with `fresh` the second one too, run out of their time."""
+    names: list[str | None] = []
+    late = Unavailable("there was no answer", is_outage=True, timed_out=True)
+
+    async def first() -> None:
+        with pytest.raises(OxaigenAuthUpstreamError):
+            await client.get_me(TOKEN)
+
+    async def join() -> None:
+        names.append((await client.get_me(TOKEN)).user_name)
+
+    async def join_in_vain() -> None:
+        with pytest.raises(OxaigenAuthUpstreamError):
+            await client.get_me(TOKEN)
+
+    proxy.delay, proxy.user = 2, late
+    async with anyio.create_task_group() as group:
+        group.start_soon(first)
+        await anyio.sleep(1.9)
+        for _ in range(3):
+            group.start_soon(join_in_vain if fresh else join)
+        await anyio.sleep(0.05)
+        proxy.delay = 0.1
+        proxy.user = late if fresh else Accepted(User(user_name="ada"))
+    assert names == ["ada"] * (0 if fresh else 3)
+    assert len(proxy.calls) == 2  # those who ask again share a lookup
+
+
+async def test_pitfall_46_sign_outs_of_other_tokens_cost_nothing(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    await client.get_me(OTHER)
+    async with anyio.create_task_group() as group:
+        group.start_soon(client.get_me, TOKEN)
+        await anyio.sleep(0.5)
+        for number in range(2000):
+            client.forget(f"{MARK}-junk-{number}")
+    await client.get_me(OTHER)
+    assert len(proxy.calls) == 2
+
+
+async def test_pitfall_46_a_storm_of_sign_outs_holds_a_lookup_up_until_its_deadline_only(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    proxy.delay = 0.01
+
+    async def forget() -> None:
+        while True:
+            client.forget(TOKEN)
+            await anyio.sleep(0.005)
+
+    start = anyio.current_time()
+    async with anyio.create_task_group() as group:
+        group.start_soon(forget)
+        with pytest.raises(OxaigenAuthUpstreamError):
+            await client.get_me(TOKEN)
+        group.cancel_scope.cancel()
+    timeout = client.settings.proxy_timeout_seconds
+    assert anyio.current_time() - start == pytest.approx(timeout, abs=0.1)
+    assert len(proxy.calls) > 100  # and no recursion
+    proxy.delay = 0
+    assert (await client.get_me(TOKEN)).user_name == "ada"
+    assert not len(client.verifier.memory._generations)  # noqa: SLF001
+
+
+# The circuit.
+
+
+@pytest.mark.parametrize("status", [400, 404, 413, 414, 429, 431, 500])
+async def test_pitfall_41_answers_to_one_senders_odd_tokens_shut_nobody_out(
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock, status: int
+) -> None:
+    proxy.delay = 0
+    for number in range(20):
+        proxy.user = Unavailable(f"the status was {status}")
+        with pytest.raises(OxaigenAuthUpstreamError):
+            await client.get_me(f"{MARK}-odd-{number}")
+        proxy.user = Accepted(User(user_name="ada"))
+        assert (await client.get_me(f"{MARK}-{number}")).user_name == "ada"
+        clock.now += 0.2
+    assert client.stats().refused == 0
+
+
+async def test_pitfall_41_waiting_for_a_turn_of_ours_opens_no_circuit(proxy: FakeProxy) -> None:
+    settings = OxaigenAuthSettings(max_connections=5, proxy_timeout_seconds=1)
+    proxy.delay = 0.3
+    outcomes: list[bool] = []
+    async with ProxyAuthClient(BASE, settings=settings) as client:
+
+        async def ask(number: int) -> None:
+            try:
+                await client.get_me(f"{MARK}-{number}")
+                outcomes.append(True)
+            except OxaigenAuthUpstreamError:
+                outcomes.append(False)
+
+        async with anyio.create_task_group() as group:
+            for number in range(60):
+                group.start_soon(ask, number)
+        assert (await client.get_me(TOKEN)).user_name == "ada"
+        stats = client.stats()
+    assert 0 < sum(outcomes) < 60
+    assert stats.refused == 0
+    assert stats.unavailable == outcomes.count(False)
+    assert stats.accepted == sum(outcomes) + 1 == stats.upstream_calls
+
+
+# What only asyncio has.
+
+
+def cancel_tasks(tasks: set[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("steps", range(8))
+@pytest.mark.parametrize("opened", [True, False])
+async def test_helper_tasks_that_are_cancelled_natively_cost_nobody_an_answer(
+    proxy: FakeProxy,
+    steps: int,
+    opened: bool,  # noqa: FBT001
+) -> None:
+    """Every task that the client started is cancelled, after some steps of the event loop."""
+    settings = OxaigenAuthSettings(max_connections=2)
+    proxy.delay = 0.1
+    outcomes: list[str | None] = []
+    async with anyio.create_task_group() as group:
+        client = ProxyAuthClient(BASE, settings=settings)
+        before: set[Any] = asyncio.all_tasks()
+        async with client.verifier.running() if opened else nullcontext():
+
+            async def ask(number: int) -> None:
+                outcomes.append((await client.get_me(f"{MARK}-{number % 4}")).user_name)
+
+            without_callers = asyncio.all_tasks()
+            for number in range(12):
+                group.start_soon(ask, number)
+            callers = asyncio.all_tasks() - without_callers
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            cancel_tasks(asyncio.all_tasks() - before - callers)
+            with anyio.fail_after(30):
+                while len(outcomes) < 12:  # noqa: ASYNC110 (in virtual time)
+                    await anyio.sleep(0.1)
+            assert set(outcomes) == {"ada"}
+            assert (await client.get_me(TOKEN)).user_name == "ada"  # the app's lifespan goes on
+            state = client.verifier._state()  # noqa: SLF001
+            assert state is not None
+            assert state.flights._queue._held == len(state.flights) == 0  # noqa: SLF001
+        await client.aclose()
+    gc.collect()
+
+
+async def test_a_client_may_run_again_after_a_block_of_running(proxy: FakeProxy) -> None:
+    client = ProxyAuthClient(BASE)
+    for _ in range(2):
+        async with client.verifier.running():
+            await client.get_me(TOKEN)
+    assert (len(proxy.calls), proxy.closed) == (1, 2)
+
+
+@pytest.mark.parametrize("name", ["get_me", "test_permission"])
+@pytest.mark.parametrize("given", [(), (TOKEN,)])
+async def test_pitfall_39_a_call_on_the_class_says_that_a_client_is_needed(
+    name: str, given: tuple[str, ...]
+) -> None:
+    on_class: Any = getattr(ProxyAuthClient, name)
+    with pytest.raises(
+        TypeError, match=rf"write await client\.{name}\(bearer_token, …\)"
+    ) as caught:
+        await on_class(*given, bearer_token=TOKEN, permission_name="audit", proxy_base_url=BASE)
+    assert TOKEN not in str(caught.value)
+    assert on_class.__name__ == name
+
+
+async def test_the_published_keywords_do_on_a_client(proxy: FakeProxy) -> None:
+    client = ProxyAuthClient()
+    user = await client.get_me(bearer_token=TOKEN, proxy_base_url=BASE)
+    assert user == await ProxyAuthClient.get_me(client, TOKEN, proxy_base_url=BASE)
+    assert await client.test_permission(
+        bearer_token=TOKEN, permission_name="audit", proxy_base_url=BASE
+    )
+    await client.aclose()
+    assert len(proxy.calls) == 2
+
+
+async def test_a_method_of_the_client_may_be_replaced_in_tests(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def replacement(_: ProxyAuthClient, token: str) -> str:
+        await anyio.lowlevel.checkpoint()
+        return token
+
+    monkeypatch.setattr(ProxyAuthClient, "get_me", replacement)
+    assert await ProxyAuthClient(BASE).get_me("x") == "x"  # type: ignore[comparison-overlap]
+    monkeypatch.undo()
+    assert inspect.iscoroutinefunction(ProxyAuthClient(BASE).get_me)
+
+
+def test_a_client_takes_settings_and_not_their_class() -> None:
+    settings: Any = OxaigenAuthSettings
+    with pytest.raises(TypeError, match="settings must be an instance"):
+        ProxyAuthClient(settings=settings)
+
+
+async def test_pitfall_57_reset_leaves_a_process_as_it_was_at_its_start(
+    proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(2):
+        for attempt in range(2):
+            monkeypatch.setenv("OXAIGEN_AUTH_DEV_MODE", "1")
+            monkeypatch.setenv("OXAIGEN_AUTH_DEV_PROXY_URL", f"http://{number}{attempt}")
+            monkeypatch.setenv("OXAIGEN_AUTH_TYPO", "1")
+            await default_client().get_me(TOKEN)
+            base_url_of_host({b"host": b"app"}, OxaigenAuthSettings())
+            with pytest.raises(UntrustedHostError):
+                base_url_of_host({b"host": b"/"}, OxaigenAuthSettings())
+        assert len(caplog.records) == 4  # dev mode, unknown variable, unchecked hosts, refused host
+        caplog.clear()
+        testing.reset()
+    assert [call.split()[1] for call in proxy.calls] == ["http://00", "http://10"]
+
+
+def test_pitfall_57_reset_needs_no_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    testing.reset()
+    monkeypatch.setenv("OXAIGEN_AUTH_PROXY_URL_OVERRIDE", "http://first")
+    assert default_client().base_url == "http://first"
+    monkeypatch.setenv("OXAIGEN_AUTH_PROXY_URL_OVERRIDE", "http://second")
+    assert default_client().base_url == "http://first"
+    testing.reset()
+    assert default_client().base_url == "http://second"
+
+
+async def test_the_default_client_lasts_until_it_is_closed(
+    proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await aclose_client()  # there is none yet: no error
+    monkeypatch.setenv("OXAIGEN_AUTH_PROXY_URL_OVERRIDE", "http://first")
+    first = default_client()
+    assert default_client() is first
+    await first.get_me(TOKEN)
+    monkeypatch.setenv("OXAIGEN_AUTH_PROXY_URL_OVERRIDE", "http://second")
+    await aclose_client()
+    with pytest.raises(RuntimeError, match="closed"):
+        await first.get_me(TOKEN)
+    await default_client().get_me(TOKEN)
+    assert [call.split()[1] for call in proxy.calls] == ["http://first", "http://second"]
+    await aclose_client()
+    assert proxy.closed == 2
+
+
+async def test_the_token_of_a_request_without_one_is_not_authenticated() -> None:
+    client = ProxyAuthClient(BASE, settings=OxaigenAuthSettings())
+    absent: Any = None
+    with pytest.raises(OxaigenAuthUnauthenticatedError, match="Not authenticated"):
+        await client.get_me(absent)
+    with pytest.raises(OxaigenAuthUnauthenticatedError, match="Not authenticated"):
+        await client.test_permission(absent, "audit")
+    wrong: Any = b"token"
+    with pytest.raises(TypeError, match="a bearer token must be str, not bytes"):
+        client.forget(wrong)

@@ -1,0 +1,470 @@
+"""What the client does while the proxy fails, and before an answer ends; in virtual time."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+from attrs import evolve
+
+from oxaigen_auth._core import circuit_breaker as breaker_module
+from oxaigen_auth._validation.verdict import Accepted, Rejected, Unavailable
+from oxaigen_auth.client import ProxyAuthClient
+from oxaigen_auth.errors import OxaigenAuthUnauthenticatedError, OxaigenAuthUpstreamError
+from oxaigen_auth.models import User
+from oxaigen_auth.settings import OxaigenAuthSettings
+from tests.support.tokens import MARK, OTHER, TOKEN
+from tests.support.virtual_time import anyio_backend as anyio_backend  # noqa: PLC0414
+from tests.unit.oxaigen_auth.test_client import BASE, Clock, FakeProxy
+from tests.unit.oxaigen_auth.test_client import clock as clock  # noqa: PLC0414
+from tests.unit.oxaigen_auth.test_client import proxy as proxy  # noqa: PLC0414
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+pytestmark = pytest.mark.anyio
+
+DOWN = Unavailable("down", is_outage=True)
+ELSEWHERE = "https://elsewhere.example.com"
+
+
+@pytest.fixture
+async def client(
+    request: pytest.FixtureRequest,
+    proxy: FakeProxy,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncIterator[ProxyAuthClient]:
+    monkeypatch.setattr(breaker_module, "uniform", lambda _, high: high)
+    proxy.delay = 0
+    settings = OxaigenAuthSettings(**getattr(request, "param", {}))
+    async with ProxyAuthClient(BASE, settings=settings, clock=clock) as client:
+        yield client
+
+
+def with_settings(**settings: object) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("client", [settings], indirect=True)
+
+
+async def fail(client: ProxyAuthClient, token: str = TOKEN, **options: Any) -> int | None:
+    """Ask in vain; return the seconds after which to come again."""
+    with pytest.raises(OxaigenAuthUpstreamError) as caught:
+        await client.get_me(token, **options)
+    return caught.value.retry_after
+
+
+async def open_breaker(client: ProxyAuthClient, proxy: FakeProxy) -> None:
+    proxy.user, said = DOWN, proxy.user
+    for number in range(5):
+        await fail(client, f"nobody-{number}")
+    proxy.user = said
+
+
+# The breaker.
+
+
+async def test_after_five_failures_in_a_row_the_proxy_is_left_alone(
+    client: ProxyAuthClient, proxy: FakeProxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    await open_breaker(client, proxy)
+    assert await fail(client) == 1
+    assert len(proxy.calls) == 5
+    assert (client.stats().refused, client.stats().unavailable) == (1, 5)
+    assert "https://app.example.com failed repeatedly: its circuit is open" in caplog.text
+
+
+async def test_a_proxy_that_answers_again_is_asked_again(
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
+) -> None:
+    await open_breaker(client, proxy)
+    clock.now += 0.5
+    assert (await client.get_me(TOKEN)).user_name == "ada"
+    assert (await client.get_me(OTHER)).user_name == "ada"
+
+
+async def test_while_one_probes_the_others_are_refused(
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
+) -> None:
+    await open_breaker(client, proxy)
+    clock.now += 0.5
+    proxy.delay = 1
+    async with anyio.create_task_group() as group:
+        group.start_soon(client.get_me, TOKEN)
+        await anyio.wait_all_tasks_blocked()
+        assert await fail(client, OTHER) == 1
+    assert len(proxy.calls) == 6
+
+
+async def test_a_cancelled_probe_is_followed_by_another_within_a_second(
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
+) -> None:
+    await open_breaker(client, proxy)
+    clock.now += 0.5
+    proxy.delay = 1
+    with anyio.move_on_after(0.5):
+        await client.get_me(TOKEN)
+    await anyio.wait_all_tasks_blocked()  # in another task the lookup ends
+    clock.now += 1
+    assert (await client.get_me(OTHER)).user_name == "ada"
+
+
+async def test_a_rejection_is_an_answer(client: ProxyAuthClient, proxy: FakeProxy) -> None:
+    for number in range(10):
+        proxy.user = DOWN
+        for failure in range(4):
+            await fail(client, f"nobody-{number}-{failure}")
+        proxy.user = Rejected("Token expired")
+        with pytest.raises(OxaigenAuthUnauthenticatedError):
+            await client.get_me(f"{MARK}-{number}")
+    assert client.stats().refused == 0
+
+
+async def test_cached_users_and_permissions_keep_working_meanwhile(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    assert await client.test_permission(TOKEN, "audit")
+    await open_breaker(client, proxy)
+    assert (await client.get_me(TOKEN)).user_name == "ada"
+    assert await client.test_permission(TOKEN, "audit")
+    assert await fail(client, fresh=True) == 1
+
+
+async def test_each_proxy_has_a_breaker_of_its_own(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    await open_breaker(client, proxy)
+    assert (await client.get_me(TOKEN, proxy_base_url=ELSEWHERE)).user_name == "ada"
+
+
+@with_settings(breaker=False)
+async def test_the_breaker_can_be_switched_off(client: ProxyAuthClient, proxy: FakeProxy) -> None:
+    proxy.user = DOWN
+    for _ in range(20):
+        assert await fail(client) is None
+    assert len(proxy.calls) == 20
+
+
+async def test_permission_checks_count_too(
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
+) -> None:
+    await client.get_me(TOKEN)
+    proxy.grant = DOWN
+    for _ in range(5):
+        with pytest.raises(OxaigenAuthUpstreamError):
+            await client.test_permission(TOKEN, "audit")
+        clock.now += 1
+    clock.now -= 1
+    with pytest.raises(OxaigenAuthUpstreamError):
+        await client.test_permission(TOKEN, "audit")
+    assert (len(proxy.calls), client.stats().refused) == (6, 1)
+
+
+# Stale answers.
+
+STALE = with_settings(stale_if_error_seconds=60)
+
+
+@STALE
+async def test_a_user_past_the_ttl_is_served_while_the_proxy_is_unavailable(
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
+) -> None:
+    await client.get_me(TOKEN)
+    proxy.user = DOWN
+    clock.now += 89.9
+    assert (await client.get_me(TOKEN)).user_name == "ada"
+    assert len(proxy.calls) == 2
+    assert client.stats().stale == 1
+    clock.now += 0.1
+    await fail(client)
+
+
+@STALE
+async def test_a_stale_user_is_served_while_the_breaker_is_open(
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
+) -> None:
+    await client.get_me(TOKEN)
+    clock.now += 40
+    await open_breaker(client, proxy)
+    asked = len(proxy.calls)
+    assert (await client.get_me(TOKEN)).user_name == "ada"
+    assert len(proxy.calls) == asked
+
+
+async def test_by_default_nothing_is_served_past_its_ttl(
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
+) -> None:
+    await client.get_me(TOKEN)
+    proxy.user = DOWN
+    clock.now += 30
+    await fail(client)
+
+
+@STALE
+async def test_a_proxy_that_answers_is_believed_rather_than_the_memory(
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
+) -> None:
+    await client.get_me(TOKEN)
+    clock.now += 40
+    proxy.user = Accepted(User(user_name="grace"))
+    assert (await client.get_me(TOKEN)).user_name == "grace"
+
+
+@STALE
+async def test_who_was_rejected_since_is_never_served_again(
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
+) -> None:
+    await client.get_me(TOKEN)
+    clock.now += 40
+    proxy.user = Rejected("Token revoked")
+    with pytest.raises(OxaigenAuthUnauthenticatedError):
+        await client.get_me(TOKEN)
+    proxy.user = DOWN
+    clock.now += 10
+    await fail(client)
+
+
+@STALE
+async def test_a_forgotten_user_is_not_served(
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
+) -> None:
+    await client.get_me(TOKEN)
+    clock.now += 40
+    proxy.user = DOWN
+    client.forget(TOKEN)
+    await fail(client)
+
+
+@STALE
+async def test_nor_is_one_who_is_forgotten_while_the_proxy_is_asked(
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
+) -> None:
+    await client.get_me(TOKEN)
+    clock.now += 40
+    proxy.user = DOWN
+    proxy.delay = 1
+    async with anyio.create_task_group() as group:
+        group.start_soon(fail, client)
+        await anyio.wait_all_tasks_blocked()
+        client.forget(TOKEN)
+
+
+@STALE
+async def test_who_asks_for_a_fresh_answer_gets_no_stale_one(
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
+) -> None:
+    await client.get_me(TOKEN)
+    proxy.user = DOWN
+    await fail(client, fresh=True)
+    clock.now += 40
+    await fail(client, fresh=True)
+
+
+@STALE
+@pytest.mark.parametrize("granted", [True, False])
+async def test_a_permission_is_served_past_its_ttl_but_never_that_it_is_missing(
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock, *, granted: bool
+) -> None:
+    proxy.grant = Accepted(granted)
+    assert await client.test_permission(TOKEN, "audit") is granted
+    proxy.grant = DOWN
+    clock.now += 40
+    if granted:
+        assert await client.test_permission(TOKEN, "audit")
+        return
+    with pytest.raises(OxaigenAuthUpstreamError):
+        await client.test_permission(TOKEN, "audit")
+
+
+@STALE
+async def test_one_permission_does_not_stand_for_another(
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
+) -> None:
+    await client.test_permission(TOKEN, "audit")
+    proxy.user = proxy.grant = DOWN
+    clock.now += 40
+    assert await client.test_permission(TOKEN, "audit")
+    with pytest.raises(OxaigenAuthUpstreamError):
+        await client.test_permission(TOKEN, "billing")
+
+
+@STALE
+async def test_stale_answers_are_logged_but_once_a_second(
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    await client.get_me(TOKEN)
+    proxy.user = DOWN
+    clock.now += 40
+    for wait in (0, 0.5, 0.5):
+        clock.now += wait
+        await client.get_me(TOKEN)
+    said = [record.message for record in caplog.records if "past its time" in record.message]
+    template = "Auth proxy https://app.example.com unavailable: answered from memory, past its time"
+    assert said == [f"{template} (1 so far)", f"{template} (3 so far)"]
+    assert {record.levelno for record in caplog.records} == {logging.WARNING}
+
+
+# Refresh-ahead.
+
+AHEAD = with_settings(refresh_ahead_seconds=10)
+
+
+@AHEAD
+async def test_a_hit_near_the_end_answers_at_once_and_looks_up_ahead(
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
+) -> None:
+    await client.get_me(TOKEN)
+    clock.now += 20
+    proxy.user = Accepted(User(user_name="grace"))
+    assert (await client.get_me(TOKEN)).user_name == "ada"
+    await anyio.wait_all_tasks_blocked()
+    assert (await client.get_me(TOKEN)).user_name == "grace"
+    assert (client.stats().refreshed, client.stats().hits, len(proxy.calls)) == (1, 2, 2)
+    clock.now += 19.9
+    await client.get_me(TOKEN)
+    assert client.stats().refreshed == 1
+
+
+@AHEAD
+async def test_a_hit_before_that_looks_nothing_up(
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
+) -> None:
+    await client.get_me(TOKEN)
+    clock.now += 19.9
+    await client.get_me(TOKEN)
+    await anyio.wait_all_tasks_blocked()
+    assert len(proxy.calls) == 1
+
+
+@AHEAD
+async def test_many_hits_start_one_lookup(
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
+) -> None:
+    await client.get_me(TOKEN)
+    clock.now += 25
+    proxy.delay = 1
+    for _ in range(100):
+        await client.get_me(TOKEN)
+    await anyio.wait_all_tasks_blocked()
+    assert (client.stats().refreshed, len(proxy.calls)) == (1, 2)
+
+
+@AHEAD
+async def test_permissions_are_refreshed_too(
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
+) -> None:
+    await client.test_permission(TOKEN, "audit")
+    clock.now += 25
+    proxy.grant = Accepted(value=False)
+    assert await client.test_permission(TOKEN, "audit")
+    await anyio.wait_all_tasks_blocked()
+    assert not await client.test_permission(TOKEN, "audit")
+    assert (client.stats().refreshed, len(proxy.calls)) == (2, 4)
+
+
+@AHEAD
+async def test_a_refresh_that_fails_changes_nothing_until_the_ttl_is_over(
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
+) -> None:
+    await client.get_me(TOKEN)
+    clock.now += 29.9
+    proxy.user = DOWN
+    await client.get_me(TOKEN)
+    await anyio.wait_all_tasks_blocked()
+    await client.get_me(TOKEN)
+    clock.now += 0.1
+    await fail(client)
+
+
+@AHEAD
+async def test_who_asks_when_the_ttl_is_over_waits_for_the_lookup_that_was_started_ahead(
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
+) -> None:
+    await client.get_me(TOKEN)
+    clock.now += 29.9
+    proxy.user, proxy.delay = Accepted(User(user_name="grace")), 1
+    await client.get_me(TOKEN)
+    clock.now += 0.1
+    assert (await client.get_me(TOKEN)).user_name == "grace"
+    assert len(proxy.calls) == 2
+
+
+@AHEAD
+async def test_a_rejection_is_not_refreshed(
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
+) -> None:
+    proxy.user = Rejected("Token expired")
+    for _ in range(2):
+        with pytest.raises(OxaigenAuthUnauthenticatedError):
+            await client.get_me(TOKEN)
+        clock.now += 4.9
+    await anyio.wait_all_tasks_blocked()
+    assert len(proxy.calls) == 1
+
+
+@AHEAD
+async def test_a_user_who_is_rejected_ahead_of_the_end_is_out(
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
+) -> None:
+    await client.get_me(TOKEN)
+    clock.now += 25
+    proxy.user = Rejected("Token revoked")
+    await client.get_me(TOKEN)
+    await anyio.wait_all_tasks_blocked()
+    with pytest.raises(OxaigenAuthUnauthenticatedError):
+        await client.get_me(TOKEN)
+
+
+@AHEAD
+async def test_what_was_forgotten_meanwhile_is_not_kept(
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
+) -> None:
+    await client.get_me(TOKEN)
+    clock.now += 25
+    proxy.delay = 1
+    await client.get_me(TOKEN)
+    await anyio.wait_all_tasks_blocked()
+    client.forget(TOKEN)
+    await anyio.sleep(2)
+    proxy.user = Rejected("Token revoked")
+    with pytest.raises(OxaigenAuthUnauthenticatedError):
+        await client.get_me(TOKEN)
+
+
+async def test_a_client_that_was_not_opened_has_no_task_group_to_look_up_ahead_in(
+    proxy: FakeProxy, clock: Clock
+) -> None:
+    proxy.delay = 0
+    settings = OxaigenAuthSettings(refresh_ahead_seconds=30)
+    client = ProxyAuthClient(BASE, settings=settings, clock=clock)
+    for _ in range(3):
+        assert (await client.get_me(TOKEN)).user_name == "ada"
+    await client.aclose()
+    assert (client.stats().refreshed, len(proxy.calls)) == (0, 1)
+
+
+async def test_what_another_event_loop_learnt_is_not_refreshed_where_nothing_was_asked_yet(
+    proxy: FakeProxy, clock: Clock
+) -> None:
+    settings = OxaigenAuthSettings(refresh_ahead_seconds=30)
+    client = ProxyAuthClient(BASE, settings=settings, clock=clock)
+    key = client.verifier.memory.key(b"mark", BASE)
+    client.verifier.memory.keep(key, Accepted(User(user_name="ada")), clock())
+    assert client.verifier.recall(TOKEN, b"mark", BASE) == Accepted(User(user_name="ada"))
+    assert (client.stats().refreshed, proxy.calls) == (0, [])
+
+
+@AHEAD
+async def test_a_refresh_ends_with_the_client(
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
+) -> None:
+    await client.get_me(TOKEN)
+    clock.now += 25
+    proxy.delay = 1000
+    await client.get_me(TOKEN)
+    await anyio.wait_all_tasks_blocked()
+    before = anyio.current_time()
+    await client.aclose()
+    assert anyio.current_time() == before
+    assert client.stats() == evolve(client.stats(), refreshed=1, upstream_calls=2)

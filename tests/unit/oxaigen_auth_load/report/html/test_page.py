@@ -1,0 +1,380 @@
+import doctest
+import re
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from hashlib import sha256
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from oxaigen_auth_load.report import units
+from oxaigen_auth_load.report.html import axes, markup
+from oxaigen_auth_load.report.html.axes import latency_axis, linear_axis, percentile_axis
+from oxaigen_auth_load.report.html.page import page
+from tests.unit.oxaigen_auth_load.report.sample import partial_report, sample_report
+
+SCRIPT = (
+    "</title></script></style><script>alert(1)</script>\"'><img src=x onerror=alert(1)>&lt;$title"
+)
+VOID = ("meta",)
+
+
+class Document(HTMLParser):
+    """The elements of a page, in order, with their texts; each must be closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str], list[str]]] = []
+        self._open: list[tuple[str, list[str]]] = []
+        self.feed(text)
+        self.close()
+        assert self._open == [], "an element is left open"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        texts: list[str] = []
+        self.elements.append((tag, {name: value or "" for name, value in attrs}, texts))
+        if tag not in VOID:
+            self._open.append((tag, texts))
+
+    def handle_endtag(self, tag: str) -> None:
+        opened, _ = self._open.pop()
+        assert opened == tag
+
+    def handle_data(self, data: str) -> None:
+        for _, texts in self._open:
+            texts.append(data)
+
+    def all(self, tag: str, **attributes: str) -> list[str]:
+        wanted = {name.rstrip("_"): value for name, value in attributes.items()}
+        return [
+            "".join(texts).replace("\N{NO-BREAK SPACE}", " ")
+            for name, found, texts in self.elements
+            if name == tag and wanted.items() <= found.items()
+        ]
+
+    def attributes(self, tag: str, name: str) -> list[str]:
+        return [found[name] for each, found, _ in self.elements if each == tag and name in found]
+
+
+def shown(report: dict[str, Any]) -> Document:
+    return Document(page(report))
+
+
+def row(document: Document, head: str) -> list[str]:
+    """Give the cells beside a head."""
+    names = [(tag, "".join(texts)) for tag, found, texts in document.elements]
+    start = names.index(("th", head)) + 1
+    cells: list[str] = []
+    for tag, text in names[start:]:
+        if tag in {"tr", "tbody"}:
+            break
+        if tag == "td":
+            cells.append(text.replace("\N{NO-BREAK SPACE}", " "))
+    return cells
+
+
+@pytest.mark.parametrize("module", [axes, markup, units])
+def test_the_examples_in_docstrings_are_true(module: Any) -> None:
+    failed, tried = doctest.testmod(module)
+    assert (failed, tried > 0) == (0, True)
+
+
+# What was run
+
+
+def test_it_says_what_was_run() -> None:
+    document = shown(sample_report())
+    assert document.all("h1") == document.all("title") == ["Load report: steady · client, naive"]
+    assert document.all("time") == ["2026-11-24 02:40 UTC"]
+    facts = dict(zip(document.all("dt"), document.all("dd"), strict=True))
+    assert facts["Tokens"] == "100"
+    assert facts["Backend"] == "asyncio"
+    assert facts["HTTP library"] == "httpx2 2.1"
+    assert "embedded mock, latency 20 ms" in page(sample_report())
+
+
+def test_what_is_unknown_of_a_plan_is_left_out_and_the_rest_is_in_words() -> None:
+    report = sample_report()
+    report["plan"] |= {
+        "cold_start": True,
+        "keep": False,
+        "zipf": None,
+        "seed": 20261124,
+        "at": [1, 2.5],
+    }
+    document = shown(report)
+    facts = dict(zip(document.all("dt"), document.all("dd"), strict=True))
+    assert "Zipf" not in facts
+    assert (facts["Cold start"], facts["Keep"], facts["Seed"]) == ("yes", "no", "20261124")
+    assert facts["At"] == "1, 2.5"
+
+
+def test_a_partial_report_is_marked() -> None:
+    (banner,) = shown(partial_report()).all("p", class_="banner")
+    assert banner.startswith("Partial report: stopped after 3.2 s of 10 s.")
+    assert shown(sample_report()).all("p", class_="banner") == []
+
+
+# Nothing but itself
+
+
+def with_texts(value: Any, change: Callable[[str], str]) -> Any:
+    """Change all texts in a report, but neither its own keys nor its time."""
+    if isinstance(value, dict):
+        return {key: with_texts(each, change) for key, each in value.items()}
+    if isinstance(value, list):
+        return [with_texts(each, change) for each in value]
+    return change(value) if isinstance(value, str) else value
+
+
+def test_no_text_becomes_markup() -> None:
+    report = with_texts(sample_report(), lambda text: text + SCRIPT)
+    report |= {"started": "2026-11-24T02:40:00Z", "partial": SCRIPT}
+    report["plan"][SCRIPT] = SCRIPT
+    for run in report["runs"]:
+        run["errors"][SCRIPT] = 1
+        run["latency_seconds"][SCRIPT] = 1.0
+    document, usual = shown(report), shown(sample_report() | {"partial": "stopped"})
+    assert SCRIPT in document.all("h1")[0]
+    assert document.all("script") == usual.all("script")
+    assert document.all("style") == usual.all("style")
+    assert document.all("img") == []
+    assert {tag for tag, _, _ in document.elements} == {tag for tag, _, _ in usual.elements}
+
+
+def digest(text: str) -> str:
+    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
+
+
+def test_its_policy_allows_its_own_script_and_style_and_nothing_else() -> None:
+    text = page(sample_report())
+    (style,) = re.findall("<style>(.*?)</style>", text, re.DOTALL)
+    (script,) = re.findall("<script>(.*?)</script>", text, re.DOTALL)
+    (policy, *_) = Document(text).attributes("meta", "content")
+    assert policy.split("; ") == [
+        "default-src 'none'",
+        f"style-src {digest(style)}",
+        f"script-src {digest(script)}",
+        "base-uri 'none'",
+        "form-action 'none'",
+    ]
+
+
+def test_nothing_in_it_is_loaded_from_elsewhere() -> None:
+    document = shown(sample_report())
+    found = {name for _, attributes, _ in document.elements for name in attributes}
+    assert found.isdisjoint({"src", "href", "style", "srcset", "action", "onclick"})
+
+
+# Figures
+
+
+def test_the_figures_of_runs_stand_side_by_side() -> None:
+    document = shown(sample_report())
+    assert row(document, "Lookups") == ["5,000", "5,000"]
+    assert row(document, "Duration") == ["10.1 s", "10.1 s"]
+    assert row(document, "Answered from the cache") == ["4,700 (94 %)", "0"]
+    assert row(document, "Upstream calls") == ["115", "4,883"]
+    assert row(document, "max") == ["127 ms", "167 ms"]
+
+
+def test_numbers_nobody_knows_are_dashes_and_no_lines() -> None:
+    document = shown(partial_report())
+    for head in ("Answered from the cache", "Joined a call under way", "Upstream calls"):
+        assert row(document, head) == [units.UNKNOWN]
+    assert document.all("path", class_="line upstream_calls") == []
+    assert "The target does not count its calls." in document.all("p")
+
+
+def test_errors_stand_out_and_so_do_figures_that_failed_expectations() -> None:
+    document = shown(sample_report())
+    assert document.all("td", class_="bad") == [
+        "✗ failed",
+        "✗ failed",
+        "✗ failed: 32.8 ms",
+        "✗ failed: 3 (0.06 %)",
+        "3",
+        "26",
+    ]
+
+
+def test_expectations_say_what_came_of_them() -> None:
+    document = shown(sample_report())
+    assert document.all("span", class_="tag bad") == ["2 of 4 failed"]
+    assert row(document, "p99 < 25ms") == [
+        "client",
+        "32.8 ms over 4,997 answers, without 3 errors",
+        "✗ failed",
+    ]
+    assert row(document, "upstream_calls_per_token < 2") == ["client", "1.15", "✓ met"]
+
+
+def test_when_all_expectations_are_met_it_says_so() -> None:
+    report = sample_report()
+    for each in report["expectations"]:
+        each["met"] = True
+    assert shown(report).all("span", class_="tag good") == ["all 4 met"]
+
+
+def test_without_expectations_there_is_no_word_of_them() -> None:
+    assert "Expectations" not in "".join(shown(partial_report()).all("h2"))
+
+
+def test_an_expectation_of_an_unknown_number_has_failed() -> None:
+    report = sample_report()
+    expectation = {"text": "joined > 3", "figure": "joined", "run": "client", "met": False}
+    document = shown(report | {"expectations": [expectation | {"measured": "unknown"}]})
+    assert row(document, "joined > 3") == ["client", "unknown", "✗ failed"]
+
+
+def test_pitfall_58_errors_have_latencies_of_their_own() -> None:
+    document = shown(sample_report())
+    groups = document.all("th", scope="rowgroup")
+    assert groups == ["Load", "Latency of answers", "Errors", "Latency of errors", "Work saved"]
+    assert document.all("td").count("500 ms") == 2 * 6
+
+
+def test_pitfall_58_what_is_due_to_the_load_itself_is_said() -> None:
+    report = sample_report()
+    report["runs"][1]["notes"] = ["900 lookups waited"]
+    assert "naive: 900 lookups waited." in shown(report).all("p", class_="quiet")
+
+
+# Plots
+
+
+def test_the_table_of_a_plot_has_its_numbers() -> None:
+    document = shown(sample_report())
+    assert row(document, "min")[1] == "20.5 ms"
+    assert row(document, "0.1\N{NO-BREAK SPACE}s") == ["420", "170", "0"]
+
+
+def test_a_run_without_a_percentile_has_what_its_next_one_says() -> None:
+    report = sample_report()
+    report["runs"][0]["distribution"] = [[0.0, 0.001], [75.0, 0.003], [100.0, 0.004]]
+    report["runs"][1]["distribution"] = [[0.0, 0.002], [50.0, 0.005]]
+    document = shown(report)
+    assert row(document, "p75") == ["3 ms", units.UNKNOWN]
+    assert row(document, "min") == ["1 ms", "2 ms"]
+
+
+def test_time_lines_have_the_same_scales() -> None:
+    report = sample_report()
+    report["runs"][0]["timeline"]["arrivals"] = [10]
+    report["runs"][1]["timeline"]["arrivals"] = [1000]
+    document = shown(report)
+    assert document.all("text", class_="y").count("10,000") == 2
+    assert document.all("text", class_="x").count("10") == 2
+
+
+def test_a_long_time_line_is_told_in_fewer_steps() -> None:
+    report = partial_report()
+    report["runs"][0]["timeline"] |= {"arrivals": [2] * 400 + [8], "errors": [0] * 401}
+    document = shown(report)
+    assert row(document, "0.4\N{NO-BREAK SPACE}s") == ["20", "0"]
+    assert row(document, "40\N{NO-BREAK SPACE}s") == ["80", "0"]
+
+
+def test_where_counting_stopped_early_the_table_has_dashes() -> None:
+    report = partial_report()
+    report["runs"][0]["timeline"] |= {"arrivals": [2, 3], "errors": [1]}
+    assert row(shown(report), "0.1\N{NO-BREAK SPACE}s") == ["30", units.UNKNOWN]
+
+
+def test_a_run_that_did_nothing_is_told_too() -> None:
+    report = partial_report()
+    run = report["runs"][0]
+    run |= {"distribution": [], "lookups": 0, "rejected": 0, "throughput_per_second": None}
+    run |= {"errors": {}, "unfinished": 7}
+    run["latency_seconds"] = dict.fromkeys(run["latency_seconds"])
+    run["timeline"] |= {"arrivals": [], "errors": []}
+    document = shown(report)
+    assert row(document, "p50") == [units.UNKNOWN]
+    assert row(document, "Unfinished lookups") == ["7"]
+    assert document.all("th", scope="rowgroup") == [
+        "Load",
+        "Latency of answers",
+        "Errors",
+        "Work saved",
+    ]
+    assert "No lookup was answered, so there is nothing to draw." in document.all("p")
+
+
+def test_a_report_without_runs_is_a_page_too() -> None:
+    report = sample_report() | {"runs": [], "expectations": []}
+    assert shown(report).all("h3") == ["Latency by percentile"]
+
+
+def test_a_run_of_another_name_has_a_colour_too() -> None:
+    report = partial_report()
+    other = deepcopy(report["runs"][0]) | {"name": "other"}
+    assert 'class="line run-other"' in page(report | {"runs": [other]})
+
+
+def test_rare_errors_are_never_too_small_to_be_seen() -> None:
+    report = sample_report()
+    report["runs"][0]["timeline"] |= {"arrivals": [100_000], "errors": [0, 1]}
+    (errors, *_) = [
+        path for path in re.findall('<path d="([^"]*)" class="bars', page(report)) if "V97" in path
+    ]
+    assert errors.count("M") == 1
+
+
+# Axes
+
+
+def labels(ticks: Sequence[axes.Tick]) -> list[str]:
+    return [tick.label.replace("\N{NO-BREAK SPACE}", " ") for tick in ticks]
+
+
+def test_every_nine_has_the_same_room() -> None:
+    axis = percentile_axis([0, 90, 99.9, 99.999, 100])
+    places = {tick.label: tick.at for tick in axis.ticks}
+    assert places["99"] - places["90"] == pytest.approx(places["99.999"] - places["99.99"])
+    assert places["max"] == axis.place(100) == 100
+    assert [tick.label for tick in axis.ticks if tick.spare] == ["50", "99.999"]
+
+
+def test_latencies_of_one_decade_have_a_label_for_each_step() -> None:
+    axis = latency_axis([0.021, 0.06])
+    assert labels(axis.ticks) == ["20 ms", "50 ms", "100 ms"]
+    assert axis.place(0.02) == 0
+    assert axis.place(0.1) == pytest.approx(100)
+
+
+def test_latencies_of_many_decades_have_one_for_each_decade() -> None:
+    ticks = latency_axis([0.00001, 1]).ticks
+    named = [label for label in labels(ticks) if label]
+    assert named == ["10 µs", "100 µs", "1 ms", "10 ms", "100 ms", "1 s"]
+
+
+@pytest.mark.parametrize("latency", [0.0, 1.0, 1e-9, 0.01])
+def test_a_single_latency_has_its_place(latency: float) -> None:
+    axis = latency_axis([latency])
+    assert 0 <= axis.place(latency) <= 100
+    assert len(axis.ticks) > 1
+
+
+@pytest.mark.parametrize("highest", [0, 0.3, 1, 7, 10, 59, 600, 9999])
+def test_a_linear_axis_has_few_ticks_and_room_for_the_highest(highest: float) -> None:
+    axis = linear_axis("Per second", highest, ends_at_tick=True)
+    assert 3 <= len(axis.ticks) <= 7
+    assert axis.place(highest) <= 100
+    assert axis.ticks[-1].at == pytest.approx(100)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0 s"),
+        (None, units.UNKNOWN),
+        (0.9996, "1 s"),
+        (2e-8, "20 ns"),
+        (1e-12, "0.001 ns"),
+        (90, "90 s"),
+    ],
+)
+def test_durations_have_the_unit_that_suits_them(value: float | None, text: str) -> None:
+    assert units.seconds(value).replace("\N{NO-BREAK SPACE}", " ") == text

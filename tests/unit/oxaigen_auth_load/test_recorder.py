@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import pytest
+from attrs import define
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oxaigen_auth_load.recorder import MAX_INTERVALS, QUANTILES, Recording, TimeLine
+
+
+@define(eq=False)
+class Clock:
+    now: float = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def recorded(latencies: list[float]) -> Recording:
+    clock = Clock()
+    recording = Recording(clock)
+    for latency in latencies:
+        clock.now = 100 + latency
+        recording.begin(0.0)
+        recording.end(0.0, "accepted", bad=False)
+    return recording
+
+
+def test_quantiles_are_right_to_three_digits() -> None:
+    latency = recorded([n / 1000 for n in range(1, 1001)]).answer_latencies.summary()
+    assert set(latency) == {*QUANTILES, "max", "mean"}
+    assert latency["p50"] == pytest.approx(0.5, rel=2e-3)
+    assert latency["p90"] == pytest.approx(0.9, rel=2e-3)
+    assert latency["p99"] == pytest.approx(0.99, rel=2e-3)
+    assert latency["p99.9"] == pytest.approx(0.999, rel=2e-3)
+    assert latency["max"] == pytest.approx(1.0, abs=1e-9)
+    assert latency["mean"] == pytest.approx(0.5005, rel=2e-3)
+
+
+def test_latency_counts_from_the_intended_start() -> None:
+    clock = Clock()
+    recording = Recording(clock)
+    clock.now += 3
+    recording.begin(1.0)
+    clock.now += 0.5
+    recording.end(1.0, "accepted", bad=False)
+    assert recording.answer_latencies.summary()["max"] == pytest.approx(2.5)
+
+
+def test_a_distribution_ends_with_the_longest_and_never_falls() -> None:
+    for number in (1, 2, 1000):
+        distribution = recorded(
+            [n / 1000 for n in range(1, number + 1)]
+        ).answer_latencies.distribution()
+        percentiles, latencies = zip(*distribution, strict=True)
+        assert percentiles[-1] == 100
+        assert latencies[-1] == pytest.approx(number / 1000)
+        assert list(percentiles) == sorted(set(percentiles))
+        assert list(latencies) == sorted(latencies)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "bad", "accepted", "rejected", "errors"),
+    [
+        ("accepted", False, 1, 0, {}),
+        ("rejected", True, 0, 1, {}),
+        ("accepted", True, 0, 0, {"wrong_accept": 1}),
+        ("rejected", False, 0, 0, {"wrong_reject": 1}),
+        ("unavailable", False, 0, 0, {"unavailable": 1}),
+        ("unavailable", True, 0, 0, {"unavailable": 1}),
+    ],
+)
+def test_an_outcome_is_judged_by_what_the_token_is(
+    outcome: str, *, bad: bool, accepted: int, rejected: int, errors: dict[str, int]
+) -> None:
+    recording = Recording(Clock())
+    recording.begin(0)
+    recording.end(0, outcome, bad=bad)
+    assert (recording.accepted, recording.rejected) == (accepted, rejected)
+    assert dict(recording.errors) == errors
+    assert (recording.answer_latencies.count, recording.error_latencies.count) == (
+        recording.answered,
+        recording.errors.total(),
+    )
+
+
+def test_pitfall_58_quick_errors_are_not_in_the_latencies_of_slow_answers() -> None:
+    clock = Clock()
+    recording = Recording(clock)
+    for number in range(100):
+        recording.begin(0)
+        clock.now = 100.001 if number < 90 else 102
+        recording.end(0, "unavailable" if number < 90 else "accepted", bad=False)
+    answers, errors = recording.answer_latencies.summary(), recording.error_latencies.summary()
+    assert [answers["p50"], answers["mean"]] == pytest.approx([2, 2], rel=2e-3)
+    assert [errors["p99"], errors["max"]] == pytest.approx([0.001, 0.001], rel=2e-3)
+    assert recording.answer_latencies.distribution()[0] == pytest.approx((0, 2), rel=2e-3)
+
+
+def test_without_answers_there_are_no_latencies() -> None:
+    latencies = Recording(Clock()).answer_latencies
+    assert set(latencies.summary().values()) == {None}
+    assert latencies.distribution() == []
+
+
+def test_pitfall_58_a_lookup_that_starts_late_is_recorded_as_such() -> None:
+    clock = Clock()
+    recording = Recording(clock)
+    clock.now += 3
+    recording.begin(1.0)
+    assert recording.start_delays.summary()["max"] == pytest.approx(2)
+
+
+def test_the_most_at_once_are_counted() -> None:
+    recording = Recording(Clock())
+    for _ in range(3):
+        recording.begin(0)
+    recording.end(0, "accepted", bad=False)
+    recording.begin(0)
+    assert (recording.at_once, recording.most_at_once, recording.lookups) == (3, 3, 1)
+
+
+@given(st.lists(st.floats(0, 10_000), min_size=1, max_size=50))
+def test_a_time_line_loses_nothing_and_stays_short(times: list[float]) -> None:
+    line = TimeLine()
+    for time in times:
+        line.add("arrivals", time)
+    report = line.report("arrivals", "errors")
+    assert sum(report["arrivals"]) == len(times)
+    assert len(report["arrivals"]) == len(report["errors"]) <= MAX_INTERVALS
+    assert not any(report["errors"])
+    last = int(max(times) / report["interval_seconds"])
+    assert report["arrivals"][last] > 0

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from random import Random
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oxaigen_auth_load.scenarios import (
+    MAX_LOOKUPS,
+    Mix,
+    PlanError,
+    burst,
+    ramp,
+    replay,
+    spread,
+    steady,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+seeds = st.integers(0, 10_000)
+
+
+def test_a_burst_starts_all_at_once() -> None:
+    assert burst(3) == [0, 0, 0]
+
+
+@pytest.mark.parametrize("number", [0, MAX_LOOKUPS + 1])
+def test_a_load_is_neither_nothing_nor_endless(number: int) -> None:
+    with pytest.raises(PlanError, match="a load has 1 to 1,000,000"):
+        burst(number)
+    with pytest.raises(PlanError, match="a load has 1 to 1,000,000"):
+        steady(number / 10, 10, Random(1))
+
+
+@given(seeds)
+def test_arrivals_are_in_order_within_their_time_and_equal_for_equal_seeds(seed: int) -> None:
+    starts = steady(50, 4, Random(seed))
+    assert starts == sorted(starts) == steady(50, 4, Random(seed))
+    assert all(0 < start < 4 for start in starts)
+
+
+def test_arrivals_have_the_rate_and_the_spread_of_a_poisson_process() -> None:
+    counts = [len(steady(100, 1, Random(seed))) for seed in range(400)]
+    mean = sum(counts) / len(counts)
+    assert 97 < mean < 103
+    variance = sum((count - mean) ** 2 for count in counts) / len(counts)
+    assert 70 < variance < 130  # equal to the mean, as no other process has it
+
+
+def test_a_ramp_changes_the_rate_evenly() -> None:
+    starts = ramp(0, 1000, 10, Random(1))
+    first, last = (sum(low <= s < low + 5 for s in starts) for low in (0, 5))
+    assert 4700 < len(starts) < 5300
+    assert 2.7 < last / first < 3.3
+    falling = ramp(1000, 0, 10, Random(1))
+    assert sum(s < 5 for s in falling) > 2 * sum(s >= 5 for s in falling)
+
+
+@given(st.integers(1, 50), st.integers(1, 200), seeds)
+def test_evenly_spread_tokens_are_all_used_if_they_can_be(
+    distinct: int, lookups: int, seed: int
+) -> None:
+    plan = spread("burst", burst(lookups), Mix(distinct=distinct), Random(seed))
+    assert all(0 <= number < distinct for number in plan.tokens)
+    assert plan.used == min(distinct, lookups) or lookups < distinct
+
+
+def test_skewed_tokens_are_used_as_zipf_says() -> None:
+    plan = spread("burst", burst(100_000), Mix(distinct=100, zipf=1.0), Random(1))
+    first, second, tenth = (plan.tokens.count(number) for number in (0, 1, 9))
+    assert 1.8 < first / second < 2.2
+    assert 9 < first / tenth < 11
+
+
+@given(st.integers(0, 20), seeds)
+def test_so_many_tokens_are_bad_as_were_asked_for(bad: int, seed: int) -> None:
+    plan = spread("burst", burst(5), Mix(distinct=20, bad=bad), Random(seed))
+    assert len(plan.bad) == bad
+    assert plan.bad <= set(range(20))
+
+
+def test_what_cannot_be_spread_is_refused() -> None:
+    with pytest.raises(PlanError, match="of 3 tokens no 4 can be bad"):
+        spread("burst", burst(5), Mix(distinct=3, bad=4), Random(1))
+    with pytest.raises(PlanError, match="no lookup would start"):
+        spread("steady", [], Mix(distinct=3), Random(1))
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "day.csv"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def test_a_file_is_replayed_in_the_order_of_its_seconds(tmp_path: Path) -> None:
+    path = written(tmp_path, "# second,token\n1.5,ada\n\n0.25 bob\n2,ada\n")
+    plan = replay(path, 1, Random(1))
+    assert list(plan.starts) == [0.25, 1.5, 2]
+    assert list(plan.tokens) == [0, 1, 1]
+    assert (plan.distinct, plan.used, plan.seconds, len(plan.bad)) == (2, 2, 2, 1)
+
+
+def test_pitfall_59_a_file_that_begins_with_a_byte_order_mark_is_replayed(tmp_path: Path) -> None:
+    plan = replay(written(tmp_path, "\ufeff0.25,bob\n1,ada\n"), 0, Random(1))
+    assert (list(plan.starts), plan.distinct) == ([0.25, 1], 2)
+
+
+@pytest.mark.parametrize("line", ["eve", "x,eve", "-1,eve", "1,eve,eve", "nan,eve", "inf,eve"])
+def test_a_wrong_line_is_named_by_its_number_and_not_shown(tmp_path: Path, line: str) -> None:
+    with pytest.raises(PlanError, match=r"^line 2 is no second and name") as caught:
+        replay(written(tmp_path, f"0,bob\n{line}\n"), 0, Random(1))
+    assert "eve" not in str(caught.value)
+
+
+def test_a_file_without_a_line_or_with_too_few_tokens_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match="1 to 1,000,000"):
+        replay(written(tmp_path, "# nothing\n"), 0, Random(1))
+    with pytest.raises(PlanError, match=r"day\.csv has 1 tokens, so no 2 can be bad"):
+        replay(written(tmp_path, "0,ada\n"), 2, Random(1))

@@ -1,0 +1,397 @@
+import errno
+import os
+import re
+import runpy
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stdout
+from io import BytesIO, TextIOWrapper
+from pathlib import Path
+from typing import IO, Any
+
+import httpx
+import pytest
+
+from oxaigen_auth_mock.cli import main as cli
+from oxaigen_auth_mock.cli.console import complain, warn
+from oxaigen_auth_mock.cli.flags import read_flags, settings_of
+from oxaigen_auth_mock.cli.main import main
+from oxaigen_auth_mock.config.settings import variables
+from oxaigen_auth_mock.server.hypercorn import listen
+from tests.support.processes import PATIENCE, started
+from tests.unit.oxaigen_auth_mock.conftest import needs_ipv6
+
+THREE = ("http://a", "http://b", "http://c")
+DEV = {"Authorization": "Bearer mock-dev-token"}
+
+every_backend = pytest.mark.parametrize("backend", ["asyncio", "trio"])
+every_signal = pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+
+
+@pytest.fixture(autouse=True)
+def unset_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in variables():
+        monkeypatch.delenv(variable.name, raising=False)
+
+
+def run_and_visit(
+    arguments: list[str], visit: Callable[[str], Any], *, signum: int = signal.SIGINT
+) -> tuple[int, Any, str]:
+    """Run main here, visit it from a thread, and send the signal when the visit is over.
+
+    Signals reach only a main thread, so it is the visitor that has to be in another one.
+    Gives main's status, what the visit gave, and what main wrote below its first line and the one
+    about the control page.
+    """
+
+    def visit_and_signal(output: IO[str]) -> Any:
+        listening = output.readline()
+        try:
+            url = listening.removeprefix("Listening on ").rstrip()
+            assert output.readline() == f"Control page: {url}/_mock/\n"
+            return visit(url)
+        finally:
+            if listening:
+                os.kill(os.getpid(), signum)
+
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as output, ThreadPoolExecutor() as pool:
+        with os.fdopen(writing, "w") as stdout, redirect_stdout(stdout):
+            visitor = pool.submit(visit_and_signal, output)
+            status = main(arguments)
+        return status, visitor.result(), output.read()
+
+
+@every_backend
+@every_signal
+def test_it_serves_until_a_signal(backend: str, signum: int) -> None:
+    def user_name(url: str) -> Any:
+        return httpx.get(f"{url}/_oxa_auth/get-me", headers=DEV).json()["user_name"]
+
+    arguments = ["--port", "0", "--backend", backend]
+    status, name, _ = run_and_visit(arguments, user_name, signum=signum)
+    assert (status, name) == (0, "devuser")
+
+
+def test_it_lists_whom_it_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OXAIGEN_AUTH_MOCK_FORBIDDEN_TOKEN", "mock-user-token")
+    monkeypatch.setenv("OXAIGEN_AUTH_MOCK_PERMISSIONS", ",")
+    _, _, listed = run_and_visit(["--port", "0"], str)
+    assert listed == (
+        "  PERSONA    TOKEN             STATE        PERMISSIONS\n"
+        "  forbidden  mock-user-token   not-allowed  none\n"
+        "  devuser    mock-dev-token    ok           none\n"
+        "  guest      mock-guest-token  ok           workspaceBasicAccess\n"
+        "  user       mock-user-token   ok           workspaceBasicAccess,"
+        " workspaceDataSourceIntegration\n"
+        "  admin      mock-admin-token  ok           workspaceBasicAccess,"
+        " workspaceDataSourceIntegration, workspaceOwnership\n"
+    )
+
+
+def test_without_a_forbidden_token_it_lists_none() -> None:
+    _, _, listed = run_and_visit(["--port", "0"], str)
+    assert "mock-user-token" in listed
+    assert "forbidden" not in listed
+
+
+def test_a_flag_wins_over_its_variable_even_over_a_bad_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OXAIGEN_AUTH_MOCK_PORT", "nonsense")
+    monkeypatch.setenv("OXAIGEN_AUTH_MOCK_HOST", "no.such.host.invalid")
+    monkeypatch.setenv("OXAIGEN_AUTH_MOCK_LATENCY", "3600")
+
+    def answer(url: str) -> int:
+        return httpx.get(f"{url}/_oxa_auth/get-me", headers=DEV).status_code
+
+    flags = ["--host", "127.0.0.1", "--port", "0", "--latency", "0", "--backend", "trio"]
+    status, answered, _ = run_and_visit(flags, answer)
+    assert (status, answered) == (0, 200)
+
+
+def test_without_flags_the_variables_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    with listen() as listener:
+        port = str(listener.getsockname()[1])
+    monkeypatch.setenv("OXAIGEN_AUTH_MOCK_PORT", port)
+    status, url, _ = run_and_visit([], str)
+    assert (status, url) == (0, f"http://127.0.0.1:{port}")
+
+
+def test_pitfall_59_what_is_wrong_with_variables_is_warned_of_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OXAIGEN_AUTH_MOCK_PORT", "tcp://10.0.0.1:8765")
+    monkeypatch.setenv("OXAIGEN_AUTH_MOCK_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("OXAIGEN_AUTH_MOCK_PERMISSION", "audit")
+    assert settings_of({"latency": 1.0}, warn=warn).port == 8765
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(" ")[:3] for line in lines] == [
+        ["oxaigen-auth-mock:", "warning:", "OXAIGEN_AUTH_MOCK_PERMISSION"],
+        ["oxaigen-auth-mock:", "warning:", "OXAIGEN_AUTH_MOCK_PORT"],
+    ]
+    status, _, _ = run_and_visit(["--port", "0"], str)
+    (line,) = capsys.readouterr().err.splitlines()  # a flag hides its variable
+    assert status == 0
+    assert line.endswith("is unknown and ignored; did you mean OXAIGEN_AUTH_MOCK_PERMISSIONS?")
+
+
+@every_backend
+@needs_ipv6
+def test_pitfall_59_a_name_is_served_at_all_its_addresses(backend: str) -> None:
+    command = ["oxaigen_auth_mock", "--host", "localhost", "--port", "0", "--backend", backend]
+    with started(sys.executable, "-m", *command) as process:
+        output = iter(process.stdout or ())
+        one, other, page = (next(output).rstrip() for _ in range(3))
+        port = one.rpartition(":")[2]
+        assert one == f"Listening on http://127.0.0.1:{port}"
+        assert other == f"Listening on http://[::1]:{port}"
+        assert page == f"Control page: http://127.0.0.1:{port}/_mock/"
+        for line in (one, other):
+            url = line.removeprefix("Listening on ")
+            assert httpx.get(f"{url}/_oxa_auth/get-me", headers=DEV).status_code == 200
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=PATIENCE) == 0
+
+
+def test_a_port_that_is_taken_is_one_clear_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with listen() as listener:
+        port = listener.getsockname()[1]
+        assert main(["--port", str(port)]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == (
+        f"oxaigen-auth-mock: 127.0.0.1:{port} is already in use; "
+        "choose another with --port or OXAIGEN_AUTH_MOCK_PORT\n"
+    )
+
+
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "a..b", "192.0.2.1"])
+def test_a_host_that_cannot_be_listened_on_is_one_clear_line(
+    capsys: pytest.CaptureFixture[str], host: str
+) -> None:
+    assert main(["--host", host, "--port", "0", "--allow-remote"]) == 1
+    message = capsys.readouterr().err
+    assert re.fullmatch(f"oxaigen-auth-mock: cannot listen on {host}:0: .+\n", message)
+
+
+def test_a_port_that_is_not_allowed_is_one_clear_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def not_allowed(_host: str, _port: int, **_: bool) -> socket.socket:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(cli, "listen_on_all", not_allowed)
+    assert main(["--host", "::1", "--port", "80"]) == 1
+    message = capsys.readouterr().err
+    assert message == "oxaigen-auth-mock: cannot listen on [::1]:80: Permission denied\n"
+
+
+@pytest.mark.parametrize(
+    ("host", "where"),
+    [
+        ("0.0.0.0", "0.0.0.0:0 is not for this machine alone (0.0.0.0 "),  # noqa: S104
+        ("::", "[::]:0 is not for this machine alone (:: "),
+        ("192.0.2.1", "192.0.2.1:0 is not for this machine alone (192.0.2.1 "),
+    ],
+)
+def test_an_address_that_others_can_reach_needs_leave(
+    capsys: pytest.CaptureFixture[str], host: str, where: str
+) -> None:
+    assert main(["--host", host, "--port", "0"]) == 2
+    assert capsys.readouterr().err == (
+        f"oxaigen-auth-mock: {where}is no loopback address); "
+        "--allow-remote or OXAIGEN_AUTH_MOCK_ALLOW_REMOTE=1 lets other machines in\n"
+    )
+
+
+def test_with_leave_it_listens_for_others_and_warns(capsys: pytest.CaptureFixture[str]) -> None:
+    def answer(url: str) -> int:
+        assert url.startswith("http://127.0.0.1:")  # which can be called, unlike 0.0.0.0
+        return httpx.get(f"{url}/health").status_code
+
+    flags = ["--host", "0.0.0.0", "--port", "0", "--allow-remote", "--backend", "trio"]  # noqa: S104
+    status, answered, _ = run_and_visit(flags, answer)
+    assert (status, answered) == (0, 200)
+    assert capsys.readouterr().err.startswith("oxaigen-auth-mock: warning: --allow-remote lets ")
+
+
+def test_a_flag_can_switch_off_what_a_variable_switches_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("ALLOW_REMOTE", "RELOAD", "STRICT", "PICK"):
+        monkeypatch.setenv(f"OXAIGEN_AUTH_MOCK_{name}", "1")
+    arguments = ["--port", "0", "--no-allow-remote", "--no-reload", "--no-strict", "--no-pick"]
+    status, _, said = run_and_visit(arguments, str)
+    assert (status, capsys.readouterr().err) == (0, "")
+    assert said.startswith("  PERSONA ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "setting", "value"),
+    [
+        (["--origins", "http://a", "https://b:1"], "cors_origins", ("http://a", "https://b:1")),
+        (["--origins", "http://a, http://b", "http://c"], "cors_origins", THREE),
+        (["--origins", "http://a", "--origins", "http://b,http://c"], "cors_origins", THREE),
+        (["--origins", "*"], "cors_origins", ("*",)),
+        (["--pick"], "pick", True),
+        (["--strict"], "strict", True),
+        (["--reload"], "reload", True),
+        (["--no-reload"], "reload", False),
+        (["--allow-remote"], "allow_remote", True),
+        (["--personas", "p.toml"], "personas", "p.toml"),
+        (["--faults", "f.json"], "faults", "f.json"),
+        (["--backend", "trio"], "backend", "trio"),
+        (["--latency", "0.5"], "latency", 0.5),
+    ],
+)
+def test_a_flag_becomes_its_setting(arguments: list[str], setting: str, value: object) -> None:
+    assert read_flags(arguments) == {setting: value}
+    assert getattr(settings_of(read_flags(arguments)), setting) == value
+
+
+def test_it_tells_what_is_unusual(tmp_path: Path) -> None:
+    one, two = tmp_path / "one.toml", tmp_path / "two.toml"
+    one.write_text('[[faults]]\nkind = "hang"\npersona = "admin"\n')
+    two.write_text(one.read_text() * 2)
+    _, _, said = run_and_visit(["--port", "0", "--strict", "--faults", str(one)], str)
+    assert said.startswith("Strict: tokens end, and codes work once.\n1 fault in place.\n  PERSONA")
+    _, _, said = run_and_visit(["--port", "0", "--faults", str(two)], str)
+    assert said.startswith("2 faults in place.\n  PERSONA")
+
+
+def test_every_mistake_in_a_file_is_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    people, faults = tmp_path / "people.toml", tmp_path / "none.toml"
+    people.write_text('[[personas]]\nid = 0\n[[personas]]\nname = "x"\nstat = "ok"')
+    assert main(["--personas", str(people), "--faults", str(faults)]) == 2
+    captured = capsys.readouterr()
+    prefix = f"oxaigen-auth-mock: {people}: personas"
+    lines = captured.err.splitlines()
+    assert captured.out == ""
+    assert [line.removeprefix(prefix).partition(" ")[0] for line in lines[:3]] == [
+        "[0].name",
+        "[0].id",
+        "[1].stat",
+    ]
+    assert lines[3:] == [f"oxaigen-auth-mock: {faults}: cannot be read: No such file or directory."]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_a_name_that_the_terminal_cannot_show_is_escaped(
+    monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    written = BytesIO()
+    monkeypatch.setattr(sys, "stderr", TextIOWrapper(written, encoding))
+    complain("no persona is called 'Zoë'")
+    shown = "Zo\\xeb" if encoding == "ascii" else "Zoë"
+    assert (
+        written.getvalue().decode(encoding)
+        == f"oxaigen-auth-mock: no persona is called '{shown}'\n"
+    )
+
+
+def test_bad_variables_are_a_line_each(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OXAIGEN_AUTH_MOCK_PORT", "x")
+    monkeypatch.setenv("OXAIGEN_AUTH_MOCK_USER_ID", "y")
+    assert main([]) == 2
+    port, user_id = capsys.readouterr().err.splitlines()
+    assert port.startswith("oxaigen-auth-mock: OXAIGEN_AUTH_MOCK_PORT holds 'x', but")
+    assert user_id.startswith("oxaigen-auth-mock: OXAIGEN_AUTH_MOCK_USER_ID holds 'y', but")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--port", "65536"],
+        ["--port", "tcp://10.0.0.1:8765"],
+        ["--latency", "-1"],
+        ["--host", ""],
+        ["--backend", "curio"],
+        ["--origins", "http://a/b"],
+        ["--origins"],
+        ["--personas", " "],
+        ["--pick=1"],
+        ["--strict", "1"],
+        ["--what"],
+    ],
+)
+def test_a_bad_flag_is_refused(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert arguments[-1].partition("=")[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flag", "arguments"),
+    [
+        ("--port", ["--port", "1", "--port=2"]),
+        ("--personas", ["--personas", "a.toml", "--pick", "--personas", "b.toml"]),
+    ],
+)
+def test_a_flag_that_is_given_twice_is_refused(
+    capsys: pytest.CaptureFixture[str], flag: str, arguments: list[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert f"error: {flag} is given more than once" in capsys.readouterr().err
+
+
+def test_help_names_every_variable_and_its_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    shown = capsys.readouterr().out
+    assert caught.value.code == 0
+    assert all(variable.name in shown for variable in variables())
+    assert re.search("OXAIGEN_AUTH_MOCK_PERMISSIONS .*default: audit", shown)
+    assert re.search("OXAIGEN_AUTH_MOCK_FORBIDDEN_TOKEN .*default: none", shown)
+    assert re.search("OXAIGEN_AUTH_MOCK_ROLE_NAMES .*default: none", shown)
+    assert re.search("OXAIGEN_AUTH_MOCK_PICK .*default: off", shown)
+
+
+def test_help_tells_the_flow_in_two_terminals_and_the_control_page(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    shown = capsys.readouterr().out
+    assert "$ oxaigen-auth-mock --pick\n  $ OXAIGEN_AUTH_DEV_MODE=1 hypercorn" in shown
+    assert "http://127.0.0.1:8765/_mock/" in shown
+    assert re.findall("^(w?h.*):$", shown, re.MULTILINE) == [
+        "where it listens",
+        "how it behaves",
+        "how it runs",
+    ]
+
+
+def test_python_dash_m_is_the_same_program(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["oxaigen_auth_mock", "--help"])
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_module("oxaigen_auth_mock", run_name="__main__")
+    assert caught.value.code == 0
+    assert "usage: oxaigen-auth-mock" in capsys.readouterr().out
+
+
+@every_backend
+@every_signal
+def test_as_a_process_it_stops_clean_and_silent_though_connections_are_open(
+    backend: str, signum: int
+) -> None:
+    command = [sys.executable, "-m", "oxaigen_auth_mock", "--port", "0", "--backend", backend]
+    with started(*command) as process:
+        url = next(iter(process.stdout or ())).removeprefix("Listening on ").rstrip()
+        with httpx.Client(base_url=url, timeout=PATIENCE) as client:
+            assert client.get("/_oxa_auth/get-me", headers=DEV).status_code == 200
+            process.send_signal(signum)
+            status = process.wait(timeout=PATIENCE)
+        assert (status, process.stderr and process.stderr.read()) == (0, "")

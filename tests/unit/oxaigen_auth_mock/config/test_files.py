@@ -1,0 +1,357 @@
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oxaigen_auth_mock import MockConfigurationError
+from oxaigen_auth_mock.config.files import FAULT, FAULTS, load_faults, load_personas
+from oxaigen_auth_mock.config.json_values import pruned
+from oxaigen_auth_mock.config.validation_errors import PATTERNS, path_text
+from oxaigen_auth_mock.personas.model import Persona
+
+Write = Callable[[str, Any], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write a file for a test; what is neither text nor bytes becomes JSON."""
+
+    def written(name: str, content: Any) -> Path:
+        path = tmp_path / name
+        if not isinstance(content, str | bytes):
+            content = json.dumps(content)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return written
+
+
+def problems(load: Callable[[Path], object], path: Path) -> list[str]:
+    """What is wrong with a file; each problem begins with the file's name."""
+    with pytest.raises(MockConfigurationError) as caught:
+        load(path)
+    prefix = f"{path}: "
+    assert all(problem.startswith(prefix) for problem in caught.value.problems)
+    return [problem.removeprefix(prefix) for problem in caught.value.problems]
+
+
+def test_personas_in_toml_and_json_are_the_same(write: Write) -> None:
+    toml = """
+        [[personas]]
+        name = "ada"
+        id = 7
+        roles = ["owner"]
+        permissions = ["audit"]
+        state = "slow"
+        delay = 1
+        extra = {floor = 3, tags = ["a", {b = true}]}
+
+        [[personas]]
+        name = "bob"
+    """
+    data = {
+        "personas": [
+            {
+                "name": "ada",
+                "id": 7,
+                "roles": ["owner"],
+                "permissions": ["audit"],
+                "state": "slow",
+                "delay": 1,
+                "extra": {"floor": 3, "tags": ["a", {"b": True}]},
+            },
+            {"name": "bob"},
+        ]
+    }
+    ada, bob = load_personas(write("people.TOML", toml))
+    assert (ada.name, ada.token, ada.extra["floor"]) == ("ada", "mock-ada-token", 3)
+    assert bob == Persona(name="bob")
+    assert load_personas(write("people.json", data)) == [ada, bob]
+
+
+def test_faults_in_toml_and_json_are_the_same(write: Write) -> None:
+    toml = """
+        [[faults]]
+        kind = "status"
+        endpoint = "get-me"
+        status = 503
+        retry_after = 5
+        [[faults]]
+        kind = "latency"
+        seconds = 1
+    """
+    faults = [
+        {"kind": "status", "endpoint": "get-me", "status": 503, "retry_after": 5},
+        {"kind": "latency", "seconds": 1},
+    ]
+    expected = [FAULT.validate_python(fault) for fault in faults]
+    assert load_faults(write("f.toml", toml)) == expected
+    assert load_faults(write("f.json", {"faults": faults})) == expected
+
+
+def test_a_byte_order_mark_is_no_mistake(write: Write) -> None:
+    assert load_personas(write("p.json", b'\xef\xbb\xbf{"personas": []}')) == []
+    assert load_faults(write("f.toml", b"\xef\xbb\xbffaults = []")) == []
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_a_file_of_another_encoding_is_told_to_be_saved_as_utf_8(
+    write: Write, encoding: str
+) -> None:
+    for name, text in (("p.json", '{"personas": []}'), ("p.toml", "personas = []")):
+        (problem,) = problems(load_personas, write(name, text.encode(encoding)))
+        assert problem == (
+            "is not UTF-8: it looks like UTF-16 or UTF-32 at byte 0; save it as UTF-8."
+        )
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["id = true", 'id = "7"', "id = 7.0", "id = -7", "id = nan", "delay = true", 'delay = "1"',
+     "delay = -1", "delay = nan", "delay = inf", "enabled = 1", 'enabled = "yes"', "name = 7"],
+)  # fmt: skip
+def test_a_value_of_another_type_is_a_mistake(write: Write, field: str) -> None:
+    name = "" if field.startswith("name") else 'name = "ada"\n'
+    found = problems(load_personas, write("p.toml", f"[[personas]]\n{name}{field}"))
+    assert found[0].startswith(f"personas[0].{field.split(' ', maxsplit=1)[0]} holds ")
+
+
+def test_every_mistake_in_a_persona_file_is_named_by_its_path(write: Write) -> None:
+    toml = """
+        [[personas]]
+        name = "ada"
+        tokn = "secret"
+        token = "sec ret"
+        permissions = ["audit", "a b", 3]
+        state = "rejectd"
+        roles = "owner"
+        enabled = 7
+        extra = {day = 2020-01-01, n = nan, "e mail" = [inf], email = "x"}
+        [[personas]]
+        name = " ada "
+        [[personas]]
+        email = 3
+        [[personas]]
+        name = "bob"
+        token = "good"
+        [[personas]]
+        name = "deny"
+        token = "good"
+    """
+    fields = ", ".join(Persona.model_fields)
+    assert sorted(problems(load_personas, write("p.toml", toml))) == [
+        "personas[0].enabled holds 7, but it should be a valid boolean.",
+        "personas[0].extra.day holds a date or a time, which JSON has not; put it in quotes.",
+        "personas[0].extra.n holds a number that is not finite.",
+        "personas[0].extra: holds fields of the persona itself: email.",
+        "personas[0].extra['e mail'][0] holds a number that is not finite.",
+        (
+            "personas[0].permissions[1] holds 'a b', "
+            "but it may only hold letters A to Z, digits, _ and -."
+        ),
+        "personas[0].permissions[2] holds 3, but it should be a valid string.",
+        "personas[0].roles holds 'owner', but it should be a list.",
+        (
+            "personas[0].state holds 'rejectd', but it should be 'ok', 'rejected', 'not-allowed', "
+            "'expired', 'slow' or 'never-answers'; did you mean 'rejected'?"
+        ),
+        (
+            "personas[0].token holds what is not shown here, "
+            "but it may only hold visible ASCII characters."
+        ),
+        f"personas[0].tokn is unknown; there are {fields}; did you mean 'token'?",
+        "personas[1].name is the same as personas[0].name; no two may share one.",
+        "personas[2].email holds 3, but it should be a valid string.",
+        "personas[2].name is missing.",
+        "personas[4].name holds 'deny': 'deny' stands for nobody; take another name.",
+    ]
+
+
+def test_every_mistake_in_a_fault_file_is_named_by_its_path(write: Write) -> None:
+    faults = [
+        1,
+        {},
+        {"kind": "hnag"},
+        {"kind": ["x"]},
+        {"kind": "status", "status": "x", "retry": 1, "endpoint": "gt-me", "detail": "a\n"},
+        {"kind": "latency"},
+        {"kind": "status", "status": None, "when": True, "persona": {}},
+    ]
+    kinds = ", ".join(FAULTS)
+    assert problems(load_faults, write("f.json", {"faultz": 1, "faults": faults})) == [
+        "faultz is unknown; there are faults; did you mean 'faults'?",
+        "faults[0] holds 1, but it should be a table.",
+        f"faults[1].kind is missing; it should be one of {kinds}.",
+        f"faults[2].kind holds 'hnag', but it should be one of {kinds}; did you mean 'hang'?",
+        f"faults[3].kind holds a list, but it should be one of {kinds}.",
+        (
+            "faults[4].endpoint holds 'gt-me', but it should be 'login', 'mock-authorize', "
+            "'callback', 'token-exchange', 'refresh', 'test-app-token', 'get-me', "
+            "'test-app-permission' or 'logout'; did you mean 'get-me'?"
+        ),
+        "faults[4].status holds 'x', but it should be a valid integer.",
+        "faults[4].detail holds 'a\\n', but it may only hold one line of text, and not be empty.",
+        (
+            "faults[4].retry is unknown; there are endpoint, persona, every, probability, seed, "
+            "times, when, kind, status, retry_after, detail; did you mean 'retry_after'?"
+        ),
+        "faults[5]: a fixed latency takes seconds alone.",
+        "faults[6].persona holds a table, but it should be a valid string.",
+        "faults[6].when holds true, but it should be 'before' or 'after'.",
+        "faults[6].status holds null, but it should be a valid integer.",
+    ]
+
+
+def test_a_token_that_two_personas_share_is_refused_without_showing_it(write: Write) -> None:
+    people = [{"name": "ada", "token": "hush"}, {"name": "bob", "token": "hush"}, {"name": "c"}]
+    (problem,) = problems(load_personas, write("p.json", {"personas": people}))
+    assert problem == "personas[1].token is the same as personas[0].token; no two may share one."
+
+
+def test_a_token_that_somebody_else_has_is_refused_but_ones_own_is_not(write: Write) -> None:
+    def load(path: Path) -> list[Persona]:
+        return load_personas(path, {"one": "guest", "mock-ada-token": "ada"}.get)
+
+    people = [{"name": "ada"}, {"name": "bob", "token": "one"}]
+    (problem,) = problems(load, write("p.json", {"personas": people}))
+    assert problem == "personas[1].token is the token of 'guest'; choose another one."
+
+
+def test_a_long_value_is_shortened(write: Write) -> None:
+    long = {"name": "ada", "state": "x" * 10_000, "email": "y" * 10_000}
+    state, email = problems(load_personas, write("p.json", {"personas": [long]}))
+    assert max(len(state), len(email)) < 250
+    assert "yyy… but it should have at most 1000 characters".replace("… ", "…, ") in email
+
+
+def test_a_name_that_is_too_long_is_one_mistake(write: Write) -> None:
+    (problem,) = problems(load_personas, write("p.json", {"personas": [{"name": "x" * 5000}]}))
+    assert problem.endswith("it should have at most 100 characters.")
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ([1], "it holds a list, but it should be a table."),
+        (None, "it holds null, but it should be a table."),
+        ({}, "personas is missing."),
+        ({"personas": {"name": "x"}}, "personas holds a table, but it should be a list of tables."),
+        ({"personas": "x"}, "personas holds 'x', but it should be a list of tables."),
+        ({"personas": ["x"]}, "personas[0] holds 'x', but it should be a table."),
+        (
+            {"personas": [{"name": "x", "extra": {"n": 2**1024}}]},
+            "personas[0].extra.n holds too great a number.",
+        ),
+    ],
+)
+def test_a_file_of_the_wrong_shape_is_refused(write: Write, content: Any, problem: str) -> None:
+    assert problems(load_personas, write("p.json", content)) == [problem]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("p.yaml", "", "the name should end in .toml or .json."),
+        ("p", "", "the name should end in .toml or .json."),
+        ("p.toml", b"\xff\xfe", "is not UTF-8: invalid start byte at byte 0; save it as UTF-8."),
+        ("p.toml", "a = 1\nb 2", r"Expected '=' .* \(at line 2, column 3\)\."),
+        ("p.toml", "a = 1\nb = [1,", r".* \(at line 2, column 8\)\."),
+        ("p.toml", "a = ", r".* \(at line 1, column 5\)\."),
+        ("p.toml", "a = 1\na = 2", r"Cannot overwrite a value \(at line 2, column 6\)\."),
+        ("p.toml", "a = " + "[" * 100_000, "is nested too deeply."),
+        ("p.json", "", r"Expecting value \(at line 1, column 1\)\."),
+        ("p.json", '{"a":\n 1,}', r".* \(at line 2, column [34]\)\."),
+        ("p.json", "[" * 100_000, "is nested too deeply."),
+        ("p.json", "9" * 5000, "Exceeds the limit .*"),
+        ("p.json", '{"b": 2, "a": {"x": 1, "x": 1}}', "keys .* twice in a table: 'x'."),
+        ("p.json", '{"personas": [], "\\ud800": 1}', r"\['\\ud800'\] holds something .* Unicode."),
+        (
+            "p.json",
+            '{"personas": [{"name": "x", "extra": {"y": "\\ud800"}}]}',
+            r"personas\[0\]\.extra\.y holds text that is not valid Unicode\.",
+        ),
+        (
+            "p.json",
+            '{"personas": [{"name": "x", "extra": {"y": NaN}}]}',
+            r"personas\[0\]\.extra\.y holds a number that is not finite\.",
+        ),
+        (
+            "p.toml",
+            f'[[personas]]\nname = "x"\n[personas.extra]\n{"a." * 5000}a = 1',
+            "personas.* holds more than 40 levels, one in the other.",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_read_as_what_it_is_called_is_refused(
+    write: Write, name: str, content: Any, problem: str
+) -> None:
+    (found,) = problems(load_personas, write(name, content))
+    assert re.fullmatch(problem, found)
+
+
+@pytest.mark.parametrize("load", [load_personas, load_faults])
+def test_a_file_that_is_not_there_is_refused(load: Any, tmp_path: Path) -> None:
+    assert problems(load, tmp_path / "none.toml") == ["cannot be read: No such file or directory."]
+
+
+def test_a_directory_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "d.toml").mkdir()
+    assert problems(load_faults, tmp_path / "d.toml") == ["cannot be read: Is a directory."]
+
+
+def test_a_path_that_cannot_be_is_refused() -> None:
+    assert problems(load_faults, Path("a\0.toml")) == ["embedded null byte."]
+
+
+def test_every_pattern_is_known_in_words() -> None:
+    def patterns(schema: Any) -> set[str]:
+        if isinstance(schema, dict):
+            own = {schema["pattern"]} if isinstance(schema.get("pattern"), str) else set[str]()
+            return own.union(*map(patterns, schema.values()))
+        return set[str]().union(*map(patterns, schema)) if isinstance(schema, list) else set()
+
+    schemas = [Persona.model_json_schema(), FAULT.json_schema()]
+    assert patterns(schemas) == PATTERNS.keys()
+
+
+@pytest.mark.parametrize("extra", [{"a": [float("nan")]}, {"a": ["\ud800"]}, {"a": [2**1024]}])
+def test_a_persona_holds_nothing_that_its_profile_could_not(extra: Any) -> None:
+    with pytest.raises(ValueError, match=r"a\[0\] holds "):
+        Persona(name="ada", extra=extra)
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**64), 2**64)
+    | st.floats(allow_nan=False)
+    | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(json_values)
+def test_what_is_pruned_is_json_and_loses_only_what_is_named(value: Any) -> None:
+    copy, mistakes = pruned(value)
+    json.dumps(copy, allow_nan=False).encode()
+    assert (copy == value) == (not mistakes)
+
+
+@given(st.lists(st.text() | st.integers(0), min_size=1))
+def test_a_path_can_always_be_shown(path: list[str | int]) -> None:
+    path_text(path).encode()
+
+
+@given(json_values)
+def test_no_data_breaks_the_reader(tmp_path_factory: pytest.TempPathFactory, value: Any) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.json"
+    entry: dict[str, Any] = dict.fromkeys(Persona.model_fields, value)
+    path.write_text(json.dumps({"personas": [value, entry]}))
+    assert problems(load_personas, path)
+    path.write_text(json.dumps({"faults": [value, *({**entry, "kind": kind} for kind in FAULTS)]}))
+    assert problems(load_faults, path)

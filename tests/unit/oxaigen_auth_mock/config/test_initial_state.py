@@ -1,0 +1,136 @@
+from pathlib import Path
+
+import pytest
+
+from oxaigen_auth_mock import MockConfigurationError, MockSettings, Persona, create_app
+from oxaigen_auth_mock.personas.store import NameTakenError, TokenTakenError
+
+PEOPLE = """
+[[personas]]
+name = "ada"
+[[personas]]
+name = "guest"
+token = "other"
+"""
+FAULTS = """
+[[faults]]
+kind = "hang"
+[[faults]]
+kind = "html"
+endpoint = "get-me"
+"""
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> str:
+    path = tmp_path / "people.toml"
+    path.write_text(PEOPLE)
+    return str(path)
+
+
+def problems(settings: MockSettings) -> tuple[str, ...]:
+    with pytest.raises(MockConfigurationError) as caught:
+        create_app(settings)
+    return caught.value.problems
+
+
+def test_a_persona_file_adds_to_the_built_in_ones_and_may_replace_one(people: str) -> None:
+    roster = create_app(MockSettings(personas=people)).proxy.roster
+    assert [each.name for each in roster.personas] == ["devuser", "guest", "user", "admin", "ada"]
+    tokens = ("other", "mock-ada-token", "mock-guest-token")
+    assert [each and each.name for each in map(roster.holder, tokens)] == ["guest", "ada", None]
+
+
+def test_a_built_in_token_is_nobody_elses(tmp_path: Path) -> None:
+    path = tmp_path / "people.toml"
+    path.write_text('[[personas]]\nname = "ada"\ntoken = "mock-dev-token"')
+    (problem,) = problems(MockSettings(personas=str(path)))
+    assert problem.endswith("personas[0].token is the token of 'devuser'; choose another one.")
+
+
+def test_a_token_of_the_file_can_be_made_the_forbidden_one(people: str) -> None:
+    settings = MockSettings(personas=people, forbidden_token="mock-ada-token")
+    holder = create_app(settings).proxy.roster.holder("mock-ada-token")
+    assert holder is not None
+    assert holder.name == "forbidden"
+
+
+def test_a_fault_file_is_where_the_plan_begins(tmp_path: Path) -> None:
+    path = tmp_path / "faults.toml"
+    path.write_text(FAULTS)
+    plan = create_app(MockSettings(faults=str(path))).proxy.faults
+    assert [each["says"] for each in plan.report()] == [
+        "every call: never answers",
+        "every get-me: HTML with status 200",
+    ]
+
+
+def test_the_mistakes_of_both_files_are_named(tmp_path: Path) -> None:
+    one, other = str(tmp_path / "one.toml"), str(tmp_path / "other.json")
+    found = problems(MockSettings(personas=one, faults=other, auto_login="whoever"))
+    assert [problem.partition(": ")[0] for problem in found] == [one, other]
+
+
+@pytest.mark.parametrize("name", ["deny", "devuser", "admin", "ada", "eve"])
+def test_whoever_is_there_can_sign_in_unasked(people: str, name: str) -> None:
+    settings = MockSettings(personas=people, auto_login=name)
+    assert create_app(settings, personas=[Persona(name="eve")]).proxy.auto_login == name
+
+
+def test_whoever_is_not_there_cannot_sign_in() -> None:
+    assert problems(MockSettings(auto_login="gest")) == (
+        (
+            "OXAIGEN_AUTH_MOCK_AUTO_LOGIN holds 'gest', but it should be one of "
+            "devuser, guest, user, admin, deny; did you mean 'guest'?"
+        ),
+    )
+
+
+def test_a_variable_that_makes_no_persona_is_named() -> None:
+    settings = MockSettings(
+        user_name="x" * 5000, email="a\0", permissions=("audit", "a b"), access_token_value="hu sh"
+    )
+    name, token, permission, email = problems(settings)
+    assert name.startswith("OXAIGEN_AUTH_MOCK_USER_NAME holds 'xxx")
+    assert token.startswith("OXAIGEN_AUTH_MOCK_ACCESS_TOKEN_VALUE holds what is not shown here")
+    assert permission.startswith("OXAIGEN_AUTH_MOCK_PERMISSIONS[1] holds 'a b', but ")
+    assert email == "OXAIGEN_AUTH_MOCK_EMAIL holds 'a\\x00': may hold no control characters."
+
+
+def test_the_name_that_stands_for_nobody_cannot_be_the_users() -> None:
+    assert problems(MockSettings(user_name="deny")) == (
+        "OXAIGEN_AUTH_MOCK_USER_NAME holds 'deny': 'deny' stands for nobody; take another name.",
+    )
+
+
+def test_a_forbidden_token_that_is_too_long_is_named() -> None:
+    (problem,) = problems(MockSettings(forbidden_token="x" * 5000))
+    assert problem.startswith("OXAIGEN_AUTH_MOCK_FORBIDDEN_TOKEN holds what is not shown here")
+
+
+def test_personas_handed_over_may_share_no_token() -> None:
+    with pytest.raises(TokenTakenError, match="'guest' already has the token"):
+        create_app(MockSettings(), personas=[Persona(name="eve", token="mock-guest-token")])
+
+
+def test_a_fault_for_nobody_is_a_mistake_in_its_file(tmp_path: Path, people: str) -> None:
+    path = tmp_path / "faults.toml"
+    path.write_text('[[faults]]\nkind = "hang"\n[[faults]]\nkind = "html"\npersona = "adda"')
+    (problem,) = problems(MockSettings(faults=str(path), personas=people))
+    assert problem == (
+        f"{path}: faults[1].persona holds 'adda', but no persona is called 'adda'; "
+        "there are devuser, guest, user, admin, ada; did you mean 'ada'?"
+    )
+    path.write_text('[[faults]]\nkind = "html"\npersona = "ada"')
+    assert len(create_app(MockSettings(faults=str(path), personas=people)).proxy.faults.faults) == 1
+    given = [Persona(name="zoe")]
+    path.write_text('[[faults]]\nkind = "html"\npersona = "zoe"')
+    assert create_app(MockSettings(faults=str(path)), personas=given).proxy.faults.faults
+
+
+def test_two_personas_of_one_name_are_refused() -> None:
+    twins = [Persona(name="ada", token="one"), Persona(name="ada", token="two")]
+    with pytest.raises(NameTakenError, match="two personas are called 'ada'"):
+        create_app(MockSettings(), personas=twins)
+    replaced = create_app(MockSettings(), personas=[Persona(name="guest", token="t")])
+    assert replaced.control.snapshot().personas[1].token == "t"

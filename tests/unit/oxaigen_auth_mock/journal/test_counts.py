@@ -1,0 +1,161 @@
+from collections.abc import Callable
+from typing import Any
+
+import looptime
+import pytest
+from anyio import create_task_group, current_time, sleep
+from httpx import AsyncClient
+from trio.testing import MockClock
+
+from oxaigen_auth_mock.journal.counts import REMEMBERED_TOKENS, CallCounts, fingerprint
+
+pytestmark = pytest.mark.anyio
+
+Mock = Callable[..., AsyncClient]
+
+DEV = {"Authorization": "Bearer mock-dev-token"}
+GUEST = {"Authorization": "Bearer mock-guest-token"}
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    """Both backends in virtual time, where waiting takes none."""
+    if request.param == "trio":
+        return "trio", {"clock": MockClock(autojump_threshold=0)}
+    return "asyncio", {"loop_factory": looptime.new_event_loop}
+
+
+async def counts(client: AsyncClient) -> Any:
+    return (await client.get("/_mock/api/calls")).json()
+
+
+async def test_a_new_mock_has_counted_nothing(mock: Mock) -> None:
+    assert await counts(mock()) == {
+        "total": 0,
+        "endpoints": {},
+        "tokens": {},
+        "most_at_once": 0,
+    }
+
+
+async def test_calls_are_counted_by_endpoint_and_by_token_whatever_the_answer(
+    mock: Mock,
+) -> None:
+    client = mock()
+    await client.get("/_oxa_auth/get-me", headers=DEV)
+    await client.post("/_oxa_auth/test-app-permission/audit", headers=DEV)
+    await client.post("/_oxa_auth/test-app-permission/not.a.name", headers=DEV)
+    await client.post("/_oxa_auth/test-app-token")
+    await client.get("/_oxa_auth/get-me", headers={"Authorization": "Bearer unknown"})
+    assert await counts(client) == {
+        "total": 5,
+        "endpoints": {"get-me": 2, "test-app-permission": 2, "test-app-token": 1},
+        "tokens": {
+            "8b6eec6e51ae": {
+                "persona": "devuser",
+                "total": 3,
+                "endpoints": {"get-me": 1, "test-app-permission": 2},
+                "most_at_once": 1,
+            },
+            "none": {
+                "persona": None,
+                "total": 1,
+                "endpoints": {"test-app-token": 1},
+                "most_at_once": 1,
+            },
+            fingerprint("unknown"): {
+                "persona": None,
+                "total": 1,
+                "endpoints": {"get-me": 1},
+                "most_at_once": 1,
+            },
+        },
+        "most_at_once": 1,
+    }
+
+
+async def test_the_mocks_own_endpoints_are_not_counted(mock: Mock) -> None:
+    client = mock()
+    await client.get("/health")
+    await client.get("/_mock/api/calls")
+    assert (await counts(client))["total"] == 0
+
+
+async def test_deleting_the_counts_starts_them_anew(mock: Mock) -> None:
+    client = mock()
+    await client.get("/_oxa_auth/get-me", headers=DEV)
+    response = await client.delete("/_mock/api/calls")
+    assert (response.status_code, response.content) == (204, b"")
+    assert (await counts(client))["tokens"] == {}
+    await client.get("/_oxa_auth/get-me", headers=DEV)
+    assert (await counts(client))["total"] == 1
+
+
+async def test_two_mocks_count_apart(mock: Mock) -> None:
+    one, other = mock(), mock()
+    await one.get("/_oxa_auth/get-me", headers=DEV)
+    assert (await counts(other))["total"] == 0
+
+
+async def test_no_token_appears_in_the_counts(mock: Mock) -> None:
+    client = mock()
+    await client.get("/_oxa_auth/get-me", headers=DEV)
+    assert "mock-dev-token" not in (await client.get("/_mock/api/calls")).text
+
+
+async def test_every_check_waits_for_the_latency_and_nothing_else_does(mock: Mock) -> None:
+    client = mock(latency=3.0)
+    start = current_time()
+    await client.get("/health")
+    await client.get("/_mock/api/calls")
+    assert current_time() - start == pytest.approx(0, abs=0.1)
+    await client.get("/_oxa_auth/get-me", headers=DEV)
+    await client.post("/_oxa_auth/test-app-token")
+    await client.post("/_oxa_auth/test-app-permission/audit", headers=DEV)
+    assert current_time() - start == pytest.approx(9, abs=0.1)
+
+
+async def test_calls_that_overlap_are_counted_as_such(mock: Mock) -> None:
+    client = mock(latency=1.0)
+    async with create_task_group() as tasks:
+        for headers in (DEV, DEV, GUEST):
+            tasks.start_soon(lambda h: client.get("/_oxa_auth/get-me", headers=h), headers)
+    await client.get("/_oxa_auth/get-me", headers=DEV)
+    report = await counts(client)
+    assert report["most_at_once"] == 3
+    assert report["tokens"][fingerprint("mock-dev-token")]["most_at_once"] == 2
+    assert report["tokens"][fingerprint("mock-guest-token")]["most_at_once"] == 1
+
+
+async def test_a_call_that_was_cancelled_runs_no_longer(mock: Mock) -> None:
+    client = mock(latency=1.0)
+    async with create_task_group() as tasks:
+        tasks.start_soon(lambda: client.get("/_oxa_auth/get-me", headers=DEV))
+        await sleep(0.5)
+        tasks.cancel_scope.cancel()
+    await client.get("/_oxa_auth/get-me", headers=DEV)
+    report = await counts(client)
+    assert (report["total"], report["most_at_once"]) == (2, 1)
+
+
+async def test_a_call_that_runs_through_a_reset_is_not_in_the_new_counts(mock: Mock) -> None:
+    client = mock(latency=1.0)
+    async with create_task_group() as tasks:
+        tasks.start_soon(lambda: client.get("/_oxa_auth/get-me", headers=DEV))
+        await sleep(0.5)
+        await client.delete("/_mock/api/calls")
+    assert (await counts(client))["total"] == 0
+    await client.get("/_oxa_auth/get-me", headers=DEV)
+    assert (await counts(client))["most_at_once"] == 1
+
+
+def test_a_flood_of_tokens_pushes_out_the_ones_not_seen_for_longest() -> None:
+    calls = CallCounts()
+    for token in ("early", "busy", *map(str, range(REMEMBERED_TOKENS - 1)), "busy", "late"):
+        calls.begin("get-me", token=fingerprint(token), persona=None)
+    tokens: Any = calls.report()["tokens"]
+    assert len(tokens) == REMEMBERED_TOKENS
+    assert tokens[fingerprint("busy")]["total"] == 2
+    assert fingerprint("late") in tokens
+    assert fingerprint("early") not in tokens
+    assert calls.report()["total"] == REMEMBERED_TOKENS + 3

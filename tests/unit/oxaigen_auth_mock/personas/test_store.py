@@ -1,0 +1,148 @@
+import json
+
+import pytest
+
+from oxaigen_auth_mock import MockSettings, Persona
+from oxaigen_auth_mock.personas.store import Roster, TokenTakenError, UnknownPersonaError
+
+LEVELS = [
+    ("guest", "external", ["workspacebasicaccess"]),
+    ("user", "internal", ["workspacebasicaccess", "workspacedatasourceintegration"]),
+    (
+        "admin",
+        "internal",
+        ["workspacebasicaccess", "workspacedatasourceintegration", "workspaceownership"],
+    ),
+]
+
+
+def holder_name(roster: Roster, token: str) -> str | None:
+    persona = roster.holder(token)
+    return persona.name if persona else None
+
+
+def profile(roster: Roster, name: str) -> str:
+    persona = roster.named(name)
+    assert persona is not None
+    return roster.profile(persona).decode()
+
+
+def test_the_default_profile_is_the_wires_with_its_keys_in_order() -> None:
+    assert profile(Roster(MockSettings(role_names=("owner",))), "devuser") == (
+        '{"is_authenticated":true,"id":1,"user_name":"devuser","email":"dev@localhost",'
+        '"account_type":"internal","enabled":true,"first_name":"Dev","last_name":"User",'
+        '"user_workspace":{"id":"00000000-0000-0000-0000-000000000001","name":"Dev Workspace"},'
+        '"workspace_roles":[{"id":1,"name":"owner","description":null}],'
+        '"workspace_permissions":[{"id":1,"name":"audit","description":null}]}'
+    )
+
+
+def test_every_setting_of_the_user_shows_in_the_profile() -> None:
+    settings = MockSettings(
+        user_id=7,
+        user_name="zoe",
+        email="zoë@example.com",
+        first_name="Zoë",
+        last_name="Berg",
+        account_type="external",
+        workspace_id="w-1",
+        workspace_name="Lab",
+        role_names=("owner", "analyst"),
+        permissions=("Zeta", "alpha", "ALPHA"),
+    )
+    assert json.loads(profile(Roster(settings), "zoe")) == {
+        "is_authenticated": True,
+        "id": 7,
+        "user_name": "zoe",
+        "email": "zoë@example.com",
+        "account_type": "external",
+        "enabled": True,
+        "first_name": "Zoë",
+        "last_name": "Berg",
+        "user_workspace": {"id": "w-1", "name": "Lab"},
+        "workspace_roles": [
+            {"id": 1, "name": "owner", "description": None},
+            {"id": 2, "name": "analyst", "description": None},
+        ],
+        "workspace_permissions": [
+            {"id": 1, "name": "alpha", "description": None},
+            {"id": 2, "name": "zeta", "description": None},
+        ],
+    }
+
+
+@pytest.mark.parametrize(("name", "account_type", "permissions"), LEVELS)
+def test_a_built_in_persona_has_its_account_type_and_permissions(
+    name: str, account_type: str, permissions: list[str]
+) -> None:
+    roster = Roster(MockSettings())
+    answer = json.loads(profile(roster, name))
+    assert holder_name(roster, f"mock-{name}-token") == name
+    assert answer["user_name"] == name
+    assert answer["account_type"] == account_type
+    assert [each["name"] for each in answer["workspace_permissions"]] == permissions
+
+
+def test_no_two_personas_share_an_id_or_an_address() -> None:
+    personas = Roster(MockSettings()).personas
+    assert len({persona.id for persona in personas}) == 4
+    assert len({persona.email for persona in personas}) == 4
+
+
+def test_every_listed_token_and_the_access_token_are_the_users() -> None:
+    roster = Roster(MockSettings(tokens=("one", "two"), access_token_value="three"))
+    assert {holder_name(roster, token) for token in ("one", "two", "three")} == {"devuser"}
+    assert roster.holder("mock-dev-token") is None
+
+
+def test_a_built_in_token_that_the_settings_name_is_the_users() -> None:
+    roster = Roster(MockSettings(tokens=("mock-admin-token",)))
+    assert holder_name(roster, "mock-admin-token") == "devuser"
+
+
+@pytest.mark.parametrize("token", ["mock-dev-token", "mock-user-token", "keep-out"])
+def test_the_forbidden_token_is_not_for_this_app_whosever_it_was(token: str) -> None:
+    forbidden = Roster(MockSettings(forbidden_token=token)).holder(token)
+    assert forbidden is not None
+    assert (forbidden.name, forbidden.state) == ("forbidden", "not-allowed")
+
+
+def test_a_user_called_like_a_built_in_persona_takes_its_place() -> None:
+    roster = Roster(MockSettings(user_name="guest"))
+    assert [persona.name for persona in roster.personas] == ["guest", "user", "admin"]
+    assert roster.default.token == "mock-dev-token"
+
+
+def test_putting_a_persona_again_changes_it() -> None:
+    roster = Roster(MockSettings())
+    roster.put(Persona(name="ada", token="one"))
+    roster.put(Persona(name="ada", token="two", email=None))
+    assert roster.holder("one") is None
+    assert holder_name(roster, "two") == "ada"
+    assert '"email":null' in profile(roster, "ada")
+
+
+def test_a_token_that_is_somebody_elses_is_refused_and_changes_nothing() -> None:
+    roster = Roster(MockSettings())
+    with pytest.raises(TokenTakenError, match="'guest' already has the token of 'ada'"):
+        roster.put(Persona(name="ada", token="mock-guest-token"))
+    assert roster.named("ada") is None
+    assert holder_name(roster, "mock-guest-token") == "guest"
+
+
+def test_a_persona_that_is_removed_is_unknown() -> None:
+    roster = Roster(MockSettings())
+    roster.remove("guest")
+    assert roster.holder("mock-guest-token") is None
+    with pytest.raises(UnknownPersonaError, match="no persona is called 'guest'"):
+        roster.remove("guest")
+
+
+def test_without_the_user_whoever_comes_first_signs_in() -> None:
+    roster = Roster(MockSettings())
+    roster.remove("devuser")
+    assert roster.default.name == "guest"
+    assert roster.holder("mock-dev-token") is None
+    roster.replace(())
+    with pytest.raises(UnknownPersonaError, match="no persona is left"):
+        _ = roster.default

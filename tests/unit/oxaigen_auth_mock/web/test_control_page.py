@@ -1,0 +1,136 @@
+import json
+import re
+from collections.abc import Callable
+from importlib.resources import files
+from typing import get_args
+
+import pytest
+from httpx import AsyncClient
+
+from oxaigen_auth_mock.faults.kinds import PARAMETERS
+from oxaigen_auth_mock.faults.plan import Endpoint
+from oxaigen_auth_mock.personas.model import State
+
+pytestmark = pytest.mark.anyio
+
+Mock = Callable[..., AsyncClient]
+
+PAGES = {
+    file.name: file.read_text(encoding="utf-8")
+    for file in (files("oxaigen_auth_mock.web") / "static").iterdir()
+}
+ASSETS = sorted(name for name in PAGES if not name.endswith(".html"))
+SCRIPTS = [name for name in ASSETS if name.endswith(".js")]
+OF_THE_PAGE = ["control.html", *ASSETS]
+TYPES = {
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+}
+POLICY = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+
+def listed(script: str, name: str) -> list[str]:
+    """Read a constant list of texts, or the first of each pair, out of a script."""
+    found = re.search(rf"const {name} = (\[.*?\]);", PAGES[script], re.DOTALL)
+    assert found is not None
+    values = json.loads(re.sub(r",(\s*])", r"\1", found[1]))
+    return [value if isinstance(value, str) else value[0] for value in values]
+
+
+async def test_the_page_is_html_that_may_load_nothing_from_elsewhere(mock: Mock) -> None:
+    response = await mock().get("/_mock/")
+    assert response.status_code == 200
+    assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert response.headers["Cache-Control"] == "no-store"
+    assert response.headers["Content-Security-Policy"] == POLICY
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert response.headers["X-Oxaigen-Mock"] == "1"
+    assert response.text == PAGES["control.html"]
+
+
+@pytest.mark.parametrize("path", ["/", "/_mock"])
+async def test_other_paths_lead_to_the_page(mock: Mock, path: str) -> None:
+    response = await mock().get(path)
+    assert response.status_code == 307
+    assert response.headers["Location"] == "/_mock/"
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("name", ASSETS)
+async def test_a_file_of_the_page_is_served_as_what_it_is(mock: Mock, name: str) -> None:
+    response = await mock().get(f"/_mock/assets/{name}")
+    assert response.status_code == 200
+    assert response.headers["Content-Type"] == TYPES[name.rpartition(".")[2]]
+    assert response.headers["Cache-Control"] == "no-store"
+    assert response.headers["Content-Security-Policy"] == POLICY
+    assert response.text == PAGES[name]
+
+
+@pytest.mark.parametrize(
+    "name", ["none.js", "control.html", "..%2Fpage.py", "%2Fetc%2Fpasswd", "../page.py", ""]
+)
+async def test_nothing_else_is_a_file_of_the_page(mock: Mock, name: str) -> None:
+    response = await mock().get(f"/_mock/assets/{name}")
+    assert response.status_code == 404
+
+
+async def test_the_page_is_no_part_of_the_api(mock: Mock) -> None:
+    document = (await mock().get("/_mock/api/openapi.json")).json()
+    assert [path for path in document["paths"] if not path.startswith(("/_mock/api", "/_oxa"))] == [
+        "/health"
+    ]
+
+
+@pytest.mark.parametrize("name", OF_THE_PAGE)
+def test_no_file_names_another_host(name: str) -> None:
+    text = PAGES[name].replace("http://www.w3.org/2000/svg", "")
+    assert re.findall(r"""(?:https?:|wss?:|["'(]\s*)//[^\s"'/]""", text) == []
+
+
+@pytest.mark.parametrize("name", OF_THE_PAGE)
+def test_every_file_that_is_loaded_is_there(name: str) -> None:
+    loaded = re.findall(r"""(?:href|src)="assets/([^"]+)"|from "\./([^"]+)\"""", PAGES[name])
+    assert {page or module for page, module in loaded} <= set(ASSETS)
+
+
+@pytest.mark.parametrize("name", OF_THE_PAGE)
+def test_nothing_in_a_page_becomes_markup_or_code(name: str) -> None:
+    markup = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function"
+    inline = r"""\sstyle="|\son\w+="|javascript:|<script>|<style"""
+    assert re.findall(f"{markup}|{inline}", PAGES[name]) == []
+
+
+def test_the_page_knows_the_states_that_a_persona_can_have() -> None:
+    assert listed("persona-form.js", "STATES") == list(get_args(State))
+
+
+def test_the_page_knows_the_endpoints_that_a_fault_can_strike() -> None:
+    assert listed("faults.js", "ENDPOINTS") == list(get_args(Endpoint))
+
+
+def test_the_page_knows_what_each_latency_takes() -> None:
+    found = re.search(r"const PARAMETERS = (\{.*?\});", PAGES["fault-form.js"])
+    assert found is not None
+    quoted = re.sub(r"(\w+): \[", r'"\1": [', found[1].replace('"log-normal"', "log_normal"))
+    assert {key.replace("_", "-"): tuple(names) for key, names in json.loads(quoted).items()} == (
+        PARAMETERS
+    )
+
+
+async def test_the_fault_form_finds_every_kind_in_the_api_document(mock: Mock) -> None:
+    document = (await mock().get("/_mock/api/openapi.json")).json()
+    body = document["paths"]["/_mock/api/faults"]["post"]["requestBody"]
+    schema = body["content"]["application/json"]["schema"]
+    for kind, reference in schema["discriminator"]["mapping"].items():
+        named = document["components"]["schemas"][reference.rpartition("/")[2]]
+        assert named["properties"]["kind"]["const"] == kind
+        assert named["description"]
+
+
+def test_every_control_that_a_script_looks_for_is_on_the_page() -> None:
+    ids = set(re.findall(r'\sid="([^"]+)"', PAGES["control.html"]))
+    scripts = [PAGES[name] for name in SCRIPTS]
+    wanted = {name for text in scripts for name in re.findall(r'(?:byId|stamp)\("([^"]+)"\)', text)}
+    assert wanted
+    assert wanted <= ids
