@@ -2,6 +2,8 @@
 
 set positional-arguments
 
+side_by_side := "-n 4 --dist worksteal"  # the tests wait more than they compute
+
 _default:
     @just --list
 
@@ -25,18 +27,20 @@ types:
     uv run mypy
     uv run pyright
 
-# Run all tests and hold every branch of package, mock and tests to have run; or some: `just test -k singleflight`
+# Run all tests side by side, and require each branch of the packages and tests to have run; or some: `just test -k singleflight`
 test *args:
-    {{ if args == "" { "uv run coverage run -m pytest -q && uv run coverage report" } else { 'uv run pytest "$@"' } }}
+    {{ if args == "" { "uv run coverage erase" } else { "true" } }}
+    {{ if args == "" { "uv run coverage run -m pytest -q " + side_by_side } else { 'uv run pytest "$@"' } }}
+    {{ if args == "" { "uv run coverage combine -q && uv run coverage report" } else { "true" } }}
 
-# Run the proofs in their long form, an hour or so; the tests run the short one. `just mutate` takes hours more
-proof *args:
+# Run the simulations and fuzzers in their long form, an hour or so; the tests run the short one
+test-long *args:
     uv run pytest -q --long tests/simulation "$@"
-    uv run just secrets soak
+    uv run just test-leaks soak
 
 # Run the SDK's tests, and after each look for its tokens in all that it left in the process
-secrets:
-    uv run pytest -q --secrets tests --ignore=tests/browser --ignore=tests/unit/oxaigen_auth_mock --ignore=tests/unit/oxaigen_auth_load
+test-leaks:
+    uv run pytest -q --leaks tests --ignore=tests/browser --ignore=tests/unit/oxaigen_auth_mock --ignore=tests/unit/oxaigen_auth_load
 
 # See it work: a mock proxy, a real app, real sockets (`--backend asyncio` or `trio`)
 demo *args:

@@ -23,12 +23,12 @@ pytest_plugins = ["tests.support.leftovers", "tests.support.token_leaks"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--long", action="store_true", help="run the proofs in their long form")
+    parser.addoption("--long", action="store_true", help="run simulations and fuzzers in their long form")
 
 
 @pytest.fixture
 def long(request: pytest.FixtureRequest) -> bool:
-    """Whether the proofs run in their long form."""
+    """Whether simulations and fuzzers run in their long form."""
     return bool(request.config.getoption("--long"))
 
 

@@ -310,7 +310,7 @@ def test_a_test_that_leaks_fails_and_the_next_one_does_not(tmp_path: Path) -> No
         "pytest",
         "-p",
         "tests.support.token_leaks",
-        "--secrets",
+        "--leaks",
         "-q",
         "-W",
         "ignore",

@@ -7,6 +7,7 @@ test left open is closed with the test, so that it does not warn in another one.
 from __future__ import annotations
 
 import gc
+import os
 import traceback
 import warnings
 from typing import TYPE_CHECKING
@@ -18,12 +19,15 @@ from tests.support import reaper
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+MEASURED = "COVERAGE_PROCESS_CONFIG"  # makes coverage measure every process that a test starts
 MARK = pytest.StashKey[str]()
 FAILED = pytest.StashKey[bool]()
 PATIENCE = 10.0  # seconds that processes get to end by themselves
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if not config.getoption("numprocesses", None):  # else the workers still need it
+        os.environ.pop(MEASURED, None)
     config.stash[MARK], process = reaper.start()
 
     def end() -> None:

@@ -2,7 +2,7 @@
 
 Always: in log records, in what apps answer, in exceptions that leave the client with all that they
 hold, and in all that is reachable from the clients, also when one closes its connections. With
-`--secrets` also, once a test is over, in whatever is left of the SDK in the process. Warnings are
+`--leaks` also, once a test is over, in whatever is left of the SDK in the process. Warnings are
 errors, so that one is among the exceptions.
 """
 
@@ -52,11 +52,11 @@ CORE = (ProxyAuthClient, Verifier, LoopState, Lookups, Memory, Proxy, SingleFlig
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--secrets", action="store_true", help="look for tokens in all that is left")
+    parser.addoption("--leaks", action="store_true", help="look for tokens in all that is left")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    watch = Watch(thorough=bool(config.getoption("--secrets")))
+    watch = Watch(thorough=bool(config.getoption("--leaks")))
     watch.install()
     config.pluginmanager.register(watch, "secrecy-watch")
 
