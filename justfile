@@ -16,8 +16,9 @@ fmt:
     uv run ruff check --fix --quiet
     uv run ruff format
 
-# Look for what ruff and flake8-async know to be wrong
+# Look for what ruff, flake8-async and import-linter know to be wrong
 lint:
+    uv run lint-imports
     uv run ruff check
     uv run ruff format --check
     find oxaigen_auth load mock tests benchmarks docs -name '*.py' | xargs uv run flake8-async --anyio --disable=ASYNC106,ASYNC114,ASYNC124,ASYNC127,ASYNC9

@@ -73,28 +73,32 @@ def filled_client(users: int) -> ProxyAuthClient:
 
 def _keep(client: ProxyAuthClient, mark: bytes, base: str, number: int) -> None:
     from oxaigen_auth._upstream.profile import parse_user  # noqa: PLC0415
+    from oxaigen_auth._validation.question import Question  # noqa: PLC0415
     from oxaigen_auth._validation.verdict import Accepted  # noqa: PLC0415
 
-    memory = client.verifier.memory
-    user = parse_user(profile(number))
-    memory.keep(memory.key(mark, base), Accepted(user), time.monotonic())
+    store = client.validator.store
+    key = store.flight_key(Question(mark, base))
+    store.put(key, Accepted(parse_user(profile(number))), time.monotonic())
 
 
 def steps(base: str, token: str) -> dict[str, Callable[[HTTPConnection], object]]:
     """Return what `get_current_user` does on a hit, step by step."""
     from oxaigen_auth._core.fingerprint import fingerprint  # noqa: PLC0415
-    from oxaigen_auth._request import credentials as of  # noqa: PLC0415
+    from oxaigen_auth._request.credentials import combined_headers, token_of_header  # noqa: PLC0415
+    from oxaigen_auth._request.hosts import derive_base_url  # noqa: PLC0415
+    from oxaigen_auth._validation.question import Question  # noqa: PLC0415
     from oxaigen_auth.client import default_client  # noqa: PLC0415
 
     client = default_client()
     settings, mark = client.settings, fingerprint(token)
     _keep(client, mark, base, 0)
+    question = Question(mark, base)
     return {
         "none, but the connection is handed over": lambda _: None,
         "hash of the token": lambda _: fingerprint(token),
-        "token out of the headers": lambda it: of.token_of_header(of.by_name(it.scope)),
-        "host out of the headers": lambda it: of.base_url_of_host(of.by_name(it.scope), settings),
-        "look into the cache": lambda _: client.verifier.recall(token, mark, base),
+        "token out of the headers": lambda it: token_of_header(combined_headers(it.scope)),
+        "host out of the headers": lambda it: derive_base_url(combined_headers(it.scope), settings),
+        "look into the cache": lambda _: client.validator.cached(question, token),
     }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from oxaigen_auth._request.credentials import derive_proxy_base_url, extract_bearer_token
+from oxaigen_auth._request.credentials import extract_bearer_token
+from oxaigen_auth._request.hosts import derive_proxy_base_url
 from oxaigen_auth._version import __version__ as __version__
 from oxaigen_auth.client import ProxyAuthClient, aclose_client
 from oxaigen_auth.dependencies import (
@@ -15,20 +16,24 @@ from oxaigen_auth.errors import (
     OxaigenAuthError,
     OxaigenAuthPermissionDeniedError,
     OxaigenAuthUnauthenticatedError,
+    OxaigenAuthUntrustedHostError,
     OxaigenAuthUpstreamError,
 )
 from oxaigen_auth.exception_handlers import install_exception_handlers
 from oxaigen_auth.middleware import OxaigenAuthMiddleware
 from oxaigen_auth.models import User, UserWorkspace, WorkspacePermission, WorkspaceRole
 from oxaigen_auth.settings import OxaigenAuthSettings
+from oxaigen_auth.stats import ClientStats
 
 __all__ = [
+    "ClientStats",
     "OxaigenAuthConfigurationError",
     "OxaigenAuthError",
     "OxaigenAuthMiddleware",
     "OxaigenAuthPermissionDeniedError",
     "OxaigenAuthSettings",
     "OxaigenAuthUnauthenticatedError",
+    "OxaigenAuthUntrustedHostError",
     "OxaigenAuthUpstreamError",
     "ProxyAuthClient",
     "User",

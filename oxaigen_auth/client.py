@@ -1,25 +1,28 @@
-"""ProxyAuthClient: what workers and scripts call; and the one that the dependencies share."""
+"""ProxyAuthClient: validates bearer tokens for workers, scripts, and the dependencies."""
 
 from __future__ import annotations
 
 import time
-from functools import cache
+from functools import partial
 from traceback import clear_frames
 from typing import TYPE_CHECKING, Self
 
 from attrs import evolve
 
 from oxaigen_auth._core.fingerprint import fingerprint
+from oxaigen_auth._core.process_cache import clear_process_caches, process_cache
 from oxaigen_auth._hints.calls import ClientType
-from oxaigen_auth._hints.variables import warn_of_unknown_variable
-from oxaigen_auth._request.credentials import warn_of_unchecked_hosts
-from oxaigen_auth._request.refused_hosts import refusals
 from oxaigen_auth._syntax.tokens import check_permission_name
-from oxaigen_auth._validation.lookup import warn_of_dev_mode
-from oxaigen_auth._validation.validator import Verifier
+from oxaigen_auth._upstream.proxy import Proxy
+from oxaigen_auth._validation.log_observer import LogObserver
+from oxaigen_auth._validation.observer import Observers
+from oxaigen_auth._validation.question import Question
+from oxaigen_auth._validation.validator import Validator
 from oxaigen_auth._validation.verdict import Accepted, unwrap
+from oxaigen_auth._validation.verdict_store import VerdictStore
 from oxaigen_auth.errors import OxaigenAuthConfigurationError, OxaigenAuthUnauthenticatedError
 from oxaigen_auth.settings import OxaigenAuthSettings, base_url, default_settings
+from oxaigen_auth.stats import StatsObserver
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,22 +34,28 @@ if TYPE_CHECKING:
 
 
 class ProxyAuthClient(metaclass=ClientType):
-    """Asks the Oxaigen proxy about bearer tokens, remembers the answers, merges equal questions.
+    """Validates bearer tokens at the Oxaigen proxy, caches the answers, and coalesces lookups.
 
-    Works on asyncio and trio, with or without `async with`; without it, end with `aclose()`.
-    One client may serve several event loops: its cache is shared, its connections are not. Several
-    blocks may have it open at once, entered and left in any tasks; the last one closes it.
+    Works on asyncio and trio, with or without `async with`. Without it, call `aclose()` at the end.
+    A client may serve several event loops: they share its cache, but not its connections. Several
+    blocks may have it open at once, entered and left in any tasks. The last one closes it.
 
     Args:
-        proxy_base_url: where the proxy is; None: where the settings say.
-        settings: None: from the environment (`OxaigenAuthSettings.from_env`).
-        ssl_context: for proxies with a certificate authority of their own; None: the usual ones.
-        clock: what the age of cached answers is read from, in seconds. Never a wall clock.
-        wall_clock: what the `exp` of a JWT is compared with, in seconds since the epoch.
+        proxy_base_url: the URL of the proxy. Default: from the settings.
+        settings: Default: from the environment (`OxaigenAuthSettings.from_env`).
+        ssl_context: for proxies with a private certificate authority. Default: the system's
+            certificates.
+        clock: returns seconds, for the age of cached answers. Must be monotonic.
+        wall_clock: returns seconds since the epoch, for the `exp` of JWTs.
 
     Raises:
-        OxaigenAuthConfigurationError: the environment holds bad settings.
+        OxaigenAuthConfigurationError: the environment holds invalid settings.
         ValueError: `proxy_base_url` is not an http or https URL.
+
+    >>> async def main() -> None:
+    ...     async with ProxyAuthClient("https://app.example.com") as client:
+    ...         user = await client.get_me("a token")
+    ...         print(user.user_name, client.stats().upstream_calls)
     """
 
     def __init__(
@@ -63,45 +72,60 @@ class ProxyAuthClient(metaclass=ClientType):
         self.settings = OxaigenAuthSettings.from_env() if settings is None else settings
         given = base_url(proxy_base_url) if proxy_base_url else None
         self.base_url = given or self.settings.fixed_proxy_url
-        self.verifier = Verifier(self.settings, clock, ssl_context, wall_clock)
+        self._stats = StatsObserver()
+        self._observer = Observers(self._stats, LogObserver(self.settings, clock))
+        open_upstream = partial(
+            Proxy,
+            self.settings.proxy_timeout_seconds,
+            ssl_context,
+            self._observer.on_upstream_call,
+            refuse_mock=self.settings.is_production,
+        )
+        store = VerdictStore(self.settings, clock, wall_clock)
+        self.validator = Validator(self.settings, clock, store, open_upstream, self._observer)
 
     async def __aenter__(self) -> Self:
-        await self.verifier.enter(last_closes=True)
+        await self.validator.loops.enter(last_closes=True)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.verifier.leave(last_closes=True)  # noqa: ASYNC102 (shielded and bounded there)
+        loops = self.validator.loops
+        await loops.leave(last_closes=True)  # noqa: ASYNC102 (shielded and bounded there)
 
     async def aclose(self) -> None:
         """End running lookups and connections; every later call raises `RuntimeError`.
 
         Connections in other event loops end with those loops.
         """
-        await self.verifier.aclose()
+        await self.validator.loops.aclose()
 
     async def get_me(
         self, bearer_token: str, *, proxy_base_url: str | None = None, fresh: bool = False
     ) -> User:
-        """Return who the bearer of this token is (product page, `GET /_oxa_auth/get-me`).
+        """Return the bearer of a token (product page, `GET /_oxa_auth/get-me`).
 
         Args:
             bearer_token: the token alone, without `Bearer`.
-            proxy_base_url: where the proxy is; None: where this client was told.
-            fresh: ask the proxy now, whatever the cache holds or other callers are waiting for.
+            proxy_base_url: the URL of the proxy. Default: that of the client.
+            fresh: ask the proxy now, and use neither the cache nor a lookup that runs already.
 
         Raises:
-            OxaigenAuthUnauthenticatedError: the token is not good.
-            OxaigenAuthPermissionDeniedError: the token is good, but not for this app.
-            OxaigenAuthUpstreamError: the proxy could not say.
-            OxaigenAuthConfigurationError: nothing says where the proxy is.
+            OxaigenAuthUnauthenticatedError: the proxy rejected the token.
+            OxaigenAuthPermissionDeniedError: the token is valid, but not for this app.
+            OxaigenAuthUpstreamError: the proxy gave no usable answer.
+            OxaigenAuthConfigurationError: the URL of the proxy is unknown.
             RuntimeError: the client is closed.
+
+        >>> async def greet(client: ProxyAuthClient, token: str) -> str:
+        ...     user = await client.get_me(token)
+        ...     return f"Hello {user.user_name}"
         """
         try:
             base = self._base(proxy_base_url)
-            mark = fingerprint(_given(bearer_token))
-            known = None if fresh else self.verifier.recall(bearer_token, mark, base)
-            verdict: Verdict[User] = known or await self.verifier.learn(
-                bearer_token, mark, base, fresh=fresh
+            question = Question.of(_checked(bearer_token), base)
+            cached = None if fresh else self.validator.cached(question, bearer_token)
+            verdict: Verdict[User] = cached or await self.validator.validate(
+                question, bearer_token, fresh=fresh
             )
         except BaseException as error:
             clear_frames(error.__traceback__)
@@ -118,24 +142,33 @@ class ProxyAuthClient(metaclass=ClientType):
         proxy_base_url: str | None = None,
         fresh: bool = False,
     ) -> bool:
-        """Tell whether the bearer holds a permission (`POST /_oxa_auth/test-app-permission/…`).
+        """Return whether the bearer of a token holds a permission.
 
-        Asks who the user is first, as `get_me` does. `fresh` is about the permission only.
+        Identifies the user first, as `get_me` does (product page, `POST
+        /_oxa_auth/test-app-permission/{name}`). `fresh` concerns the permission only.
 
         Raises:
-            ValueError: not a permission name.
-            Exception: everything that `get_me` raises.
+            ValueError: the name is not of the form `[A-Za-z0-9_-]+`.
+            OxaigenAuthUnauthenticatedError: the proxy rejected the token.
+            OxaigenAuthPermissionDeniedError: the token is valid, but not for this app.
+            OxaigenAuthUpstreamError: the proxy gave no usable answer.
+            OxaigenAuthConfigurationError: the URL of the proxy is unknown.
+            RuntimeError: the client is closed.
+
+        >>> async def may_audit(client: ProxyAuthClient, token: str) -> bool:
+        ...     return await client.test_permission(token, "audit")
         """
-        verifier = self.verifier
+        validator = self.validator
         try:
             name = check_permission_name(permission_name)
             base = self._base(proxy_base_url)
-            mark = fingerprint(_given(bearer_token))
-            verdict = verifier.recall(bearer_token, mark, base)
-            verdict = verdict or await verifier.learn(bearer_token, mark, base)
+            user = Question.of(_checked(bearer_token), base)
+            cached = validator.cached(user, bearer_token)
+            verdict = cached or await validator.validate(user, bearer_token)
             if isinstance(verdict, Accepted):
-                known = None if fresh else verifier.recall(bearer_token, mark, base, name)
-                verdict = known or await verifier.learn(bearer_token, mark, base, name, fresh=fresh)
+                question = user.about(name)
+                cached = None if fresh else validator.cached(question, bearer_token)
+                verdict = cached or await validator.validate(question, bearer_token, fresh=fresh)
         except BaseException as error:
             clear_frames(error.__traceback__)
             raise
@@ -144,17 +177,17 @@ class ProxyAuthClient(metaclass=ClientType):
         return bool(unwrap(verdict))
 
     def forget(self, bearer_token: str) -> None:
-        """Believe nothing that was learnt of this token so far, or that is being looked up now.
+        """Discard all cached answers about a token, and outdate the lookups of it that run.
 
-        For tokens that were signed out or revoked: a caller whose lookup was under way asks again.
-        May be called from any thread.
+        For tokens that were signed out or revoked: a caller that waits for such a lookup asks
+        again. May be called from any thread.
         """
-        self.verifier.stats.forgotten += 1
-        self.verifier.memory.forget(fingerprint(_given(bearer_token)))
+        self._observer.on_forget()
+        self.validator.store.forget(fingerprint(_checked(bearer_token)))
 
     def stats(self) -> ClientStats:
         """Return a copy of the counts."""
-        return evolve(self.verifier.stats)
+        return evolve(self._stats.stats)
 
     def _base(self, proxy_base_url: str | None) -> str:
         base = base_url(proxy_base_url) if proxy_base_url else self.base_url
@@ -166,8 +199,8 @@ class ProxyAuthClient(metaclass=ClientType):
         return base
 
 
-def _given(bearer_token: str | None) -> str:
-    """Return a token; None is that of a request without one, as `extract_bearer_token` gives it."""
+def _checked(bearer_token: str | None) -> str:
+    """Return a token. None is what `extract_bearer_token` returns without one."""
     if bearer_token is None:
         raise OxaigenAuthUnauthenticatedError("Not authenticated")
     if not isinstance(bearer_token, str):
@@ -175,35 +208,19 @@ def _given(bearer_token: str | None) -> str:
     return bearer_token
 
 
-@cache
+@process_cache
 def default_client() -> ProxyAuthClient:
     """Return the client that the dependencies share in this process."""
     return ProxyAuthClient(settings=default_settings())
 
 
 async def aclose_client() -> None:
-    """Close the default client; the next use makes a new one and reads the settings afresh.
+    """Close the default client. The next use makes a new one and reads the settings again.
 
-    In tests this resets all that outlives a test, as `oxaigen_auth.testing.reset` does without an
-    event loop.
+    Like `oxaigen_auth.testing.reset`, which needs no event loop, this resets all that outlives a
+    test.
     """
     client = default_client() if default_client.cache_info().currsize else None
-    forget_default_client()
+    clear_process_caches()
     if client is not None:
         await client.aclose()
-
-
-def forget_default_client() -> None:
-    """Let the next use find a process as it is at its start: no client, no settings, nothing said.
-
-    The client is not closed: its connections end with their event loops.
-    """
-    for remembered in (
-        default_client,
-        default_settings,
-        refusals,
-        warn_of_dev_mode,
-        warn_of_unchecked_hosts,
-        warn_of_unknown_variable,
-    ):
-        remembered.cache_clear()

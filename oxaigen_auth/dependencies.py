@@ -1,7 +1,7 @@
-"""The FastAPI dependencies: a typed user for the route, or an answer for the caller.
+"""The FastAPI dependencies: each gives the route a typed user, or answers with an HTTP error.
 
-The first two are also security schemes, so that the app's OpenAPI document says which routes want
-a token. FastAPI reads the annotations here, which therefore are not postponed.
+The first two are also security schemes, so that the app's OpenAPI document says which routes need a
+token. FastAPI evaluates the annotations here, so they are not postponed.
 """
 
 from functools import cache
@@ -20,11 +20,11 @@ from oxaigen_auth._validation.verdict import Accepted, Rejected
 from oxaigen_auth.models import User
 
 _NO_SCOPES = SecurityScopes()
-_BY_HAND: Any = object()  # in place of what FastAPI would have resolved
+_UNRESOLVED: Any = object()  # the default where FastAPI does not resolve dependencies
 
 
 class BearerScheme(ScopelessDependency, SecurityBase):
-    """What the dependencies are to OpenAPI: `Authorization: Bearer <token>` (RFC 6750 §2.1)."""
+    """The security scheme in OpenAPI: `Authorization: Bearer <token>` (RFC 6750 §2.1)."""
 
     def __init__(self) -> None:
         self.model = HTTPBearer(description="An Oxaigen access token.").model
@@ -32,13 +32,20 @@ class BearerScheme(ScopelessDependency, SecurityBase):
 
 
 class CurrentUser(BearerScheme):
-    """The caller, who must be signed in.
+    """Return the caller, who must be signed in.
 
     Raises:
-        HTTPException: 401 without a good token, 403 if the user may not use this app, 502 if the
-            proxy cannot say, 429 if the caller's address brought too many rejected tokens, 400 if
-            the host cannot say where the proxy is.
-        OxaigenAuthConfigurationError: scopes were given that nothing checks.
+        HTTPException: 401 without a valid token; 403 if the user may not use this app; 502 if the
+            proxy gives no usable answer; 429 if the caller's address sent too many rejected
+            tokens; 400 if the request's host is invalid.
+        OxaigenAuthConfigurationError: the route has scopes that nothing checks.
+
+    >>> from typing import Annotated
+    >>> from fastapi import Depends, FastAPI
+    >>> app = FastAPI()
+    >>> @app.get("/me")
+    ... async def me(user: Annotated[User, Depends(get_current_user)]) -> User:
+    ...     return user
     """
 
     name = "get_current_user"
@@ -52,11 +59,19 @@ class CurrentUser(BearerScheme):
 
 
 class CurrentUserOptional(BearerScheme):
-    """The caller, or None if no token came or the proxy turned it down.
+    """Return the caller, or None without a token or if the proxy rejected it.
 
     Raises:
-        HTTPException: 502, 429 and 400, as `CurrentUser`. An outage never reads as "nobody".
-        OxaigenAuthConfigurationError: as `CurrentUser`.
+        HTTPException: 502 if the proxy gives no usable answer; 429 if the caller's address sent too
+            many rejected tokens; 400 if the request's host is invalid.
+        OxaigenAuthConfigurationError: the route has scopes that nothing checks.
+
+    >>> from typing import Annotated
+    >>> from fastapi import Depends, FastAPI
+    >>> app = FastAPI()
+    >>> @app.get("/greeting")
+    ... async def greet(user: Annotated[User | None, Depends(get_current_user_optional)]) -> str:
+    ...     return f"Hello {user.first_name}" if user else "Hello"
     """
 
     name = "get_current_user_optional"
@@ -68,7 +83,7 @@ class CurrentUserOptional(BearerScheme):
             refuse_scopes(connection.scope, security_scopes.scopes)
         identity = await identify(connection.scope)
         nobody = identity.verdict is None or isinstance(identity.verdict, Rejected)
-        return None if nobody and identity.bad_host is None else user_of(identity)
+        return None if nobody and identity.host_error is None else user_of(identity)
 
 
 get_current_user = CurrentUser()
@@ -76,14 +91,16 @@ get_current_user_optional = CurrentUserOptional()
 
 
 class PermittedUser(ScopelessDependency):
-    """The caller, who must hold a permission. The proxy is asked who it is first.
+    """Return the caller, who must hold a permission. The caller is identified first.
 
-    The user is the one of `get_current_user`, or of the dependency that overrides it. The
-    permission is that of the request's own token.
+    The user is that of `get_current_user`, or of the dependency that overrides it. The permission
+    is that of the request's own token.
 
     Raises:
-        HTTPException: as `CurrentUser`, and 403 if the permission is missing.
-        OxaigenAuthConfigurationError: as `CurrentUser`.
+        HTTPException: 403 if the permission is missing, or the user may not use this app; 401
+            without a valid token; 502 if the proxy gives no usable answer; 429 if the caller's
+            address sent too many rejected tokens; 400 if the request's host is invalid.
+        OxaigenAuthConfigurationError: the route has scopes that nothing checks.
     """
 
     def __init__(self, permission_name: str) -> None:
@@ -93,13 +110,13 @@ class PermittedUser(ScopelessDependency):
     async def __call__(
         self,
         connection: HTTPConnection,
-        current_user: Annotated[User, Depends(get_current_user)] = _BY_HAND,
+        current_user: Annotated[User, Depends(get_current_user)] = _UNRESOLVED,
     ) -> User:
         identity = await identify(connection.scope)
         user = user_of(identity)
         match await identity.check_permission(self.permission_name):
             case Accepted(True):
-                return user if current_user is _BY_HAND else current_user
+                return user if current_user is _UNRESOLVED else current_user
             case Accepted():
                 raise missing(self.permission_name)
             case refusal:
@@ -107,13 +124,20 @@ class PermittedUser(ScopelessDependency):
 
 
 def require_permission(permission_name: Annotated[str, DeclaredInCode]) -> PermittedUser:
-    """Return the dependency for a permission: for equal names the same object.
+    """Return the dependency for a permission: the same object for equal names.
 
     So `app.dependency_overrides[require_permission("audit")] = …` works. An override of
-    `get_current_user` decides who the user is here too, and may refuse them.
+    `get_current_user` also decides who the user is here, and may refuse them.
 
     Raises:
         ValueError: the name is not of the form `[A-Za-z0-9_-]+`.
+
+    >>> from typing import Annotated
+    >>> from fastapi import Depends, FastAPI
+    >>> app = FastAPI()
+    >>> @app.get("/audit")
+    ... async def audit(user: Annotated[User, Depends(require_permission("audit"))]) -> str:
+    ...     return f"seen by {user.email}"
     """
     return _permitted_user(check_permission_name(permission_name))
 

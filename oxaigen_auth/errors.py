@@ -50,5 +50,5 @@ class OxaigenAuthConfigurationError(OxaigenAuthError):
 
 
 @define(eq=False)
-class UntrustedHostError(OxaigenAuthError):
+class OxaigenAuthUntrustedHostError(OxaigenAuthError):
     """The request's host cannot say where the proxy is: malformed, or not an allowed host."""

@@ -1,4 +1,4 @@
-"""ASGI middleware that tells every route who is calling, and blocks none of them."""
+"""ASGI middleware that identifies the caller of each request, and refuses none."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from attrs import define, field
 from oxaigen_auth._request.app_check import refuse_faulty_app
 from oxaigen_auth._request.identity import CLIENT, IDENTITY, identify
 from oxaigen_auth._validation.verdict import (
-    THROTTLED_MESSAGE,
+    RATE_LIMITED_MESSAGE,
     UNAVAILABLE_MESSAGE,
     Accepted,
+    RateLimited,
     Rejected,
     Stale,
-    Throttled,
 )
 from oxaigen_auth.client import ProxyAuthClient, default_client
 from oxaigen_auth.exception_handlers import answer_error
@@ -32,23 +32,24 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("oxaigen_auth")
 
-_OWNER = "oxaigen_auth.owner"  # in the state: whose entries it holds
+_OWNER = "oxaigen_auth.owner"  # in the state: the identity whose entries it holds
 
 
 @define(eq=False)
 class OxaigenAuthMiddleware:
-    """Fills `request.state.user` and `request.state.auth_error` on HTTP and WebSocket scopes.
+    """Sets `request.state.user` and `request.state.auth_error` of HTTP requests and WebSockets.
 
-    `user` is a `User` or None; `auth_error` says why there is none although a token came, or that
-    the user comes from memory past its time; else it is None. Routes are protected by the
-    dependencies, which reuse what this has learnt. While the app's lifespan lasts, lookups run in a
-    task group of their own. An app with bad settings, or with routes that ask the dependencies for
-    what they do not give, does not start. Errors of this package that a route raises are answered
-    (`install_exception_handlers`).
+    `user` is a `User` or None. `auth_error` is None, or why there is no user although the request
+    has a token, or that the user is stale. The dependencies protect routes, and reuse the result.
+
+    During the app's lifespan, lookups run in a task group of their own. An app with invalid
+    settings, or with a route that would let in everybody because it misuses a dependency, does not
+    start. Errors of this package that a route raises are answered as by
+    `install_exception_handlers`.
 
     Args:
-        app: the ASGI app to serve.
-        client: whom to ask; None: the default client of the process.
+        app: the ASGI app.
+        client: the client to ask. Default: the default client of the process.
 
     >>> from fastapi import FastAPI
     >>> FastAPI().add_middleware(OxaigenAuthMiddleware)
@@ -58,7 +59,7 @@ class OxaigenAuthMiddleware:
     client: ProxyAuthClient | None = field(default=None, kw_only=True)
 
     def __init_subclass__(cls) -> None:
-        """Refuse the published package's hook, which would never be called here."""
+        """Refuse `dispatch`, the hook of the published package, which would never be called."""
         if "dispatch" in vars(cls):
             raise TypeError(
                 f"{cls.__name__}.dispatch would never be called: OxaigenAuthMiddleware is pure "
@@ -69,7 +70,7 @@ class OxaigenAuthMiddleware:
         if scope["type"] in {"http", "websocket"}:
             return await self._serve(scope, receive, send)
         if scope["type"] == "lifespan":
-            return await self._live(scope, receive, send)
+            return await self._run_lifespan(scope, receive, send)
         return await self.app(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -80,7 +81,7 @@ class OxaigenAuthMiddleware:
             return send(message)
 
         outer: dict[str, Any] = {}
-        if CLIENT in scope:  # what a middleware around this one put there is put back afterwards
+        if CLIENT in scope:  # set by a middleware around this one, and restored afterwards
             kept = (CLIENT, IDENTITY, "state")
             outer = {key: scope[key] for key in kept if key in scope}
         scope[CLIENT] = self.client
@@ -89,7 +90,7 @@ class OxaigenAuthMiddleware:
         try:
             await self.app(scope, receive, note_and_send)
         except Exception as error:
-            # A cancellation here ends the request, whatever was wrong with it.
+            # A cancellation here ends the request anyway.
             if not await answer_error(error, scope, receive, send, sent=sent):  # noqa: ASYNC120
                 raise
         finally:
@@ -97,17 +98,17 @@ class OxaigenAuthMiddleware:
             if outer:
                 scope.update(outer)
 
-    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the lookups in a task group until the app's lifespan is over.
+    async def _run_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the lookups in a task group until the end of the app's lifespan.
 
-        The server hears of the end when the connections are closed, and no sooner: from then on it
-        may cancel whatever still runs, and hypercorn on asyncio does.
+        The end is reported to the server only when the connections are closed. From then on the
+        server may cancel what still runs, as hypercorn does on asyncio.
         """
-        farewell: list[Message] = []
+        deferred: list[Message] = []
 
-        async def hold_back(message: Message) -> None:
+        async def defer_shutdown_complete(message: Message) -> None:
             if message["type"] == "lifespan.shutdown.complete":
-                farewell.append(message)
+                deferred.append(message)
             else:
                 await send(message)
 
@@ -115,12 +116,12 @@ class OxaigenAuthMiddleware:
             try:
                 self._check(scope)
                 client = self.client or default_client()
-                await stack.enter_async_context(client.verifier.running())
+                await stack.enter_async_context(client.validator.loops.running())
             except Exception as error:
                 await _refuse_to_start(error, receive, send)  # noqa: ASYNC120 (logged there)
                 raise
-            await self.app(scope, receive, hold_back)
-        for message in farewell:
+            await self.app(scope, receive, defer_shutdown_complete)
+        for message in deferred:
             await send(message)
 
     def _check(self, scope: Scope) -> None:
@@ -133,9 +134,9 @@ class OxaigenAuthMiddleware:
 
 
 async def _refuse_to_start(error: Exception, receive: Receive, send: Send) -> None:
-    """Tell the server why the app cannot start: of an exception alone, most servers think nothing.
+    """Report to the server why the app cannot start.
 
-    They take it for an app without a lifespan, and serve it.
+    If an exception is raised instead, most servers assume an app without a lifespan, and serve it.
     """
     _log.error("The app cannot start: %s", error)
     await receive()
@@ -143,13 +144,13 @@ async def _refuse_to_start(error: Exception, receive: Receive, send: Send) -> No
 
 
 def _fill_state(scope: Scope, identity: Identity) -> None:
-    """Put the entries into the connection's state: in place, so that middleware outside sees them.
+    """Set the entries of the connection's state in place, so that outer middleware sees them.
 
-    Some servers give one dict to several connections, and a mounted app may ask something else
-    than the app around it: where a dict holds the entries of another identity that is in use, this
-    one gets a dict of its own.
+    Some servers share one dict between connections, and a mounted app may have another client than
+    the app around it. If the dict holds the entries of another identity that is in use, this
+    connection gets a dict of its own.
     """
-    user, auth_error = _who(identity)
+    user, auth_error = _resolve_user(identity)
     state = scope.setdefault("state", {})
     owner = state[_OWNER]() if _OWNER in state else None
     if owner is not None and owner is not identity:
@@ -157,16 +158,16 @@ def _fill_state(scope: Scope, identity: Identity) -> None:
     state["user"], state["auth_error"], state[_OWNER] = user, auth_error, ref(identity)
 
 
-def _who(identity: Identity) -> tuple[User | None, str | None]:
+def _resolve_user(identity: Identity) -> tuple[User | None, str | None]:
     verdict = identity.verdict
     if isinstance(verdict, Accepted):
         return verdict.value, UNAVAILABLE_MESSAGE if isinstance(verdict, Stale) else None
     match verdict:
         case None:
-            return None, identity.bad_host
+            return None, identity.host_error
         case Rejected(detail):
             return None, detail
-        case Throttled():
-            return None, THROTTLED_MESSAGE
+        case RateLimited():
+            return None, RATE_LIMITED_MESSAGE
         case _:
             return None, UNAVAILABLE_MESSAGE

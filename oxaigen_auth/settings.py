@@ -8,12 +8,12 @@ from __future__ import annotations
 import math
 import os
 import re
-from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from attrs import Attribute, field, fields, frozen
 
+from oxaigen_auth._core.process_cache import process_cache
 from oxaigen_auth._hints.settings import SettingsType, explain_read, refuse_change
 from oxaigen_auth._hints.variables import variable, warn_of_unknown_variables
 from oxaigen_auth._syntax.hosts import parse_origin_pattern, parse_pattern
@@ -77,18 +77,18 @@ def _flag(text: str) -> bool:
     return {**dict.fromkeys(_TRUE, True), **dict.fromkeys(_FALSE, False)}[text.lower()]
 
 
-def _several(text: str) -> tuple[str, ...]:
+def _csv(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(","))
 
 
 def _setting(
     default: Any,
     check: Callable[[Any], bool],
-    may_hold: str,
+    expected: str,
     *,
     parse: Callable[[str], Any] = str,
 ) -> Any:
-    metadata = {"check": check, "may_hold": may_hold, "parse": parse}
+    metadata = {"check": check, "expected": expected, "parse": parse}
     return field(default=default, metadata=metadata)
 
 
@@ -112,7 +112,7 @@ def _count(default: int, *, least: int = 1) -> Any:
     )
 
 
-def _switch(default: bool) -> Any:  # noqa: FBT001 (the only argument)
+def _bool(default: bool) -> Any:  # noqa: FBT001 (the only argument)
     return _setting(
         default,
         lambda v: type(v) is bool,
@@ -121,12 +121,12 @@ def _switch(default: bool) -> Any:  # noqa: FBT001 (the only argument)
     )
 
 
-def _list(is_one: Callable[[Any], bool], may_hold: str) -> Any:
+def _list(is_one: Callable[[Any], bool], expected: str) -> Any:
     return _setting(
         (),
         lambda v: type(v) is tuple and all(map(is_one, v)),
-        f"{may_hold}; as a keyword, a tuple of them",
-        parse=_several,
+        f"{expected}; as a keyword, a tuple of them",
+        parse=_csv,
     )
 
 
@@ -156,7 +156,7 @@ class OxaigenAuthSettings(metaclass=SettingsType):
     negative_cache_ttl_seconds: float = _seconds(5.0)
     cache_max_entries: int = _count(1024)
     proxy_timeout_seconds: float = _seconds(5.0, least=0.001)
-    dev_mode: bool = _switch(False)  # noqa: FBT003 (a default)
+    dev_mode: bool = _bool(False)  # noqa: FBT003 (a default)
     dev_proxy_url: str = _url("http://127.0.0.1:8765")
     environment: str | None = _setting(
         None,
@@ -169,12 +169,12 @@ class OxaigenAuthSettings(metaclass=SettingsType):
     )
     cache_max_bytes: int = _count(64 * 1024 * 1024, least=0)
     max_connections: int = _count(100)
-    breaker: bool = _switch(True)  # noqa: FBT003 (a default)
+    breaker: bool = _bool(True)  # noqa: FBT003 (a default)
     breaker_max_backoff_seconds: float = _seconds(1.0, least=0.001)
     stale_if_error_seconds: float = _seconds(0.0)
     refresh_ahead_seconds: float = _seconds(0.0)
     max_rejected_per_minute: int = _count(0, least=0)
-    cross_site_guard: bool = _switch(True)  # noqa: FBT003 (a default)
+    cross_site_guard: bool = _bool(True)  # noqa: FBT003 (a default)
     trusted_origins: tuple[str, ...] = _list(
         _is_origin,
         "origins separated by commas, such as https://www.example.com, https://*.example.com",
@@ -240,11 +240,11 @@ def _parse(setting: Attribute[Any], text: str) -> Any:
 def _fault(setting: Attribute[Any], value: object) -> str:
     # Whatever stands before an "@" may be a password, wherever it begins.
     shown = re.sub(r"^(.).*@", r"\1***@", repr(value))[:200]
-    may_hold = setting.metadata["may_hold"]
-    return f"{variable(setting.name)} holds {shown}; it may hold {may_hold}"
+    expected = setting.metadata["expected"]
+    return f"{variable(setting.name)} holds {shown}; it may hold {expected}"
 
 
-@cache
+@process_cache
 def default_settings() -> OxaigenAuthSettings:
     """Return the settings of the default client, read from the environment at its first use."""
     return OxaigenAuthSettings.from_env()

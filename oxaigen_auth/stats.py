@@ -2,29 +2,91 @@
 
 from __future__ import annotations
 
-from attrs import define
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field
+
+from oxaigen_auth._validation.observer import Observer
+from oxaigen_auth._validation.verdict import Accepted, Rejected
+
+if TYPE_CHECKING:
+    from oxaigen_auth._validation.question import Question
+    from oxaigen_auth._validation.verdict import Verdict
 
 
 @define
 class ClientStats:
-    """What a client did since it was made.
+    """The counts of a client since it was made.
 
-    A lookup is a hit (answered from a cache) or a miss; a miss that waited for another caller's
-    lookup also counts as joined. `accepted`, `rejected` and `unavailable` count the proxy's
-    answers, `refused` the lookups that did not ask it because the breaker was open, `stale` the
-    callers who got an answer past its time, `refreshed` the lookups that were started ahead of it,
-    `throttled` the callers who brought too many bad tokens, `forgotten` the calls of `forget`.
+    Attributes:
+        hits: questions answered from the cache.
+        misses: questions that needed a lookup.
+        coalesced: misses that joined the lookup of another caller.
+        upstream_calls: requests sent to the proxy.
+        accepted: lookups in which the proxy accepted the token.
+        rejected: lookups in which it rejected the token.
+        unavailable: lookups without a usable answer.
+        short_circuited: lookups that did not ask the proxy, because its circuit was open.
+        stale: callers that got a verdict past its TTL.
+        refreshed: lookups started before the TTL of a verdict ended.
+        rate_limited: callers whose address had sent too many rejected tokens.
+        forgotten: calls of `ProxyAuthClient.forget`.
     """
 
     hits: int = 0
     misses: int = 0
-    joined: int = 0
+    coalesced: int = 0
     upstream_calls: int = 0
     accepted: int = 0
     rejected: int = 0
     unavailable: int = 0
-    refused: int = 0
+    short_circuited: int = 0
     stale: int = 0
     refreshed: int = 0
-    throttled: int = 0
+    rate_limited: int = 0
     forgotten: int = 0
+
+
+@define(eq=False)
+class StatsObserver(Observer):
+    """Counts the events of a client."""
+
+    stats: ClientStats = field(factory=ClientStats, init=False)
+
+    def on_hit(self, _: Question, /) -> None:
+        self.stats.hits += 1
+
+    def on_miss(self, _: Question, /) -> None:
+        self.stats.misses += 1
+
+    def on_coalesced(self) -> None:
+        self.stats.coalesced += 1
+
+    def on_queue_timeout(self, _: Question, /) -> None:
+        self.stats.unavailable += 1
+
+    def on_upstream_call(self) -> None:
+        self.stats.upstream_calls += 1
+
+    def on_short_circuited(self, _: Question, /) -> None:
+        self.stats.short_circuited += 1
+
+    def on_verdict(self, _: Question, verdict: Verdict[Any], /) -> None:
+        if isinstance(verdict, Accepted):
+            self.stats.accepted += 1
+        elif isinstance(verdict, Rejected):
+            self.stats.rejected += 1
+        else:
+            self.stats.unavailable += 1
+
+    def on_stale(self, _: Question, /) -> None:
+        self.stats.stale += 1
+
+    def on_refresh(self, _: Question, /) -> None:
+        self.stats.refreshed += 1
+
+    def on_rate_limited(self) -> None:
+        self.stats.rate_limited += 1
+
+    def on_forget(self) -> None:
+        self.stats.forgotten += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from oxaigen_auth.client import forget_default_client
+from oxaigen_auth._core.process_cache import clear_process_caches
 
 __all__ = ["reset"]
 
@@ -20,4 +20,4 @@ def reset() -> None:
     ...     yield
     ...     reset()
     """
-    forget_default_client()
+    clear_process_caches()

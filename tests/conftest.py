@@ -23,7 +23,9 @@ pytest_plugins = ["tests.support.leftovers", "tests.support.token_leaks"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--long", action="store_true", help="run simulations and fuzzers in their long form")
+    parser.addoption(
+        "--long", action="store_true", help="run simulations and fuzzers in their long form"
+    )
 
 
 @pytest.fixture

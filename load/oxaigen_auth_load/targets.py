@@ -84,7 +84,7 @@ class ClientTarget:
 
     async def counts(self) -> Counts:
         stats = self.client.stats()
-        return Counts(stats.hits, stats.joined, stats.upstream_calls)
+        return Counts(stats.hits, stats.coalesced, stats.upstream_calls)
 
 
 @define(eq=False)

@@ -1,8 +1,8 @@
-"""A task group in a background task of the event loop: one task may open it, another one close it.
+"""A task group that one task opens and another one may close.
 
-A task group must be left by the task that entered it. Callers such as test fixtures enter and leave
-in different tasks, and of several apps on one event loop any may be the first to stop. So the group
-runs in a task that belongs to the loop alone: an asyncio task, or a system task of trio.
+A task group must be left by the task that entered it. But test fixtures enter and leave in
+different tasks, and several apps on one event loop may stop in any order. So the group runs in a
+background task of the event loop: an asyncio task, or a system task of trio.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
-CLOSE_TIMEOUT = 1.0  # seconds that whatever must be awaited while closing may take
+CLOSE_TIMEOUT = 1.0  # seconds that closing a connection or a task group may take
 
 
 def running_loop() -> Any:
@@ -30,7 +30,7 @@ def running_loop() -> Any:
 
 
 def has_ended(loop: Any) -> bool:
-    """Whether an event loop was closed; of trio's it cannot be told."""
+    """Whether an event loop was closed; always False for trio, which does not tell."""
     return isinstance(loop, AbstractEventLoop) and loop.is_closed()
 
 
@@ -48,8 +48,8 @@ def start_background_task(
 ) -> object:
     """Start a task that no task group owns and that sees no context variables of the caller.
 
-    `on_end` is called when the task has ended, also if it was cancelled before its first step.
-    Return what must be referenced as long as the task runs.
+    `on_end` is called when the task has ended, even if it was cancelled before its first step.
+    Return the task, which must be referenced as long as it runs.
     """
     loop = running_loop()
     if isinstance(loop, AbstractEventLoop):
@@ -91,7 +91,7 @@ class BackgroundTaskGroup:
         await self._ready.wait()
 
     async def aclose(self) -> None:
-        """Cancel the tasks of the group and wait for their end, a second at the most."""
+        """Cancel the tasks of the group and wait for their end, for `CLOSE_TIMEOUT` at most."""
         self._stop.set()
         if self._task is not None:
             with move_on_after(CLOSE_TIMEOUT, shield=True):

@@ -1,4 +1,4 @@
-"""A bounded cache whose entries end. Knows nothing of what it holds."""
+"""A bounded cache whose entries expire."""
 
 from __future__ import annotations
 
@@ -14,39 +14,43 @@ if TYPE_CHECKING:
 
 V = TypeVar("V")
 
-GROUP_SHARE = 8  # a group of entries may take an eighth of the bytes
+GROUP_SHARE = 8  # a group of entries may take one eighth of the bytes
 
 
 @define(eq=False)
 class _Entry(Generic[V]):
     value: V
-    born: float
+    stored_at: float
     ttl: float
-    grace: float
+    stale_ttl: float
     size: int
     used: bool = False
 
 
 @define(eq=False)
 class Cache(Generic[V]):
-    """Keeps at most `max_entries` values, each for `ttl` seconds, and for `grace` more as stale.
+    """Holds at most `max_entries` values for `ttl` seconds each, then `stale_ttl` seconds as stale.
 
-    Room is made by second chance: the oldest goes, but one that was used since it was last passed
-    over is passed over again. So a hit writes to its own entry only, where the order of a list of
-    the least recently used would have it write to its neighbours, which lie elsewhere in memory.
+    Eviction is by second chance: the oldest entry is evicted, unless it was used since it was last
+    considered. A hit writes to its own entry only. The linked list of an LRU cache would make it
+    write to the neighbours of the entry as well, which lie elsewhere in memory.
 
-    `group_of` returns the group of a key, or None. A group holds at most `max_per_group` entries,
-    and no more than its share of `max_bytes` unless it holds only one: its own make room first.
+    A group of entries holds at most `max_per_group` of them, and at most its share of `max_bytes`
+    unless it holds only one. If it is full, its own entries are evicted.
 
-    Invariants: never more than `max_entries`, nor more than `max_bytes` by the sizes that were
-    given; a value whose age is `ttl` or more is never returned, but by `stale`; with a `ttl` of 0
-    nothing is kept. Safe to share between threads.
+    Invariants: there are never more than `max_entries` entries, nor more than `max_bytes` by the
+    sizes that were given. A value whose age is `ttl` or more is returned by `stale` only. With a
+    `ttl` of 0 nothing is stored. Safe to share between threads.
+
+    Args:
+        clock: returns seconds; must be monotonic.
+        group_of: returns the group of a key, or None.
     """
 
     max_entries: int
     ttl: float
     clock: Callable[[], float]
-    grace: float = 0.0
+    stale_ttl: float = 0.0
     max_bytes: float = inf
     max_per_group: float = inf
     group_of: Callable[[Any], Hashable] = lambda _: None
@@ -63,29 +67,29 @@ class Cache(Generic[V]):
         entry = self._entries.get(key)
         if entry is None:
             return None
-        age = self.clock() - entry.born
+        age = self.clock() - entry.stored_at
         if age >= entry.ttl:
-            if age >= entry.ttl + entry.grace:
+            if age >= entry.ttl + entry.stale_ttl:
                 self._discard(key, entry)
             return None
         entry.used = True
         return entry.value
 
     def stale(self, key: Hashable) -> V | None:
-        """Return a value although its time may be over, by less than `grace`."""
+        """Return a value whose age is less than `ttl` + `stale_ttl`."""
         entry = self._entries.get(key)
-        if entry is None or self.clock() - entry.born >= entry.ttl + entry.grace:
+        if entry is None or self.clock() - entry.stored_at >= entry.ttl + entry.stale_ttl:
             return None
         return entry.value
 
-    def born(self, key: Hashable) -> float:
-        """Return when the value that is kept was born, or minus infinity."""
+    def stored_at(self, key: Hashable) -> float:
+        """Return the time from which the age of a value counts, or minus infinity without one."""
         with self._lock:
             entry = self._entries.get(key)
-            return -inf if entry is None else entry.born
+            return -inf if entry is None else entry.stored_at
 
     def group(self, group: Hashable) -> tuple[Hashable, ...]:
-        """Return the keys of a group's entries, the oldest first."""
+        """Return the keys of a group, the oldest first."""
         return self._groups.get(group, ())
 
     def put(
@@ -93,24 +97,24 @@ class Cache(Generic[V]):
         key: Hashable,
         value: V,
         *,
-        born: float,
+        stored_at: float,
         end: float = inf,
         size: int = 0,
     ) -> None:
-        """Keep a value of `size` bytes whose age counts from `born`, until `end` at most.
+        """Store a value of `size` bytes, whose age counts from `stored_at`, until `end` at most.
 
         Both are readings of `clock`.
         """
-        ttl = min(self.ttl, end - born)
-        grace = min(self.grace, end - born - ttl)
+        ttl = min(self.ttl, end - stored_at)
+        stale_ttl = min(self.stale_ttl, end - stored_at - ttl)
         with self._lock:
             self._remove(key)
-            if not self.ttl or self.clock() - born >= ttl or size > self.max_bytes:
+            if not self.ttl or self.clock() - stored_at >= ttl or size > self.max_bytes:
                 return
             group = self.group_of(key)
             self._make_room_in(group, size)
             self._make_room(size)
-            self._entries[key] = _Entry(value, born, ttl, grace, size)
+            self._entries[key] = _Entry(value, stored_at, ttl, stale_ttl, size)
             self.size += size
             if group is not None:
                 self._groups[group] = (*self.group(group), key)
@@ -120,7 +124,7 @@ class Cache(Generic[V]):
             self._remove(key)
 
     def _make_room_in(self, group: Hashable, size: int) -> None:
-        """Remove entries of a group until one more is within its share."""
+        """Evict entries of a group until there is room for one more of `size` bytes."""
         while keys := self.group(group):
             taken = sum(self._entries[key].size for key in keys)
             is_small = taken + size <= self.max_bytes / GROUP_SHARE

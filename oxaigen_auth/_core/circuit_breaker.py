@@ -1,4 +1,4 @@
-"""Circuit breaker: after repeated failures of an upstream, reject calls until a backoff has passed.
+"""A circuit breaker: after repeated failures of an upstream, it rejects calls for a backoff.
 
 The life of a circuit, one for each upstream:
 
@@ -9,14 +9,13 @@ The life of a circuit, one for each upstream:
              probe does not wait for the end of the last one, so that a probe that hangs on a frozen
              upstream blocks nobody.
 
-A failure counts unless the upstream has answered since the call began, and of one caller (the
-fingerprint of a token) at most once a second. An answer forgets all of them. Whoever can make the
-upstream fail for tokens of theirs must not shut out others:
+A failure counts unless the upstream has answered since the call began. Failures of one caller (the
+fingerprint of a token) count once a second at most. An answer resets all counts. A caller that can
+make the upstream fail for its own tokens must not shut out others:
 
-    - The circuit is open for a caller who failed `threshold` times, and for everybody only when
-      `threshold` different callers failed.
-    - Callers who failed take turns at probes of their own. The others have theirs, so that one of
-      them may call within a backoff.
+    - The circuit is open for a caller that failed `threshold` times, and for all callers only if
+      `threshold` different ones failed.
+    - Callers that failed share one probe per backoff, and all others share another one.
 """
 
 from __future__ import annotations
@@ -35,13 +34,13 @@ if TYPE_CHECKING:
 THRESHOLD = 5  # failures of one caller, or callers that failed
 FIRST_BACKOFF = 0.5  # seconds; each further one is twice as long, up to a limit
 MIN_INTERVAL = 1.0  # seconds between two failures of one caller that count
-MAX_CALLERS = 64  # whose failures are remembered; of more the one is forgotten that failed first
-MAX_UPSTREAMS = 256  # that are remembered; of more the one is forgotten that ended a call first
+MAX_CALLERS = 64  # whose failures are remembered; beyond that the oldest is discarded
+MAX_UPSTREAMS = 256  # that are remembered; beyond that the oldest is discarded
 
 
 @frozen(eq=False)
 class Permit:
-    """The right to call an upstream once. Its outcome is given to `Breaker.record`."""
+    """The permission to call an upstream once, to be passed to `record` with the outcome."""
 
     upstream: str
     caller: bytes
@@ -72,11 +71,11 @@ class _Circuit:
 
 
 @define(eq=False)
-class Breaker:
+class CircuitBreaker:
     """Decides whether an upstream may be called. Safe to share between threads.
 
-    `max_backoff` is in seconds. Each backoff is shortened at random by up to a half, so that not
-    all processes come back at once.
+    `max_backoff` is in seconds. Each backoff is shortened at random by up to one half, so that the
+    processes do not probe all at once.
     """
 
     clock: Callable[[], float]
@@ -89,7 +88,7 @@ class Breaker:
         return len(self._circuits)
 
     def acquire(self, upstream: str, caller: bytes) -> Permit | int:
-        """Return a permit; or else in how many seconds to try again, at least 1."""
+        """Return a permit, or in how many seconds to try again, at least 1."""
         with self._lock:
             now = self.clock()
             circuit = self._circuits.get(upstream)
@@ -101,9 +100,9 @@ class Breaker:
             return Permit(upstream, caller, now)
 
     def record(self, permit: Permit, *, answered: bool | None) -> float:
-        """Take note of a call's outcome; `answered` None: it says nothing about the upstream.
+        """Record the outcome of a call; None if it does not show whether the upstream works.
 
-        Return the seconds until the first probe if the circuit opens now, else 0.
+        Return the seconds until the first probe if the circuit opens now, otherwise 0.
         """
         if answered is None or self.threshold == inf:
             return 0.0

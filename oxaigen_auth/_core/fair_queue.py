@@ -1,17 +1,16 @@
-"""Who may run next when many wait for few places: fair between the shares they belong to.
+"""A queue for a limited number of slots that is fair between the shares of its items.
 
-A share has a name, such as a base URL. The rules, for `capacity` places of which `free` are free:
+A share has a name, such as a base URL. The rules, for `capacity` slots of which `free` are free:
 
-    order       round-robin over the shares; first come, first served within a share.
-    limit       a share gets another place only while it has fewer than `WEIGHT * free`, and the
-                last free place only if it has none. So one share alone gets four fifths of the
-                places, and whoever comes next finds some free.
-    unproven    all shares that `proven` does not name count as one towards the others. Among
-                themselves they take turns, and the same limit holds for each, of what they may
-                still have together.
+    order       Round-robin over the shares; first in, first out within a share.
+    limit       A share gets another slot only while it holds fewer than `WEIGHT * free`, and the
+                last free slot only if it holds none. A single share gets four fifths of the slots,
+                and the next one finds some free.
+    unproven    The shares that `proven` does not contain count as one share together. Among
+                themselves they take turns, with the same limit on the slots that they share.
 
-Invariants: the places held never exceed `capacity`; a share is known only while an item of it is
-pending or holds a place. Every method is synchronous. An event loop has a queue of its own.
+Invariants: the slots in use never exceed `capacity`. A share exists only while it has a pending
+item or holds a slot. Every method is synchronous. Each event loop has a queue of its own.
 """
 
 from __future__ import annotations
@@ -40,9 +39,9 @@ class _Share(Generic[T]):
 
 @define(eq=False)
 class FairQueue(Generic[T]):
-    """Holds pending items, each in a share, and counts the places that running items hold.
+    """Holds pending items, each in a share, and counts the slots that running items hold.
 
-    `proven` contains the names of the shares that have a turn of their own, and may grow.
+    `proven` contains the names of the shares that have turns of their own. It may grow.
     """
 
     capacity: float
@@ -54,7 +53,7 @@ class FairQueue(Generic[T]):
     _held_unproven: int = field(default=0, init=False)
 
     def push(self, item: T, name: str) -> None:
-        """Let an item wait for a place."""
+        """Add an item that waits for a slot."""
         share = self._shares.get(name)
         proven = name in self.proven
         if share is None:
@@ -67,9 +66,9 @@ class FairQueue(Generic[T]):
             self._unproven.setdefault(name)
 
     def pop(self) -> tuple[T, str] | None:
-        """Give a place to the item whose turn it is, and return it with the name of its share.
+        """Give a slot to the next item, and return it with the name of its share.
 
-        None if no item may run now. The place must be given back by `release`.
+        Return None if no item may run now. `release` must give the slot back.
         """
         if self._held < self.capacity:
             for turn in self._turns:
@@ -79,14 +78,14 @@ class FairQueue(Generic[T]):
         return None
 
     def remove(self, item: T, name: str) -> None:
-        """Let an item wait no longer, if it does."""
+        """Remove an item if it waits."""
         share = self._shares.get(name)
         if share is not None:
             share.pending.pop(item, None)
             self._tidy(share)
 
     def release(self, name: str) -> None:
-        """Give back a place that an item of this share held."""
+        """Give back a slot that an item of this share held."""
         share = self._shares[name]
         share.held -= 1
         self._held -= 1
@@ -113,8 +112,8 @@ class FairQueue(Generic[T]):
         return _is_within_limit(held, free)
 
     def _next_unproven(self) -> _Share[T] | None:
-        """Return the unproven share whose turn it is among its like."""
-        # The places that the unproven shares may still take together; taking one costs a free one.
+        """Return the unproven share whose turn it is."""
+        # The slots that the unproven shares may still take together; each one costs a free slot.
         left = (WEIGHT * (self.capacity - self._held) - self._held_unproven) / (WEIGHT + 1)
         for name in self._unproven:
             share = self._shares[name]
@@ -123,13 +122,13 @@ class FairQueue(Generic[T]):
         return None
 
     def _prove(self, share: _Share[T]) -> None:
-        """Let a share that was unproven have turns of its own."""
+        """Give an unproven share turns of its own."""
         self._leave(share)
         self._held_unproven -= share.held
         share.proven = True
 
     def _leave(self, share: _Share[T]) -> None:
-        """Take a share out of the turns."""
+        """Remove a share from the turns."""
         if share.proven:
             self._turns.pop(share.name, None)
             return
@@ -145,5 +144,5 @@ class FairQueue(Generic[T]):
 
 
 def _is_within_limit(held: int, free: float) -> bool:
-    """Tell whether another place may be taken where so many are held and free."""
+    """Return whether a share that holds `held` slots may take one of `free`."""
     return not held or (free > 1 and held < WEIGHT * free)

@@ -1,16 +1,16 @@
-"""A keyed hash, which stands for a secret without holding it (RFC 7693 §2.9)."""
+"""A keyed hash that identifies a secret without holding it (RFC 7693 §2.9)."""
 
 from __future__ import annotations
 
 from hashlib import blake2b
 from secrets import token_bytes
 
-# The random key makes a fingerprint worthless outside this process, and collisions unplannable.
+# The random key makes a fingerprint useless outside this process, and prevents planned collisions.
 _KEYED = blake2b(key=token_bytes(32), digest_size=16)
 
 
 def fingerprint(secret: str) -> bytes:
-    """Return 16 bytes that are the same, in this process, only for the same secret."""
+    """Return 16 bytes that are equal, within this process, only for equal secrets."""
     digest = _KEYED.copy()
     digest.update(secret.encode("utf-8", "surrogatepass"))
     return digest.digest()

@@ -1,4 +1,4 @@
-"""The lookups that are under way, by token, and which of their answers still count."""
+"""Which answers of running lookups still count, by the token they are about."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 @define(eq=False)
 class Pending:
-    """The lookups of one token at one base URL that are under way.
+    """The running lookups of one token at one base URL.
 
-    `asked` times are when a lookup started, in seconds. Answers of a generation below `forgotten`
-    do not count, nor do acceptances of lookups that started before `rejected`.
+    An answer of a generation below `forgotten` does not count, nor does an acceptance by a lookup
+    that started before `rejected`. Times are in seconds.
     """
 
     holders: int = 0
     generation: int = 0
     forgotten: int = 0
-    rejected: float = -inf  # when the newest rejection was asked for
-    newest: float = -inf  # when the newest verdict on the user was asked for
+    rejected: float = -inf  # when the lookup of the newest rejection started
+    newest: float = -inf  # when the lookup of the newest verdict on the user started
 
 
 _NOTHING = Pending()  # never changed
@@ -32,12 +32,12 @@ _NOTHING = Pending()  # never changed
 
 @define(eq=False)
 class Generations:
-    """The generation of each token: part of a flight's key, so that nobody joins an outdated one.
+    """The generation of each token, a part of the key of its flights: no caller joins an old one.
 
-    A token has a generation other than 0 only while lookups of it are under way, so the memory
-    that this takes is bounded by their number. Each generation is greater than all before it.
+    A token has a generation other than 0 only while lookups of it run, so their number bounds the
+    memory that this takes. Each generation is greater than all before it.
 
-    Not thread-safe: only `of` may be called without the caller's lock.
+    Not thread-safe: the caller must hold a lock, except for `of`.
     """
 
     _tokens: dict[bytes, dict[str, Pending]] = field(factory=dict, init=False)
@@ -46,40 +46,40 @@ class Generations:
     def __len__(self) -> int:
         return len(self._tokens)
 
-    def begin(self, token: bytes, base: str) -> None:
-        """Count a caller or a flight for whom a lookup is under way. `end` must follow."""
-        self._tokens.setdefault(token, {}).setdefault(base, Pending()).holders += 1
+    def begin(self, fingerprint: bytes, base: str) -> None:
+        """Count a caller or a flight of a running lookup. `end` must follow."""
+        self._tokens.setdefault(fingerprint, {}).setdefault(base, Pending()).holders += 1
 
-    def end(self, token: bytes, base: str) -> None:
-        bases = self._tokens[token]
+    def end(self, fingerprint: bytes, base: str) -> None:
+        bases = self._tokens[fingerprint]
         bases[base].holders -= 1
         if not bases[base].holders:
             del bases[base]
         if not bases:
-            del self._tokens[token]
+            del self._tokens[fingerprint]
 
-    def of(self, token: bytes, base: str) -> Pending:
-        """Return what is under way; do not change it."""
-        bases = self._tokens.get(token)
+    def of(self, fingerprint: bytes, base: str) -> Pending:
+        """Return the running lookups; they must not be changed."""
+        bases = self._tokens.get(fingerprint)
         return _NOTHING if bases is None else bases.get(base, _NOTHING)
 
-    def forget(self, token: bytes) -> None:
-        """Outdate every answer to the lookups of a token that are under way."""
-        for pending in self._tokens.get(token, {}).values():
+    def forget(self, fingerprint: bytes) -> None:
+        """Outdate every answer to the running lookups of a token."""
+        for pending in self._tokens.get(fingerprint, {}).values():
             pending.generation = pending.forgotten = next(self._next)
 
-    def note(self, token: bytes, base: str, asked: float) -> None:
-        """Note when a verdict on the user was asked for, while lookups are under way."""
-        pending = self.of(token, base)
+    def note(self, fingerprint: bytes, base: str, asked: float) -> None:
+        """Note when the lookup of a verdict on the user started, if other lookups run."""
+        pending = self.of(fingerprint, base)
         if pending is not _NOTHING:
             pending.newest = max(pending.newest, asked)
 
-    def reject(self, token: bytes, base: str, asked: float) -> None:
-        """Outdate every acceptance that was asked for earlier than a rejection.
+    def reject(self, fingerprint: bytes, base: str, asked: float) -> None:
+        """Outdate every acceptance by a lookup that started before that of a rejection.
 
-        No caller joins a lookup any more that is under way now: it may be older.
+        No later caller joins a lookup that runs now, because it may be older.
         """
-        pending = self.of(token, base)
+        pending = self.of(fingerprint, base)
         if pending is not _NOTHING:
             pending.rejected = max(pending.rejected, asked)
             pending.generation = next(self._next)

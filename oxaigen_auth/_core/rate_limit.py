@@ -1,4 +1,4 @@
-"""Counts the bad tokens of each address. Knows no token, only fingerprints."""
+"""Counts the rejected tokens of each address, by their fingerprints."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MINUTE = 60.0  # seconds
-MAX_TOKENS = 65_536  # that are remembered, of all addresses; of more the oldest minute is forgotten
+MAX_TOKENS = 65_536  # remembered of all addresses; beyond that the oldest minute is discarded
 
 
 @define(eq=False)
 class _Minute:
-    """What came of one address since the first bad token, at `start`."""
+    """The rejected tokens of one address since `start`, when the first of them came."""
 
     start: float
     tokens: set[bytes] = field(factory=set)
 
 
 @define(eq=False)
-class Throttle:
-    """Tells which addresses brought more than `limit` different bad tokens within a minute.
+class RateLimit:
+    """Limits addresses that sent more than `limit` different rejected tokens within a minute.
 
     A `limit` of 0 switches it off. Safe to share between threads.
     """
@@ -37,8 +37,8 @@ class Throttle:
     _remembered: int = field(default=0, init=False)
     _lock: Lock = field(factory=Lock, init=False)
 
-    def shut_for(self, address: str) -> float:
-        """Return for how many more seconds an address is shut out; 0 if it is not."""
+    def retry_after(self, address: str) -> float:
+        """Return for how many more seconds an address is refused; 0 if it is not."""
         if not self.limit:
             return 0.0
         with self._lock:
@@ -47,8 +47,8 @@ class Throttle:
                 return 0.0
             return max(0.0, minute.start + MINUTE - self.clock())
 
-    def note(self, address: str, fingerprint: bytes) -> None:
-        """Count a bad token; of one that is shut out nothing more is remembered."""
+    def record(self, address: str, fingerprint: bytes) -> None:
+        """Count a rejected token, unless the address is refused already."""
         if not self.limit:
             return
         network = _network(address)

@@ -1,4 +1,4 @@
-"""A set that keeps the items that were added last."""
+"""A bounded set that discards the items added longest ago."""
 
 from __future__ import annotations
 

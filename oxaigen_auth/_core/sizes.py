@@ -1,4 +1,4 @@
-"""How much memory a value takes. Knows JSON's types, tuples, bytes and attrs classes."""
+"""Estimates how much memory a value takes: of JSON's types, tuples, bytes and attrs classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A task group that is nobody's business: it ends with its block, and wraps no exception of it."""
+"""A task group that ends with its block and does not wrap the block's exception in a group."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def quiet_task_group() -> AsyncGenerator[TaskGroup]:
-    """Give a task group that ends with its block, and hand on the block's own exception bare."""
+async def collapsing_task_group() -> AsyncGenerator[TaskGroup]:
+    """Open a task group that is cancelled when its block ends.
+
+    An exception of the block itself is raised as it is, not in an `ExceptionGroup`.
+    """
     failure: BaseException | None = None
     try:
         async with create_task_group() as group:

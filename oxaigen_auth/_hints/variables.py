@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import re
 from difflib import get_close_matches
-from functools import lru_cache
 from typing import TYPE_CHECKING
+
+from oxaigen_auth._core.process_cache import process_cache
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -47,7 +48,7 @@ def warn_of_unknown_variables(environ: Mapping[str, str], names: Collection[str]
             warn_of_unknown_variable(name, suggest(upper, known))
 
 
-@lru_cache(maxsize=1024)
+@process_cache
 def warn_of_unknown_variable(name: str, suggestion: str) -> None:
     hint = f"; {suggestion}" if suggestion else ""
     _log.warning("The environment variable %s is unknown and ignored%s", ascii(name[:100]), hint)

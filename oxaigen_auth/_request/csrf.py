@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from oxaigen_auth._syntax.hosts import (
     Origin,
-    host_of,
     parse_host,
     parse_origin,
     parse_origin_pattern,
+    request_host,
 )
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def is_cross_site(scope: Scope, headers: dict[bytes, bytes], settings: OxaigenAu
     if origin is None:
         return True
     # By which scheme a request came, an app behind a proxy cannot see: host and port must do.
-    host = host_of(headers, settings.proxy_scheme, settings.allowed_hosts)
+    host = request_host(headers, settings.proxy_scheme, settings.allowed_hosts)
     same = parse_host(host.decode("latin-1"), origin.scheme) == origin.host
     return not same and not _is_trusted(origin, settings)
 

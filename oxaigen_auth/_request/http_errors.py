@@ -11,18 +11,18 @@ from fastapi import HTTPException
 
 from oxaigen_auth._syntax.tokens import is_permission_name
 from oxaigen_auth._validation.verdict import (
-    THROTTLED_MESSAGE,
+    RATE_LIMITED_MESSAGE,
     UNAVAILABLE_MESSAGE,
     Accepted,
+    RateLimited,
     Rejected,
-    Throttled,
     Unavailable,
 )
 from oxaigen_auth.errors import (
     OxaigenAuthPermissionDeniedError,
     OxaigenAuthUnauthenticatedError,
+    OxaigenAuthUntrustedHostError,
     OxaigenAuthUpstreamError,
-    UntrustedHostError,
 )
 
 if TYPE_CHECKING:
@@ -39,18 +39,18 @@ def user_of(identity: Identity) -> User:
     verdict = identity.verdict
     if isinstance(verdict, Accepted):
         return verdict.value
-    if identity.bad_host is not None:
-        raise bad_host(identity.bad_host)
+    if identity.host_error is not None:
+        raise bad_host(identity.host_error)
     if verdict is None:
         raise HTTPException(401, "Not authenticated", _challenge("Bearer"))
     raise refusal_of_verdict(verdict)
 
 
-def refusal_of_verdict(verdict: Rejected | Throttled | Unavailable) -> HTTPException:
+def refusal_of_verdict(verdict: Rejected | RateLimited | Unavailable) -> HTTPException:
     """Return the answer to a caller whom this verdict does not let in."""
     match verdict:
-        case Throttled(seconds):
-            return HTTPException(429, THROTTLED_MESSAGE, _retry_after(seconds))
+        case RateLimited(seconds):
+            return HTTPException(429, RATE_LIMITED_MESSAGE, _retry_after(seconds))
         case Unavailable():
             return _unavailable(verdict.retry_after)
         case Rejected(detail, forbidden=True):
@@ -73,7 +73,7 @@ def refusal_of_error(error: Exception) -> HTTPException | None:  # noqa: PLR0911
         answers = [refusal_of_error(part) for part in error.exceptions]
         return answers[0] if all(_equal(answers[0], answer) for answer in answers) else None
     match error:
-        case UntrustedHostError():
+        case OxaigenAuthUntrustedHostError():
             return bad_host(error.message)
         case OxaigenAuthUpstreamError():
             return _unavailable(error.retry_after)

@@ -62,7 +62,7 @@ class Origin:
         return self.scheme == pattern.scheme and self.host.matches(pattern.host)
 
 
-def host_of(headers: Mapping[bytes, bytes], scheme: str, patterns: tuple[str, ...]) -> bytes:
+def request_host(headers: Mapping[bytes, bytes], scheme: str, patterns: tuple[str, ...]) -> bytes:
     """Return what says which host a request was sent to, in bytes; empty if nothing does.
 
     Of an `X-Forwarded-Host` of several values, which a chain of proxies makes, the first one
@@ -74,7 +74,7 @@ def host_of(headers: Mapping[bytes, bytes], scheme: str, patterns: tuple[str, ..
     if not has_several_values(header):
         return header
     first = first_value(header)
-    return first if patterns and judge(first, scheme, patterns)[1] else b""
+    return first if patterns and resolve_base_url(first, scheme, patterns)[1] else b""
 
 
 def has_several_values(header: bytes) -> bool:
@@ -107,17 +107,17 @@ def parse_origin_pattern(text: str) -> Origin | None:
     return _parse_origin(parse_pattern, text)
 
 
-def judge(header: bytes, scheme: str, patterns: tuple[str, ...]) -> tuple[str, bool]:
-    """Return the URL of a host in its one spelling, "" if malformed, and whether it is allowed.
+def resolve_base_url(header: bytes, scheme: str, patterns: tuple[str, ...]) -> tuple[str, bool]:
+    """Return the normalized URL of a host, "" if malformed, and whether it is allowed.
 
-    Without patterns every well-formed host is.
+    Without patterns every well-formed host is allowed.
     """
     # What is too long is not remembered, so that requests cannot fill the memory with hosts.
-    return _judge(header, scheme, patterns) if len(header) <= _MAX_HOST else ("", False)
+    return _resolve_base_url(header, scheme, patterns) if len(header) <= _MAX_HOST else ("", False)
 
 
 @lru_cache(maxsize=1024)
-def _judge(header: bytes, scheme: str, patterns: tuple[str, ...]) -> tuple[str, bool]:
+def _resolve_base_url(header: bytes, scheme: str, patterns: tuple[str, ...]) -> tuple[str, bool]:
     host = parse_host(header.decode("latin-1"), scheme)
     if host is None:
         return "", False

@@ -59,9 +59,9 @@ def structure_user(profile: object) -> User:
         WireError: not a profile.
     """
     try:
-        return _as_it_stands(profile)
+        return structure_exact(profile)
     except (KeyError, TypeError, BaseValidationError):
-        return with_care(profile)
+        return structure_lenient(profile)
 
 
 def _boolean(value: object, _: object) -> bool:
@@ -187,7 +187,7 @@ def _converter() -> Converter:
 _CONVERTER = _converter()
 
 
-def with_care(profile: object) -> User:
+def structure_lenient(profile: object) -> User:
     """Make a user of a profile in which fields may be missing or null, or numbers be strings.
 
     Raises:
@@ -236,7 +236,7 @@ _scalars = itemgetter(*_TYPES)
 _nested = itemgetter(*_NESTED)
 
 
-def _as_it_stands(profile: Any) -> User:
+def structure_exact(profile: Any) -> User:
     """Make a user of a profile whose known fields are all there.
 
     Raises:
@@ -245,7 +245,7 @@ def _as_it_stands(profile: Any) -> User:
         BaseValidationError: so says cattrs.
     """
     scalars = _scalars(profile)
-    if not _fit(tuple(map(type, scalars))):
+    if not _types_match(tuple(map(type, scalars))):
         raise TypeError
     is_authenticated, number, user_name, email, kind, *rest = scalars
     if kind and len(kind) <= MAX_SHORT:
@@ -260,7 +260,7 @@ def _as_it_stands(profile: Any) -> User:
 
 
 @lru_cache(maxsize=256)
-def _fit(types: tuple[type, ...]) -> bool:
+def _types_match(types: tuple[type, ...]) -> bool:
     """Tell whether the values of `_TYPES` may have these types."""
     return all(one in allowed for one, allowed in zip(types, _TYPES.values(), strict=True))
 

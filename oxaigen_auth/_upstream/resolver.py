@@ -7,9 +7,8 @@ would hold up every other name. Here each name has a thread, for all who ask mea
 
 from __future__ import annotations
 
-import logging
 import socket
-from functools import cache, partial
+from functools import partial
 from ipaddress import ip_address
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -19,11 +18,10 @@ from attrs import define, field
 
 from oxaigen_auth._core.background import call_soon_threadsafe, running_loop
 from oxaigen_auth._core.recent_set import RecentSet
+from oxaigen_auth._upstream.httpcore_internals import wrap_network_backend
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
-
-_log = logging.getLogger("oxaigen_auth")
 
 MAX_KNOWN = 256  # names that had an address lately
 MAX_UNKNOWN = 512  # other names that are looked up at once, each in a thread
@@ -111,24 +109,8 @@ class ResolvingBackend:
 
 
 def use_resolver(transport: Any, resolver: Resolver) -> None:
-    """Let a transport of the HTTP library resolve names with `resolver`.
-
-    The library has no public way to that. Should it change inside, names are looked up by the event
-    loop again, the log says so once, and a test fails.
-    """
-    try:
-        pool = transport._pool  # noqa: SLF001
-        pool._network_backend = ResolvingBackend(pool._network_backend, resolver)  # noqa: SLF001
-    except AttributeError:
-        _warn_of_shared_threads()
-
-
-@cache
-def _warn_of_shared_threads() -> None:
-    _log.warning(
-        "The HTTP library has changed: host names are looked up by the event loop, where one slow "
-        "name server can delay all lookups. Report this to the developers of oxaigen-auth."
-    )
+    """Make a transport of the HTTP library resolve names with `resolver`."""
+    wrap_network_backend(transport, lambda backend: ResolvingBackend(backend, resolver))
 
 
 def _is_address(host: str) -> bool:

@@ -1,4 +1,4 @@
-"""Things that serve one user at a time, handed out the last used first. Knows not what they are."""
+"""HTTP transports that serve one call at a time, the last used one first."""
 
 from __future__ import annotations
 
@@ -17,47 +17,49 @@ class Closable(Protocol):
     async def aclose(self) -> None: ...
 
 
-L = TypeVar("L", bound=Closable)
+T = TypeVar("T", bound=Closable)
 
 
 @define(eq=False)
-class Lanes(Generic[L]):
-    """As many lanes as were ever needed at once lately; `make` makes one more.
+class TransportPool(Generic[T]):
+    """Holds as many transports as were needed at once lately.
 
-    A lane that nobody has used for `max_idle` seconds may be closed.
+    Args:
+        make: makes one more transport.
+        max_idle: for how many seconds an unused transport is kept.
     """
 
-    make: Callable[[], L]
+    make: Callable[[], T]
     max_idle: float
-    _all: list[L] = field(factory=list, init=False)
-    _idle: deque[tuple[float, L]] = field(factory=deque, init=False)
+    _all: list[T] = field(factory=list, init=False)
+    _idle: deque[tuple[float, T]] = field(factory=deque, init=False)
 
     def __len__(self) -> int:
         return len(self._all)
 
     @contextmanager
-    def take(self) -> Iterator[L]:
-        """Give a lane that nobody else uses meanwhile."""
-        lane = self._idle.pop()[1] if self._idle else self._make()
+    def checkout(self) -> Iterator[T]:
+        """Yield a transport that nobody else uses meanwhile."""
+        transport = self._idle.pop()[1] if self._idle else self._make()
         try:
-            yield lane
+            yield transport
         finally:
-            self._idle.append((current_time(), lane))
+            self._idle.append((current_time(), transport))
 
-    async def close_stale(self) -> None:
-        """Close the lane that has been idle longest, if that is long enough."""
+    async def evict_idle(self) -> None:
+        """Close the transport that has been idle longest, if that is long enough."""
         if self._idle and current_time() - self._idle[0][0] >= self.max_idle:
-            _, lane = self._idle.popleft()
-            self._all.remove(lane)
-            await lane.aclose()
+            _, transport = self._idle.popleft()
+            self._all.remove(transport)
+            await transport.aclose()
 
     async def aclose(self) -> None:
-        """Close every lane, also those in use."""
+        """Close every transport, including those in use."""
         self._idle.clear()
         while self._all:
             await self._all.pop().aclose()
 
-    def _make(self) -> L:
-        lane = self.make()
-        self._all.append(lane)
-        return lane
+    def _make(self) -> T:
+        transport = self.make()
+        self._all.append(transport)
+        return transport

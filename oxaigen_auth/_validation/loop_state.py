@@ -1,31 +1,52 @@
-"""What a client keeps for one event loop: connections and flights. Never outlives the loop."""
+"""What a client holds for each event loop: connections and running lookups."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Protocol
 
 from anyio import CancelScope, move_on_after
 from attrs import define, field
 
-from oxaigen_auth._core.background import CLOSE_TIMEOUT, BackgroundTaskGroup
+from oxaigen_auth._core.background import (
+    CLOSE_TIMEOUT,
+    BackgroundTaskGroup,
+    has_ended,
+    running_loop,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Hashable
 
     from oxaigen_auth._core.singleflight import SingleFlight
-    from oxaigen_auth._upstream.proxy import Proxy
+    from oxaigen_auth._validation.question import Question, Secret
     from oxaigen_auth._validation.verdict import Verdict
+
+
+class Upstream(Protocol):
+    """Answers questions over connections that belong to one event loop."""
+
+    async def ask(
+        self, question: Question, secret: Secret, *, since: float | None = None
+    ) -> Verdict[Any]:
+        """Return the proxy's verdict. `since`: when the timeout began, on the loop's clock."""
+
+    def prepare(self) -> None:
+        """Load what a first call would otherwise load within its timeout."""
+
+    async def aclose(self) -> None:
+        """Close the connections."""
 
 
 @define(eq=False)
 class LoopState:
-    """The proxy's connections and the running lookups of one client in one event loop.
+    """The connections and the running lookups of one client in one event loop.
 
     `users` counts the blocks that have the client open on this loop. `on_close` is called when the
     connections are being closed: by `aclose`, or because the event loop ends.
     """
 
-    proxy: Proxy
+    upstream: Upstream
     flights: SingleFlight[Verdict[Any]]
     on_close: Callable[[], None] = field(default=lambda: None)
     users: int = field(default=0, init=False)
@@ -41,7 +62,7 @@ class LoopState:
     async def enter(self) -> None:
         """Open the task group in which the flights run, unless another user has opened it.
 
-        Each call is paired with one of `leave`, also if it is cancelled.
+        Each call is paired with one of `leave`, even if it is cancelled.
         """
         self.users += 1
         if self._group is None:
@@ -66,9 +87,9 @@ class LoopState:
                 await self._group.aclose()
 
     async def _close_with_loop(self) -> AsyncGenerator[None]:
-        """Close the proxy when this generator ends: by hand, or when the event loop does.
+        """Close the connections when this generator ends: by hand, or when the event loop does.
 
-        Both backends end the async generators that are left when they shut down, which is the one
+        Both backends end the async generators that are left when they shut down. It is the only
         moment they offer for closing what belongs to a loop.
         """
         try:
@@ -76,4 +97,78 @@ class LoopState:
         finally:
             self.on_close()
             with move_on_after(CLOSE_TIMEOUT, shield=True):
-                await self.proxy.aclose()
+                await self.upstream.aclose()
+
+
+@define(eq=False)
+class LoopStates:
+    """The states of one client by event loop, and whether the client is closed."""
+
+    new_state: Callable[[], LoopState]
+    closed: bool = field(default=False, init=False)
+    _closing: bool = field(default=False, init=False)
+    _states: dict[Hashable, LoopState] = field(factory=dict, init=False)
+
+    def current(self) -> LoopState | None:
+        """Return the state of the running event loop, if it has one."""
+        return self._states.get(running_loop())
+
+    async def open(self) -> LoopState:
+        """Make the state of the running event loop. Does not yield to it."""
+        for loop in [loop for loop in list(self._states) if has_ended(loop)]:
+            self._discard(loop)  # it ended without closing its async generators
+        loop = running_loop()
+        state = self.new_state()
+        state.on_close = lambda: self._discard(loop)
+        self._states[loop] = state
+        await state.start()
+        return state
+
+    def check_open(self) -> None:
+        """Raise `RuntimeError` if the client is closed."""
+        if self.closed:
+            raise RuntimeError("This ProxyAuthClient is closed; make a new one.")
+
+    @asynccontextmanager
+    async def running(self, *, last_closes: bool = False) -> AsyncGenerator[None]:
+        """Run this loop's lookups in a task group while any such block on this loop lasts.
+
+        The end of the last block also ends the lookups and connections. With `last_closes` for any
+        of them, it closes the client as well. Otherwise the client can be used again, as frameworks
+        need it whose servers start and stop.
+        """
+        await self.enter(last_closes=last_closes)
+        try:
+            yield
+        finally:
+            await self.leave(last_closes=last_closes)  # noqa: ASYNC102 (shielded and bounded)
+
+    async def enter(self, *, last_closes: bool = False) -> None:
+        """Begin such a block. `leave` must follow, in any task of this event loop."""
+        self.check_open()
+        state = self.current() or await self.open()
+        state.upstream.prepare()
+        try:
+            await state.enter()
+        except BaseException:
+            await self.leave(last_closes=last_closes)  # noqa: ASYNC102 (shielded and bounded)
+            raise
+
+    async def leave(self, *, last_closes: bool = False) -> None:
+        """End such a block. Its state is gone if the client was closed meanwhile."""
+        self._closing |= last_closes
+        is_last = sum(state.users for state in list(self._states.values())) <= 1
+        self.closed |= self._closing and is_last
+        state = self.current()
+        if state is not None:
+            await state.leave()
+
+    async def aclose(self) -> None:
+        """Close the client, and the state of this event loop."""
+        self.closed = True
+        state = self.current()
+        if state is not None:
+            await state.aclose()
+
+    def _discard(self, loop: Hashable) -> None:
+        self._states.pop(loop, None)

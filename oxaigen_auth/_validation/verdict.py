@@ -1,14 +1,14 @@
-"""What an answer of the proxy means, as a value: accepted, rejected or unavailable.
+"""The meaning of a proxy's answer, as a value: accepted, rejected or unavailable.
 
-A verdict is shared by everyone who waited for it, so it holds no exception: `unwrap` makes a new
-one for each caller.
+A verdict is shared by all callers that waited for it, so it holds no exception: `unwrap` makes a
+new one for each caller.
 """
 
 from __future__ import annotations
 
 import logging
 from math import inf
-from typing import Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from attrs import field, frozen
 
@@ -21,14 +21,14 @@ from oxaigen_auth.errors import (
 T = TypeVar("T")
 
 UNAVAILABLE_MESSAGE = "Auth service unavailable"
-THROTTLED_MESSAGE = "Too many rejected tokens"
+RATE_LIMITED_MESSAGE = "Too many rejected tokens"
 
 
 @frozen
 class Accepted(Generic[T]):
-    """The proxy vouched for the token: `value` is the user, or whether a permission is granted.
+    """The proxy accepted the token: `value` is the user, or whether a permission is granted.
 
-    `asked` is when the lookup started that brought it, by the client's clock, in seconds.
+    `asked` is when the lookup started, by the client's clock, in seconds.
     """
 
     value: T
@@ -37,12 +37,12 @@ class Accepted(Generic[T]):
 
 @frozen
 class Stale(Accepted[T]):
-    """The proxy vouched for the token, longer ago than its word counts, and cannot be asked now."""
+    """A cached acceptance past its TTL, served because the proxy is unavailable."""
 
 
 @frozen
 class Rejected:
-    """The proxy turned the token down. `forbidden`: the token is good, but not for this app."""
+    """The proxy rejected the token. `forbidden`: the token is valid, but not for this app."""
 
     detail: str
     forbidden: bool = False
@@ -50,11 +50,13 @@ class Rejected:
 
 @frozen
 class Unavailable:
-    """Nothing is known about the token. `reason` is for the log, never for the response.
+    """The proxy gave no usable answer. `reason` is for the log, never for the response.
 
-    `retry_after` is the proxy's own hint, in seconds. `log_level` is above a warning where waiting
-    does not help: somebody has to mend something. `is_outage` says that the proxy could not be
-    reached, or said so itself (502, 503, 504); `timed_out`, that a deadline ended the lookup.
+    Args:
+        retry_after: the proxy's own hint, in seconds.
+        log_level: above a warning where waiting does not help, because something must be repaired.
+        is_outage: the proxy could not be reached, or answered 502, 503 or 504.
+        timed_out: a deadline ended the lookup.
     """
 
     reason: str
@@ -65,10 +67,10 @@ class Unavailable:
 
 
 @frozen
-class Throttled:
-    """The proxy was not asked: the caller's address brought too many rejected tokens.
+class RateLimited:
+    """The proxy was not asked, because the caller's address sent too many rejected tokens.
 
-    `retry_after` is in seconds. This is no verdict of the proxy, and says nothing about the token.
+    `retry_after` is in seconds. This is not a verdict about the token.
     """
 
     retry_after: int
@@ -94,3 +96,12 @@ def unwrap(verdict: Verdict[T]) -> T:
             raise OxaigenAuthUnauthenticatedError(detail)
         case unavailable:
             raise OxaigenAuthUpstreamError(UNAVAILABLE_MESSAGE, unavailable.retry_after)
+
+
+def has_answered(verdict: Verdict[Any]) -> bool | None:
+    """Tell whether the proxy can be reached; None if the verdict does not show it."""
+    if not isinstance(verdict, Unavailable):
+        return True
+    if verdict.is_outage:
+        return False
+    return None if verdict.timed_out else True

@@ -42,7 +42,7 @@ async def test_a_cold_burst_makes_one_call_on_one_connection() -> None:
             for _ in range(1000):
                 group.start_soon(client.get_me, TOKEN)
     assert (len(server.requests), server.connections) == (1, 1)
-    assert client.stats().joined == 999
+    assert client.stats().coalesced == 999
 
 
 @pytest.mark.anyio
@@ -280,7 +280,7 @@ def test_pitfall_52_event_loops_that_ended_are_collected(how: str, opened: bool)
     async def main() -> None:
         async with serving(always(answer(200, PROFILE))) as server:
             if opened:
-                async with client.verifier.running():
+                async with client.validator.loops.running():
                     await client.get_me(TOKEN, proxy_base_url=server.url)
             else:
                 await client.get_me(TOKEN, proxy_base_url=server.url, fresh=True)
@@ -294,8 +294,8 @@ def test_pitfall_52_event_loops_that_ended_are_collected(how: str, opened: bool)
     for _ in range(10):
         RUNS[how](main)
     assert alive() - before <= 2  # what ended without a word is let go by the next loop
-    assert len(client.verifier._states) <= 1  # noqa: SLF001
-    client.verifier._states.clear()  # noqa: SLF001
+    assert len(client.validator.loops._states) <= 1  # noqa: SLF001
+    client.validator.loops._states.clear()  # noqa: SLF001
     gc.collect()
 
 
@@ -400,7 +400,7 @@ async def test_pitfall_42_a_probe_that_hangs_on_a_frozen_proxy_does_not_delay_it
         async with anyio.create_task_group() as group:
             for _ in range(10):
                 await ask()
-            assert client.stats().refused
+            assert client.stats().short_circuited
             state = "frozen"
             while len(server.requests) < 8:  # three probes hang
                 group.start_soon(ask)

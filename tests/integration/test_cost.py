@@ -10,12 +10,12 @@ import pytest
 
 from oxaigen_auth import OxaigenAuthError, OxaigenAuthMiddleware, OxaigenAuthSettings
 from oxaigen_auth._request.credentials import (
-    base_url_of_host,
-    by_name,
+    combined_headers,
     token_of_cookie,
     token_of_header,
 )
 from oxaigen_auth._request.csrf import is_cross_site
+from oxaigen_auth._request.hosts import derive_base_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,13 +79,13 @@ HOSTILE = {
 
 def read(headers: Headers) -> None:
     """Do with a request all that is done without asking the proxy."""
-    found = by_name({"headers": headers})
+    found = combined_headers({"headers": headers})
     for step in (
         lambda: token_of_header(found),
         lambda: token_of_cookie(found, NAME.decode()),
         lambda: is_cross_site({"method": "POST"}, {b"origin": b"null://", **found}, LISTED),
-        lambda: base_url_of_host(found, LISTED),
-        lambda: base_url_of_host(found, OxaigenAuthSettings()),
+        lambda: derive_base_url(found, LISTED),
+        lambda: derive_base_url(found, OxaigenAuthSettings()),
     ):
         try:
             step()

@@ -22,10 +22,10 @@ from oxaigen_auth import (
     ProxyAuthClient,
     User,
 )
-from oxaigen_auth._core.fingerprint import fingerprint
 from oxaigen_auth._request.identity import CLIENT, Identity, identify
-from oxaigen_auth._upstream import proxy
-from oxaigen_auth._validation.validator import Verifier
+from oxaigen_auth._upstream.request import build_request
+from oxaigen_auth._validation.question import FlightKey, Question, Secret
+from oxaigen_auth._validation.validator import Validator
 from oxaigen_auth._validation.verdict import Accepted, Rejected
 from tests.support.apps import GOOD, get, make_app
 from tests.support.heap_search import Graph
@@ -130,21 +130,21 @@ def test_what_belongs_to_the_tests_is_left_alone(watch: Watch) -> None:
 
 def test_a_token_in_a_key_of_the_cache_is_found(watch: Watch) -> None:
     client = a_client()
-    memory = client.verifier.memory
-    memory.keep(memory.key(fingerprint(TOKEN), "base"), Accepted(User()), memory.clock())
+    store = client.validator.store
+    store.put(store.flight_key(Question.of(TOKEN, "base")), Accepted(User()), store.clock())
     watch.look_at_clients()
     assert watch.take() == []
-    memory.keep((TOKEN.encode(), "base", "", 0), Accepted(User()), memory.clock())
+    store.put(FlightKey(Question(TOKEN.encode(), "base"), 0), Accepted(User()), store.clock())
     watch.look_at_clients()
     found = watch.take()
-    assert any("Memory > Cache > dict > bytes holds it" in way for way in found)
-    assert any(way.endswith("Memory shows it in its repr") for way in found)
+    assert any("VerdictStore > Cache > dict > bytes holds it" in way for way in found)
+    assert any(way.endswith("VerdictStore shows it in its repr") for way in found)
 
 
 def test_a_repr_that_shows_a_token_is_found_where_holding_it_is_allowed() -> None:
     identity = Identity(ProxyAuthClient(), token=TOKEN)
     assert Graph(MARK, is_end=lambda thing: thing is identity).find(identity) == []
-    identity.bad_host = TOKEN
+    identity.host_error = TOKEN
     found = Graph(MARK, is_end=lambda thing: thing is identity).find(identity)
     assert found == ["Identity shows it in its repr"]
 
@@ -177,7 +177,7 @@ async def test_a_token_in_an_exception_of_the_client_is_found(
         await anyio.lowlevel.checkpoint()
         raise failure
 
-    monkeypatch.setattr(Verifier, "learn", fail)
+    monkeypatch.setattr(Validator, "validate", fail)
     kinds: list[tuple[list[str], Callable[[], None]]] = [
         ([], lambda: None),
         (["exception: OxaigenAuthUpstreamError > "], lambda: setattr(failure, "__cause__", inner)),
@@ -217,10 +217,10 @@ async def test_a_request_that_an_idle_connection_keeps_is_found_when_it_is_close
         assert watch.take() == []
         async with ProxyAuthClient(server.url, settings=OxaigenAuthSettings()) as client:
             await client.get_me(TOKEN)
-            state: Any = client.verifier._state()  # noqa: SLF001
-            ((_, lane),) = state.proxy._lanes._idle  # noqa: SLF001
-            (connection,) = lane._pool.connections  # noqa: SLF001
-            connection.leak = proxy._request("GET", "http://x/", TOKEN)  # noqa: SLF001
+            state: Any = client.validator.loops.current()
+            ((_, transport),) = state.upstream._transports._idle  # noqa: SLF001
+            (connection,) = transport._pool.connections  # noqa: SLF001
+            connection.leak = build_request(Question.of(TOKEN, "http://x"), Secret(TOKEN))
     found = watch.take()
     assert any(way.endswith("> bytes holds it") for way in found)
     assert any(way.endswith("> Request is a request that is kept") for way in found)

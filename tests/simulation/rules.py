@@ -88,7 +88,7 @@ class Rules:
         has_address = scope["client"] is not None and scope["client"][0] != ""
         brought = self.bad.setdefault(network(scope["client"]), set()) if has_address else set()
         if 0 < self.variant.limit < len(brought):
-            return Who("throttled", "Too many rejected tokens")
+            return Who("rate_limited", "Too many rejected tokens")
         if known is not None:
             brought.update({token} if known.kind == "refused" else ())
             return known

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from random import Random
 
-    from oxaigen_auth._core.singleflight import Flight, SingleFlight
+    from oxaigen_auth._core.flight import Flight
+    from oxaigen_auth._core.singleflight import SingleFlight
 
 SEED = os.environ.get("STORM_SEED", "")
 
@@ -103,23 +104,23 @@ def is_dying(flight: Flight[Any]) -> bool:
 
 def check_flights(flights: SingleFlight[Any]) -> None:
     """Hold what the module of the single-flight says always holds."""
-    table, aloft = flights._flights, flights._aloft  # noqa: SLF001
+    table, aloft = flights._flights, flights._active  # noqa: SLF001
     waiting, queue = flights._waiting, flights._queue  # noqa: SLF001
     for key, flight in table.items():
         assert flight.key == key
         assert flight in aloft
-        assert flight.callers > 0
+        assert flight.waiters > 0
         assert not is_dying(flight)
-    assert not any(flight.over.is_set() for flight in aloft)
-    assert {flight for flight in aloft if not flight.placed} == set(waiting)
-    assert all(flight.boarding for flight in waiting)
+    assert not any(flight.done.is_set() for flight in aloft)
+    assert {flight for flight in aloft if not flight.has_slot} == set(waiting)
+    assert all(flight.pending for flight in waiting)
     assert queue._held == len(aloft) - len(waiting) <= flights.capacity  # noqa: SLF001
     assert not waiting or queue.pop() is None
 
 
 def check_nothing_flies(flights: SingleFlight[Any]) -> None:
     assert not flights._flights  # noqa: SLF001
-    assert not flights._aloft  # noqa: SLF001
+    assert not flights._active  # noqa: SLF001
     assert not flights._waiting  # noqa: SLF001
     assert not flights._queue._shares  # noqa: SLF001
 

@@ -15,9 +15,9 @@ import pytest
 from anyio.lowlevel import checkpoint
 from attrs import asdict
 
+from oxaigen_auth import client as client_module
 from oxaigen_auth._core import circuit_breaker as breaker_module
 from oxaigen_auth._core.singleflight import SingleFlight
-from oxaigen_auth._validation import validator as validator_module
 from oxaigen_auth.errors import (
     OxaigenAuthError,
     OxaigenAuthPermissionDeniedError,
@@ -59,7 +59,7 @@ def check_caller(world: World, caller: Caller) -> None:
     base, token, name = caller.plan.question
     said = caller.outcome
     if isinstance(said, RuntimeError):
-        assert world.client.verifier.closed
+        assert world.client.validator.loops.closed
         return
     assert not caller.too_late
     if isinstance(said, OxaigenAuthUpstreamError):
@@ -136,7 +136,7 @@ def check_order(world: World, caller: Caller, call: Call, question: Question) ->
 def check_end(world: World) -> None:
     check_nothing_flies(world.flights or SingleFlight())
     assert all(caller.cancelled or not caller.left_over for caller in world.callers)
-    memory, most = world.client.verifier.memory, world.plan.settings.cache_max_entries
+    memory, most = world.client.validator.store, world.plan.settings.cache_max_entries
     caches = memory._users, memory._grants, memory._rejections  # noqa: SLF001
     assert all(len(cache) <= most for cache in caches)
     assert not len(memory._generations)  # noqa: SLF001
@@ -149,8 +149,8 @@ def check_end(world: World) -> None:
 def check_counts(world: World) -> None:
     stats = world.client.stats()
     assert stats.upstream_calls == len(world.calls)
-    begun = stats.misses - stats.joined + stats.refreshed
-    assert stats.upstream_calls + stats.refused <= begun
+    begun = stats.misses - stats.coalesced + stats.refreshed
+    assert stats.upstream_calls + stats.short_circuited <= begun
     ended = Counter(call.says for call in world.calls if call.ended < inf)
     assert stats.accepted == ended["yes"] + ended["denied"]
     assert stats.rejected == ended["no"] + ended["forbidden"]
@@ -177,7 +177,7 @@ async def run(plan: Plan, natively: Natively, stage: Stage) -> World:
     async with anyio.create_task_group() as tasks:
         stage.world = world = World(plan, tasks, natively, check_caller)
         blocks: dict[str, Callable[[], Any]]
-        blocks = {"block": lambda: world.client, "lifespan": world.client.verifier.running}
+        blocks = {"block": lambda: world.client, "lifespan": world.client.validator.loops.running}
         for block in [blocks[where] for where in [plan.where] if where in blocks]:
             tasks.start_soon(world.stay_open, block())
             await checkpoint()
@@ -194,7 +194,7 @@ async def run(plan: Plan, natively: Natively, stage: Stage) -> World:
             assert moments < PATIENCE, "somebody waits for ever"
         check_end(world)
         world.closing.set()
-    assert world.client.verifier.closed or plan.where != "block"
+    assert world.client.validator.loops.closed or plan.where != "block"
     await world.client.aclose()
     assert world.opened == world.closed
     return world
@@ -203,7 +203,7 @@ async def run(plan: Plan, natively: Natively, stage: Stage) -> World:
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     stage = Stage()
-    monkeypatch.setattr(validator_module, "Proxy", stage)
+    monkeypatch.setattr(client_module, "Proxy", stage)
     monkeypatch.setattr(breaker_module, "uniform", lambda _, high: high)
     monkeypatch.setattr(logging.getLogger("oxaigen_auth"), "disabled", True)
     return stage
@@ -224,7 +224,7 @@ async def test_no_storm_gives_anyone_a_wrong_answer_or_leaves_anything_behind(
         tally.update(world.tally())
         tally.update(asdict(world.client.stats()))
     print(tally)  # noqa: T201 (shown with -s)
-    assert SEED or not {name for name, count in tally.items() if not count} - {"throttled"}
+    assert SEED or not {name for name, count in tally.items() if not count} - {"rate_limited"}
 
 
 async def test_the_same_seed_is_the_same_run(anyio_backend_name: str, stage: Stage) -> None:

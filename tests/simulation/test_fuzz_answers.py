@@ -22,10 +22,10 @@ from attrs import define, field
 from pydantic import TypeAdapter
 
 from oxaigen_auth import User
-from oxaigen_auth._upstream.proxy import Proxy
 from oxaigen_auth._validation.verdict import Accepted, Rejected, Unavailable
 from tests.simulation.fuzz import MARK, ODD, SEED, dice_of, mutated, seeds, tried
 from tests.simulation.profiles import draw_body, readings, text_of
+from tests.support.asked_proxy import AskedProxy
 from tests.support.raw_server import PROFILE, answer
 
 if TYPE_CHECKING:
@@ -98,14 +98,14 @@ class Wire:
 def answers(monkeypatch: pytest.MonkeyPatch) -> dict[bytes, deque[bytes]]:
     """What the proxy answers with, by token, in the pieces in which it comes."""
     answers: dict[bytes, deque[bytes]] = {}
-    real = Proxy._new_transport  # noqa: SLF001
+    real = AskedProxy._new_transport  # noqa: SLF001
 
-    def in_memory(self: Proxy) -> Any:
+    def in_memory(self: AskedProxy) -> Any:
         transport: Any = real(self)
         transport._pool._network_backend = Wire(answers)  # noqa: SLF001
         return transport
 
-    monkeypatch.setattr(Proxy, "_new_transport", in_memory)
+    monkeypatch.setattr(AskedProxy, "_new_transport", in_memory)
     return answers
 
 
@@ -205,7 +205,7 @@ async def test_no_answer_is_worth_more_than_it_says(
     tally = Counter[str]()
     for seed in seeds(LONG if long else SHORT):
         dice = dice_of(seed)
-        proxy = Proxy(60, SSLContext(PROTOCOL_TLS_CLIENT), lambda: None, refuse_mock=False)
+        proxy = AskedProxy(60, SSLContext(PROTOCOL_TLS_CLIENT), lambda: None, refuse_mock=False)
         for number in range(ANSWERS):
             drawn = draw(dice)
             token, good = f"{MARK}-{seed}-{number}", f"good-{seed}-{number}"

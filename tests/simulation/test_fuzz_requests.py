@@ -98,7 +98,7 @@ CHALLENGE = {"nobody": "Bearer", "refused": 'Bearer error="invalid_token"'}
 REFUSAL = {
     "nobody": 401,
     "refused": 401,
-    "throttled": 429,
+    "rate_limited": 429,
     "foreign": 403,
     "forbidden": 403,
     "lost": 400,
@@ -119,7 +119,7 @@ def expect(rules: Rules, scope: dict[str, Any]) -> Outcome:
     if path == "state":
         error = None if who.kind in {"nobody", "user"} else who.detail
         return 200, named | {"auth_error": error}, None
-    if path == "maybe" and who.kind not in {"lost", "down", "throttled"}:
+    if path == "maybe" and who.kind not in {"lost", "down", "rate_limited"}:
         return 200, named, None
     if who.kind != "user":
         detail = who.detail or "Not authenticated"

@@ -16,8 +16,9 @@ import pytest
 from anyio.lowlevel import checkpoint
 from attrs import define, field, frozen
 
-from oxaigen_auth._core.singleflight import Flight, FlightLostError, SingleFlight
-from oxaigen_auth._core.task_groups import quiet_task_group
+from oxaigen_auth._core.flight import Flight, FlightError
+from oxaigen_auth._core.singleflight import SingleFlight
+from oxaigen_auth._core.task_groups import collapsing_task_group
 from tests.simulation.scheduler import (
     SEED,
     Dice,
@@ -45,8 +46,8 @@ TIMEOUT = 30  # checkpoints: how long a lookup that hangs does so
 PATIENCE = 500  # checkpoints until everyone must have left
 NEVER = 10**6
 
-LOST = "The lookup did not finish: it was cancelled."
-CRASHED = "The lookup did not finish: its lookup raised KeyError."
+LOST = "The lookup was cancelled."
+CRASHED = "The lookup failed with KeyError."
 
 
 @frozen
@@ -154,7 +155,7 @@ class World:
     let_go: set[Flight[Lookup]] = field(factory=set)  # flights that later callers do not board
     begun: int = 0
     asked: int = 0
-    joined: int = 0
+    coalesced: int = 0
     must_join: int = 0
     started: int = 0
     losses: int = 0
@@ -163,7 +164,7 @@ class World:
         self.flights = SingleFlight(capacity=self.plan.pilots, on_join=self.count_join)
 
     def count_join(self) -> None:
-        self.joined += 1
+        self.coalesced += 1
 
     # What the tasks do.
 
@@ -171,7 +172,7 @@ class World:
         """Hold a task group open for the flights until the schedule closes it, or cuts it off."""
         with self.home:
             try:
-                async with quiet_task_group() as group:
+                async with collapsing_task_group() as group:
                     self.flights.open_group(group)
                     try:
                         await self.closing.wait()
@@ -204,7 +205,7 @@ class World:
             try:
                 await self.ask(caller)
                 await checkpoints(2)  # where a cancellation that was left behind would strike
-            except FlightLostError as error:
+            except FlightError as error:
                 caller.outcome = str(error)
             except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 (the task ends with it)
                 caller.outcome = "cancelled"
@@ -214,7 +215,7 @@ class World:
         key, fresh = caller.plan.key, caller.plan.fresh
         self.asked += 1
         under_way = self.flights._flights.get(key)  # noqa: SLF001
-        self.must_join += under_way is not None and (under_way.boarding or not fresh)
+        self.must_join += under_way is not None and (under_way.pending or not fresh)
         self.let_go.update(flight for flight in [under_way] if flight and fresh)
         caller.asked_after = self.begun
         caller.losses = self.losses
@@ -234,10 +235,11 @@ class World:
             getattr(self, what)(key)
 
     def forget(self, key: int) -> None:
-        aboard = [flight for flight in self.flights._aloft if flight.key == key]  # noqa: SLF001
+        aboard = [flight for flight in self.flights._active if flight.key == key]  # noqa: SLF001
         self.forgotten.setdefault(key, set()).update(aboard)
         self.let_go.update(aboard)
-        self.flights.forget(key)
+        for flight in aboard:
+            self.flights.detach(flight)
 
     def start(self, key: int) -> None:
         self.started += self.flights.start(key, self.look_up)
@@ -246,7 +248,7 @@ class World:
         self.losses += 1
         self.flights.cancel_all()
         assert len(self.flights) == 0
-        assert all(is_dying(flight) for flight in self.flights._aloft)  # noqa: SLF001
+        assert all(is_dying(flight) for flight in self.flights._active)  # noqa: SLF001
 
     def close(self, _: int = 0) -> None:
         """Close the task group as a client does whose block ends."""
@@ -278,22 +280,22 @@ class World:
 
     @property
     def busy(self) -> bool:
-        return bool(self.waiting or self.running or self.flights._aloft)  # noqa: SLF001
+        return bool(self.waiting or self.running or self.flights._active)  # noqa: SLF001
 
     def check(self) -> None:
         check_flights(self.flights)
-        aloft = self.flights._aloft  # noqa: SLF001
+        aloft = self.flights._active  # noqa: SLF001
         for flight in aloft:
             assert flight.current or flight in self.let_go or is_dying(flight)
-        assert sum(flight.callers for flight in aloft) <= self.waiting + self.started
+        assert sum(flight.waiters for flight in aloft) <= self.waiting + self.started
         assert aloft.issuperset(lookup.flight for lookup in self.running)
         joinable = [lookup.flight.key for lookup in self.running if lookup.flight.current]
         assert len(joinable) == len(set(joinable))
 
     def check_end(self) -> None:
         check_nothing_flies(self.flights)
-        assert self.begun <= self.asked - self.joined + self.started
-        assert self.must_join <= self.joined
+        assert self.begun <= self.asked - self.coalesced + self.started
+        assert self.must_join <= self.coalesced
         for caller in self.callers:
             self.check_caller(caller)
 
@@ -348,7 +350,7 @@ async def test_no_storm_hurts_who_was_not_cancelled_or_leaves_anything_behind(
         with schedule(seed, plan):
             world = await run(plan, natively)
             assert running_tasks() == before
-        tally.update(joined=world.joined, began=world.begun, started=world.started)
+        tally.update(coalesced=world.coalesced, began=world.begun, started=world.started)
         tally.update(world.tally())
     print(tally)  # noqa: T201 (shown with -s)
     assert SEED or len(tally) == 7  # all of it has happened
@@ -362,7 +364,7 @@ async def test_the_same_seed_is_the_same_run(anyio_backend_name: str) -> None:
         with schedule(seed, draw(seed)):
             second = await run(draw(seed), natively)
         assert first.tally() == second.tally()
-        assert (first.begun, first.joined) == (second.begun, second.joined)
+        assert (first.begun, first.coalesced) == (second.begun, second.coalesced)
 
 
 def test_a_schedule_that_fails_says_its_seed() -> None:

@@ -26,10 +26,11 @@ from starlette.requests import HTTPConnection
 from oxaigen_auth import get_current_user, require_permission
 from oxaigen_auth._core import rate_limit as throttle_module
 from oxaigen_auth._core.cache import Cache
-from oxaigen_auth._core.circuit_breaker import MAX_CALLERS, MAX_UPSTREAMS, Breaker, Permit
-from oxaigen_auth._core.rate_limit import Throttle
+from oxaigen_auth._core.circuit_breaker import MAX_CALLERS, MAX_UPSTREAMS, CircuitBreaker, Permit
+from oxaigen_auth._core.rate_limit import RateLimit
+from oxaigen_auth._validation.question import Question
 from oxaigen_auth._validation.verdict import Accepted, Rejected
-from oxaigen_auth._validation.verdict_store import Memory
+from oxaigen_auth._validation.verdict_store import VerdictStore
 from oxaigen_auth.client import default_client
 from oxaigen_auth.errors import OxaigenAuthUnauthenticatedError, OxaigenAuthUpstreamError
 from oxaigen_auth.models import User
@@ -103,7 +104,7 @@ class Over:
 
     def is_complete(self) -> bool:
         stats = self.client.stats()
-        return self.seen == OUTCOMES and min(stats.hits, stats.joined, stats.refreshed) > 0
+        return self.seen == OUTCOMES and min(stats.hits, stats.coalesced, stats.refreshed) > 0
 
 
 @define(eq=False)
@@ -120,7 +121,7 @@ class Loop:
     async def run(self, *, in_block: bool) -> None:
         async with AsyncExitStack() as stack:
             if in_block:
-                await stack.enter_async_context(default_client().verifier.running())
+                await stack.enter_async_context(default_client().validator.loops.running())
             async with anyio.create_task_group() as group:
                 for number in range(VISITORS):
                     group.start_soon(self.visit, Random(self.seed * VISITORS + number))
@@ -237,19 +238,20 @@ def test_event_loops_in_two_threads_share_a_client_and_nobody_gets_a_wrong_answe
     gc.collect()  # a connection that was left open would warn
     said = loops[0].said + loops[1].said
     assert set(said) == OUTCOMES
-    stats, memory = client.stats(), client.verifier.memory
+    stats, store = client.stats(), client.validator.store
     print(said, upstream.seen, stats)  # noqa: T201 (shown with -s)
-    for kept in (memory._users, memory._grants, memory._rejections):  # noqa: SLF001
+    for kept in (store._users, store._grants, store._rejections):  # noqa: SLF001
         assert 0 < len(kept) <= MOST
-    assert not len(memory._generations)  # noqa: SLF001
+    assert not len(store._generations)  # noqa: SLF001
     # Plain sums, without a lock: they may lose a count when two threads add at once.
     assert stats.forgotten >= (loops[0].forgotten + loops[1].forgotten) * 0.99
     assert stats.hits + stats.misses >= said.total() * 0.99
     assert stats.upstream_calls >= upstream.seen * 0.99
     assert (
-        stats.upstream_calls <= stats.misses - stats.joined + stats.refreshed + said.total() * 0.01
+        stats.upstream_calls
+        <= stats.misses - stats.coalesced + stats.refreshed + said.total() * 0.01
     )
-    assert min(stats.hits, stats.joined, stats.refreshed) > 0
+    assert min(stats.hits, stats.coalesced, stats.refreshed) > 0
 
 
 # What they share, each by itself.
@@ -281,7 +283,13 @@ def test_a_cache_under_the_hammer_holds_its_bound_and_no_value_past_its_time(
 
     ttl = 0.001
     cache: Cache[tuple[int, float]] = Cache(
-        MOST, ttl, time.monotonic, grace=ttl, max_bytes=5 * MOST, max_per_group=3, group_of=group_of
+        MOST,
+        ttl,
+        time.monotonic,
+        stale_ttl=ttl,
+        max_bytes=5 * MOST,
+        max_per_group=3,
+        group_of=group_of,
     )
 
     def strike(random: Random) -> None:
@@ -289,8 +297,8 @@ def test_a_cache_under_the_hammer_holds_its_bound_and_no_value_past_its_time(
         for value, longest in [(cache.get(key), ttl), (cache.stale(key), 2 * ttl)]:
             assert (value or (key, 0))[0] == key
             assert now - (value or (key, inf))[1] < longest
-        cache.put(key, (key, now), born=now, size=random.randrange(12))
-        assert cache.born(random.randrange(2 * MOST)) <= time.monotonic()
+        cache.put(key, (key, now), stored_at=now, size=random.randrange(12))
+        assert cache.stored_at(random.randrange(2 * MOST)) <= time.monotonic()
         cache.discard(random.randrange(20 * MOST))
         assert len(cache) <= MOST
 
@@ -308,22 +316,22 @@ def test_a_memory_under_the_hammer_never_goes_back_to_an_older_answer(
 ) -> None:
     """A user and a rejection take turns under each key, as two event loops learn of them."""
     settings = OxaigenAuthSettings(cache_ttl_seconds=1e9, negative_cache_ttl_seconds=1e9)
-    memory = Memory(settings, lambda: 0.0)
+    store = VerdictStore(settings, lambda: 0.0)
     newest = [-inf] * 3  # that somebody has read
     numbers = count(-(10**8))
 
     def strike(random: Random) -> None:
         place = random.randrange(len(newest))
-        key = memory.key(b"token", str(place))
+        key = store.flight_key(Question(b"token", str(place)))
         asked = next(numbers) - random.randrange(4)
         verdicts: list[Verdict[User]] = [Accepted(User(id=asked)), Rejected(f"{asked}")]
-        memory.keep(key, random.choice(verdicts), asked)
+        store.put(key, random.choice(verdicts), asked)
         least = newest[place]
-        read = number_of(memory.recall(key[:3]), otherwise=least)
+        read = number_of(store.get(key.question), otherwise=least)
         assert read >= least
         newest[place] = max(newest[place], read)
 
-    assert number_of(memory.recall((b"another", "", "")), otherwise=7) == 7
+    assert number_of(store.get(Question(b"another", "")), otherwise=7) == 7
     hammer(strike, long)
     assert min(newest) > -inf
 
@@ -344,36 +352,36 @@ def test_a_memory_under_the_hammer_never_returns_what_was_forgotten_or_rejected(
 ) -> None:
     """Each strike is a lookup, a sign-out or a rejection; the numbers are the times of lookups."""
     settings = OxaigenAuthSettings(cache_ttl_seconds=1e9, negative_cache_ttl_seconds=0)
-    memory = Memory(settings, lambda: 0.0)
+    store = VerdictStore(settings, lambda: 0.0)
     numbers = count(-(10**8))
     outdated = [-inf] * 2  # the newest number of each token that no longer counts
 
     def strike(random: Random) -> None:
         place = random.randrange(len(outdated))
-        token, base = b"%d" % place, random.choice(["one", "two"])
-        memory.begin(token, base)
-        key, least, asked = memory.key(token, base), outdated[place], next(numbers)
-        assert number_of(memory.recall(key[:3]), otherwise=inf) >= least
+        question = Question(b"%d" % place, random.choice(["one", "two"]))
+        store.begin(question)
+        key, least, asked = store.flight_key(question), outdated[place], next(numbers)
+        assert number_of(store.get(key.question), otherwise=inf) >= least
         what = random.random()
         verdict: Verdict[User] = Accepted(User(id=asked)) if what < 0.9 else Rejected(f"{asked}")
-        verdict = memory.keep(key, verdict, asked)
+        verdict = store.put(key, verdict, asked)
         if what > 0.95:
             before = next(numbers)
-            memory.forget(token)
+            store.forget(question.fingerprint)
             outdated[place] = max(outdated[place], before)
-            assert memory.key(token, base) > key
-            assert memory.is_outdated(key, Accepted(User(), asked))
-        elif isinstance(verdict, Accepted) and not memory.is_outdated(key, verdict):
+            assert store.flight_key(question) > key
+            assert store.is_outdated(key, Accepted(User(), asked))
+        elif isinstance(verdict, Accepted) and not store.is_outdated(key, verdict):
             assert verdict.asked >= least
-        memory.end(token, base)
+        store.end(question)
 
     hammer(strike, long)
-    assert not len(memory._generations)  # noqa: SLF001
+    assert not len(store._generations)  # noqa: SLF001
     assert min(outdated) > -inf
 
 
 def test_a_breaker_under_the_hammer_keeps_its_bound(long: bool) -> None:  # noqa: FBT001
-    breaker = Breaker(time.monotonic, threshold=2)
+    breaker = CircuitBreaker(time.monotonic, threshold=2)
     upstreams = [f"upstream {number}" for number in range(MAX_UPSTREAMS + 4)]
 
     def strike(random: Random) -> None:
@@ -393,7 +401,7 @@ def test_of_all_threads_that_call_after_a_backoff_one_is_the_probe(
     long: bool,  # noqa: FBT001
 ) -> None:
     seconds = count()
-    breaker = Breaker(lambda: now[0], threshold=1)
+    breaker = CircuitBreaker(lambda: now[0], threshold=1)
     now = [next(seconds)]
     first = breaker.acquire("upstream", b"one")
     assert isinstance(first, Permit)
@@ -423,13 +431,13 @@ def test_a_throttle_under_the_hammer_counts_what_it_remembers(
 ) -> None:
     monkeypatch.setattr(throttle_module, "MAX_TOKENS", 40)
     monkeypatch.setattr(throttle_module, "MINUTE", 0.002)
-    throttle = Throttle(4, time.monotonic)
+    throttle = RateLimit(4, time.monotonic)
     shut = Counter[bool]()
 
     def strike(random: Random) -> None:
         address = f"192.0.2.{random.randrange(20)}"
-        throttle.note(address, b"%d" % random.randrange(1000))
-        shut[throttle.shut_for(address) > 0] += 1
+        throttle.record(address, b"%d" % random.randrange(1000))
+        shut[throttle.retry_after(address) > 0] += 1
 
     hammer(strike, long)
     kept = [minute.tokens for minute in throttle._minutes.values()]  # noqa: SLF001

@@ -76,15 +76,13 @@ class FakeProxy:
     world: World
     count: Callable[[], None]
 
-    async def get_me(self, base: str, token: str, **_: float) -> Any:
-        return await self.ask((base, token, ""))
-
-    async def test_permission(self, base: str, token: str, name: str, **_: float) -> Any:
-        return await self.ask((base, token, name))
-
-    async def ask(self, question: Question) -> Any:
+    async def ask(self, question: Any, secret: str, **_: object) -> Any:
         self.count()
-        return await self.world.answer(question)
+        asked = question.base_url, str(secret), question.permission
+        return await self.world.answer(asked)
+
+    def prepare(self) -> None:
+        pass
 
     async def aclose(self) -> None:
         self.world.closed += 1
@@ -116,7 +114,7 @@ class World:
     def __attrs_post_init__(self) -> None:
         self.says = dict(self.plan.says)
         self.client = ProxyAuthClient(settings=self.plan.settings, clock=lambda: self.now)
-        self.client.verifier._lookups._breaker.threshold = self.plan.threshold  # noqa: SLF001
+        self.client.validator._breaker.threshold = self.plan.threshold  # noqa: SLF001
 
     # What the tasks do.
 
@@ -127,7 +125,7 @@ class World:
 
     async def stay_open_again(self) -> None:
         with suppress(RuntimeError):  # the client is closed
-            async with self.client.verifier.running():
+            async with self.client.validator.loops.running():
                 await self.closing.wait()
 
     async def answer(self, question: Question) -> Any:
@@ -162,7 +160,7 @@ class World:
         return refusals.get(call.says, accepted)
 
     async def close_now(self) -> None:
-        aloft = self.flights._aloft if self.flights else set()  # noqa: SLF001
+        aloft = self.flights._active if self.flights else set()  # noqa: SLF001
         await self.client.aclose()
         assert all(map(is_dying, aloft))
 
@@ -182,7 +180,7 @@ class World:
         caller.left_over = self.natively.left_over()
 
     async def ask(self, caller: Caller) -> Any:
-        caller.too_late = self.client.verifier.closed
+        caller.too_late = self.client.validator.loops.closed
         caller.at = self.now
         caller.calls = len(self.calls)
         caller.newest = self.newest.copy()
@@ -259,13 +257,13 @@ class World:
 
     @property
     def flights(self) -> Any:
-        state = self.client.verifier._state()  # noqa: SLF001
+        state = self.client.validator.loops.current()
         return state and state.flights
 
     @property
     def busy(self) -> bool:
         waiting = [caller for caller in self.callers if caller.outcome is None]
-        aloft = self.flights and self.flights._aloft  # noqa: SLF001
+        aloft = self.flights and self.flights._active  # noqa: SLF001
         return bool(waiting or self.running or aloft)
 
     def tally(self) -> list[str]:

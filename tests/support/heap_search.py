@@ -27,9 +27,9 @@ import trio
 from attrs import define, field
 
 from oxaigen_auth._core.background import running_loop
-from oxaigen_auth._core.singleflight import Flight
+from oxaigen_auth._core.flight import Flight
 from oxaigen_auth._upstream.proxy import Proxy
-from oxaigen_auth._validation.validator import Verifier
+from oxaigen_auth._validation.loop_state import LoopStates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -128,22 +128,22 @@ def _held_by_frame(_: Graph, frame: FrameType) -> list[object]:
 
 
 def _held_by_flight(_: Graph, flight: Flight[Any]) -> list[object]:
-    if not flight.over.is_set():  # a lookup under way
+    if not flight.done.is_set():  # a lookup under way
         return []
-    return [held for held in gc.get_referents(flight) if held is not flight._flights]  # noqa: SLF001
+    return [held for held in gc.get_referents(flight) if held is not flight._table]  # noqa: SLF001
 
 
 def _held_by_proxy(graph: Graph, proxy: Proxy) -> list[object]:
-    """Leave out the lanes of calls under way."""
-    lanes = proxy._lanes  # noqa: SLF001
-    idle = {id(lane) for _, lane in list(lanes._idle)}  # noqa: SLF001
-    graph.seen |= {id(lane): lane for lane in lanes._all if id(lane) not in idle}  # noqa: SLF001
+    """Leave out the transports of calls under way."""
+    pool = proxy._transports  # noqa: SLF001
+    idle = {id(transport) for _, transport in list(pool._idle)}  # noqa: SLF001
+    graph.seen |= {id(it): it for it in pool._all if id(it) not in idle}  # noqa: SLF001
     return gc.get_referents(proxy)
 
 
-def _held_by_verifier(graph: Graph, verifier: Verifier) -> list[object]:
-    states = verifier._states  # noqa: SLF001
-    held = [thing for thing in gc.get_referents(verifier) if thing is not states]
+def _held_by_loop_states(graph: Graph, loops: LoopStates) -> list[object]:
+    states = loops._states  # noqa: SLF001
+    held = [thing for thing in gc.get_referents(loops) if thing is not states]
     if graph.this_loop:
         return [*held, states.get(running_loop())]
     return [*held, *states.values()]
@@ -156,7 +156,7 @@ _SPECIAL: dict[type, Callable[[Graph, Any], Iterable[object]]] = {
     FrameType: _held_by_frame,
     Flight: _held_by_flight,
     Proxy: _held_by_proxy,
-    Verifier: _held_by_verifier,
+    LoopStates: _held_by_loop_states,
 }
 
 

@@ -24,11 +24,10 @@ from oxaigen_auth import dependencies, middleware
 from oxaigen_auth._core.singleflight import SingleFlight
 from oxaigen_auth._request.identity import Identity
 from oxaigen_auth._upstream.proxy import Proxy
-from oxaigen_auth._upstream.transport_pool import Lanes
-from oxaigen_auth._validation.lookup import Lookups
-from oxaigen_auth._validation.loop_state import LoopState
-from oxaigen_auth._validation.validator import Verifier
-from oxaigen_auth._validation.verdict_store import Memory
+from oxaigen_auth._upstream.transport_pool import TransportPool
+from oxaigen_auth._validation.loop_state import LoopState, LoopStates
+from oxaigen_auth._validation.validator import Validator
+from oxaigen_auth._validation.verdict_store import VerdictStore
 from oxaigen_auth.client import ProxyAuthClient
 from tests.support.heap_search import Graph, is_ours, shows
 from tests.support.tokens import MARK
@@ -48,7 +47,16 @@ ENTRIES = (
 )
 
 # What an exception's frames lead to, and what is looked through by itself.
-CORE = (ProxyAuthClient, Verifier, LoopState, Lookups, Memory, Proxy, SingleFlight, Lanes)
+CORE = (
+    ProxyAuthClient,
+    Validator,
+    LoopStates,
+    LoopState,
+    VerdictStore,
+    Proxy,
+    SingleFlight,
+    TransportPool,
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -15,25 +15,27 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from attrs import define, evolve, field
+from attrs import evolve
 
 from oxaigen_auth import testing
-from oxaigen_auth._core.fingerprint import fingerprint
-from oxaigen_auth._request.credentials import base_url_of_host
-from oxaigen_auth._validation import validator as validator_module
+from oxaigen_auth._request.hosts import derive_base_url
+from oxaigen_auth._validation.question import Question
 from oxaigen_auth._validation.verdict import Accepted, Rejected, Unavailable
-from oxaigen_auth._validation.verdict_store import Memory
+from oxaigen_auth._validation.verdict_store import VerdictStore
 from oxaigen_auth.client import ProxyAuthClient, aclose_client, default_client
 from oxaigen_auth.errors import (
     OxaigenAuthConfigurationError,
     OxaigenAuthError,
     OxaigenAuthPermissionDeniedError,
     OxaigenAuthUnauthenticatedError,
+    OxaigenAuthUntrustedHostError,
     OxaigenAuthUpstreamError,
-    UntrustedHostError,
 )
 from oxaigen_auth.models import User, WorkspacePermission, WorkspaceRole
 from oxaigen_auth.settings import OxaigenAuthSettings
+from tests.support.fake_proxy import BASE, Clock, FakeProxy
+from tests.support.fake_proxy import clock as clock  # noqa: PLC0414
+from tests.support.fake_proxy import proxy as proxy  # noqa: PLC0414
 from tests.support.heap_search import Graph
 from tests.support.tokens import MARK, OTHER, TOKEN
 from tests.support.virtual_time import anyio_backend as anyio_backend  # noqa: PLC0414
@@ -41,69 +43,8 @@ from tests.support.virtual_time import anyio_backend as anyio_backend  # noqa: P
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from oxaigen_auth._validation.verdict import Verdict
 
 pytestmark = pytest.mark.anyio
-
-BASE = "https://app.example.com"
-
-
-@define(eq=False)
-class FakeProxy:
-    """Takes a second for each call, and answers what the test says at that moment.
-
-    One instance stands for the proxies of every event loop.
-    """
-
-    user: Verdict[User] = field(factory=lambda: Accepted(User(user_name="ada")))
-    grant: Verdict[bool] = field(factory=lambda: Accepted(value=True))
-    calls: list[str] = field(factory=list, repr=False)  # they hold tokens
-    closed: int = 0
-    count: Callable[[], None] = lambda: None
-    delay: float = 1.0
-
-    def __call__(self, *args: Any, **_: Any) -> FakeProxy:
-        self.count = args[2]
-        return self
-
-    async def get_me(self, base_url: str, token: str, **_: float) -> Verdict[User]:
-        self.calls.append(f"get-me {base_url} {token}")
-        self.count()
-        answer = self.user  # what the proxy knew when it was asked
-        await anyio.sleep(self.delay)
-        return answer
-
-    async def test_permission(
-        self, base_url: str, token: str, name: str, **_: float
-    ) -> Verdict[bool]:
-        self.calls.append(f"{name} {base_url} {token}")
-        self.count()
-        answer = self.grant
-        await anyio.sleep(self.delay)
-        return answer
-
-    async def aclose(self) -> None:
-        self.closed += 1
-
-
-@define(eq=False)
-class Clock:
-    now: float = 7.0  # seconds since the machine started
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def proxy(monkeypatch: pytest.MonkeyPatch) -> FakeProxy:
-    proxy = FakeProxy()
-    monkeypatch.setattr(validator_module, "Proxy", proxy)
-    return proxy
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture(params=["open", "not opened"])
@@ -541,8 +482,9 @@ async def test_of_two_event_loops_the_later_question_counts(
         group.start_soon(ask)
         await anyio.sleep(0.5)
         clock.now += 1
-        memory = client.verifier.memory
-        memory.keep(memory.key(fingerprint(TOKEN), BASE), Rejected("Token revoked"), clock.now)
+        store = client.validator.store
+        key = store.flight_key(Question.of(TOKEN, BASE))
+        store.put(key, Rejected("Token revoked"), clock.now)
     with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token revoked"):
         await client.get_me(TOKEN)
     assert len(proxy.calls) == 1
@@ -556,9 +498,9 @@ async def test_an_older_grant_does_not_replace_a_newer_denial(
         group.start_soon(client.test_permission, TOKEN, "audit")
         await anyio.sleep(0.5)
         clock.now += 1
-        memory = client.verifier.memory
-        key = memory.key(fingerprint(TOKEN), BASE, "audit")
-        memory.keep(key, Accepted(value=False), clock.now)
+        store = client.validator.store
+        key = store.flight_key(Question.of(TOKEN, BASE).about("audit"))
+        store.put(key, Accepted(value=False), clock.now)
     assert not await client.test_permission(TOKEN, "audit")
 
 
@@ -568,7 +510,7 @@ async def test_a_grant_that_another_loop_has_learnt_meanwhile_is_not_asked_for(
     await client.get_me(TOKEN)
     before = len(proxy.calls)
     looks = iter([Accepted(User()), None])  # as if the grant came a moment after the second look
-    monkeypatch.setattr(Memory, "recall", lambda *_: next(looks, Accepted(value=True)))
+    monkeypatch.setattr(VerdictStore, "get", lambda *_: next(looks, Accepted(value=True)))
     assert await client.test_permission(TOKEN, "audit")
     assert len(proxy.calls) == before
 
@@ -578,9 +520,9 @@ async def test_a_fresh_caller_that_boards_an_unfresh_flight_gets_a_new_answer(
 ) -> None:
     await client.get_me(TOKEN)
     proxy.user = Accepted(User(user_name="ada lovelace"))
-    recall = Memory.recall
+    get = VerdictStore.get
     looks = iter([None])  # the first look misses, as if the answer came a moment later
-    monkeypatch.setattr(Memory, "recall", lambda self, key: next(looks, recall(self, key)))
+    monkeypatch.setattr(VerdictStore, "get", lambda self, key: next(looks, get(self, key)))
     names: list[str | None] = []
 
     async def ask(*, fresh: bool) -> None:
@@ -596,9 +538,9 @@ async def test_the_cache_is_looked_at_again_inside_the_flight(
     client: ProxyAuthClient, proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await client.get_me(TOKEN)
-    recall = Memory.recall
+    get = VerdictStore.get
     looks = iter([None])
-    monkeypatch.setattr(Memory, "recall", lambda self, key: next(looks, recall(self, key)))
+    monkeypatch.setattr(VerdictStore, "get", lambda self, key: next(looks, get(self, key)))
     assert (await client.get_me(TOKEN)).user_name == "ada"
     assert len(proxy.calls) == 1
 
@@ -616,7 +558,7 @@ async def test_stats_count_what_happened(client: ProxyAuthClient, proxy: FakePro
         await client.get_me(f"{MARK}-worse")
     client.forget(TOKEN)
     stats = client.stats()
-    assert (stats.hits, stats.misses, stats.joined, stats.upstream_calls) == (1, 7, 4, 3)
+    assert (stats.hits, stats.misses, stats.coalesced, stats.upstream_calls) == (1, 7, 4, 3)
     assert (stats.accepted, stats.rejected, stats.unavailable, stats.forgotten) == (1, 1, 1, 1)
     stats.hits = 99
     assert client.stats().hits == 1
@@ -695,7 +637,7 @@ async def test_a_lookup_that_crashes_is_an_outage_whose_error_holds_no_traceback
         await anyio.lowlevel.checkpoint()
         raise ZeroDivisionError(since)
 
-    monkeypatch.setattr(FakeProxy, "get_me", crash)
+    monkeypatch.setattr(FakeProxy, "ask", crash)
     with pytest.raises(OxaigenAuthUpstreamError) as caught:
         await client.get_me(TOKEN)
     assert caught.value.__context__ is caught.value.__cause__ is None
@@ -885,7 +827,7 @@ async def test_pitfall_45_a_block_within_another_leaves_the_client_open(
     proxy: FakeProxy, inner: str
 ) -> None:
     async with ProxyAuthClient(BASE) as client:
-        async with client if inner == "block" else client.verifier.running():
+        async with client if inner == "block" else client.validator.loops.running():
             await client.get_me(TOKEN)
         assert proxy.closed == 0
         assert (await client.get_me(OTHER)).user_name == "ada"
@@ -902,8 +844,8 @@ async def test_pitfall_45_apps_that_share_a_client_stop_in_any_order(
     with_block: bool,  # noqa: FBT001
 ) -> None:
     client = ProxyAuthClient(BASE)
-    blocks = [client.verifier.running() for _ in range(2)]
-    last: Any = client if with_block else client.verifier.running()
+    blocks = [client.validator.loops.running() for _ in range(2)]
+    last: Any = client if with_block else client.validator.loops.running()
     stops = [anyio.Event() for _ in range(3)]
 
     async def live(block: Any, stop: anyio.Event) -> None:
@@ -922,8 +864,8 @@ async def test_pitfall_45_apps_that_share_a_client_stop_in_any_order(
         assert proxy.closed == 0
         stops[order[-1]].set()
     assert (len(proxy.calls), proxy.closed) == (2, 1)
-    assert client.verifier.closed == with_block
-    assert not client.verifier._states  # noqa: SLF001
+    assert client.validator.loops.closed == with_block
+    assert not client.validator.loops._states  # noqa: SLF001
     await client.aclose()
 
 
@@ -937,7 +879,7 @@ async def test_pitfall_45_a_lookup_of_an_app_without_a_lifespan_outlives_the_oth
         users.append(await client.get_me(TOKEN))
 
     async with anyio.create_task_group() as group:
-        async with client.verifier.running():
+        async with client.validator.loops.running():
             group.start_soon(ask)
             await anyio.sleep(0.5)
     assert [user.user_name for user in users] == ["ada"]
@@ -955,7 +897,7 @@ async def test_pitfall_45_a_client_that_is_closed_in_its_block_stays_closed(
         with pytest.raises(RuntimeError, match="closed"):
             await client.get_me(TOKEN)
     assert proxy.closed == 1
-    assert not client.verifier._states  # noqa: SLF001
+    assert not client.validator.loops._states  # noqa: SLF001
 
 
 async def test_a_cancelled_entry_closes_the_client(proxy: FakeProxy) -> None:
@@ -964,7 +906,7 @@ async def test_a_cancelled_entry_closes_the_client(proxy: FakeProxy) -> None:
         scope.cancel()
         await client.__aenter__()
     assert proxy.closed == 1
-    assert not client.verifier._states  # noqa: SLF001
+    assert not client.validator.loops._states  # noqa: SLF001
 
 
 async def test_pitfall_55_one_task_opens_the_client_and_another_closes_it(
@@ -988,7 +930,7 @@ async def test_a_caller_who_asks_again_opens_nothing_for_a_closed_client(
         group.start_soon(ask)
         await anyio.sleep(0.5)
         client.forget(TOKEN)
-        client.verifier.closed = True  # as `aclose` in another event loop says
+        client.validator.loops.closed = True  # as `aclose` in another event loop says
     assert len(proxy.calls) == 1
     assert MARK not in caplog.text
 
@@ -1064,7 +1006,7 @@ async def test_pitfall_46_a_storm_of_sign_outs_holds_a_lookup_up_until_its_deadl
     assert len(proxy.calls) > 100  # and no recursion
     proxy.delay = 0
     assert (await client.get_me(TOKEN)).user_name == "ada"
-    assert not len(client.verifier.memory._generations)  # noqa: SLF001
+    assert not len(client.validator.store._generations)  # noqa: SLF001
 
 
 # The circuit.
@@ -1082,7 +1024,7 @@ async def test_pitfall_41_answers_to_one_senders_odd_tokens_shut_nobody_out(
         proxy.user = Accepted(User(user_name="ada"))
         assert (await client.get_me(f"{MARK}-{number}")).user_name == "ada"
         clock.now += 0.2
-    assert client.stats().refused == 0
+    assert client.stats().short_circuited == 0
 
 
 async def test_pitfall_41_waiting_for_a_turn_of_ours_opens_no_circuit(proxy: FakeProxy) -> None:
@@ -1104,7 +1046,7 @@ async def test_pitfall_41_waiting_for_a_turn_of_ours_opens_no_circuit(proxy: Fak
         assert (await client.get_me(TOKEN)).user_name == "ada"
         stats = client.stats()
     assert 0 < sum(outcomes) < 60
-    assert stats.refused == 0
+    assert stats.short_circuited == 0
     assert stats.unavailable == outcomes.count(False)
     assert stats.accepted == sum(outcomes) + 1 == stats.upstream_calls
 
@@ -1133,7 +1075,7 @@ async def test_helper_tasks_that_are_cancelled_natively_cost_nobody_an_answer(
     async with anyio.create_task_group() as group:
         client = ProxyAuthClient(BASE, settings=settings)
         before: set[Any] = asyncio.all_tasks()
-        async with client.verifier.running() if opened else nullcontext():
+        async with client.validator.loops.running() if opened else nullcontext():
 
             async def ask(number: int) -> None:
                 outcomes.append((await client.get_me(f"{MARK}-{number % 4}")).user_name)
@@ -1150,7 +1092,7 @@ async def test_helper_tasks_that_are_cancelled_natively_cost_nobody_an_answer(
                     await anyio.sleep(0.1)
             assert set(outcomes) == {"ada"}
             assert (await client.get_me(TOKEN)).user_name == "ada"  # the app's lifespan goes on
-            state = client.verifier._state()  # noqa: SLF001
+            state = client.validator.loops.current()
             assert state is not None
             assert state.flights._queue._held == len(state.flights) == 0  # noqa: SLF001
         await client.aclose()
@@ -1160,7 +1102,7 @@ async def test_helper_tasks_that_are_cancelled_natively_cost_nobody_an_answer(
 async def test_a_client_may_run_again_after_a_block_of_running(proxy: FakeProxy) -> None:
     client = ProxyAuthClient(BASE)
     for _ in range(2):
-        async with client.verifier.running():
+        async with client.validator.loops.running():
             await client.get_me(TOKEN)
     assert (len(proxy.calls), proxy.closed) == (1, 2)
 
@@ -1218,9 +1160,9 @@ async def test_pitfall_57_reset_leaves_a_process_as_it_was_at_its_start(
             monkeypatch.setenv("OXAIGEN_AUTH_DEV_PROXY_URL", f"http://{number}{attempt}")
             monkeypatch.setenv("OXAIGEN_AUTH_TYPO", "1")
             await default_client().get_me(TOKEN)
-            base_url_of_host({b"host": b"app"}, OxaigenAuthSettings())
-            with pytest.raises(UntrustedHostError):
-                base_url_of_host({b"host": b"/"}, OxaigenAuthSettings())
+            derive_base_url({b"host": b"app"}, OxaigenAuthSettings())
+            with pytest.raises(OxaigenAuthUntrustedHostError):
+                derive_base_url({b"host": b"/"}, OxaigenAuthSettings())
         assert len(caplog.records) == 4  # dev mode, unknown variable, unchecked hosts, refused host
         caplog.clear()
         testing.reset()

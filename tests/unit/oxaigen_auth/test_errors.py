@@ -14,7 +14,7 @@ from oxaigen_auth import (
     OxaigenAuthUnauthenticatedError,
     OxaigenAuthUpstreamError,
 )
-from oxaigen_auth.errors import UntrustedHostError
+from oxaigen_auth.errors import OxaigenAuthUntrustedHostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,7 @@ ERRORS = [
     OxaigenAuthPermissionDeniedError("What happened.", "audit"),
     OxaigenAuthUpstreamError("What happened.", 7),
     OxaigenAuthConfigurationError("What happened."),
-    UntrustedHostError("What happened."),
+    OxaigenAuthUntrustedHostError("What happened."),
 ]
 
 each_error = pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)

@@ -26,7 +26,7 @@ from oxaigen_auth import (
     extract_bearer_token,
     install_exception_handlers,
 )
-from oxaigen_auth.errors import UntrustedHostError
+from oxaigen_auth.errors import OxaigenAuthUntrustedHostError
 from tests.support.apps import FakeProxy, TestClient, WebSocketDenialResponse, get
 from tests.support.raw_server import answer, serving
 from tests.support.tokens import TOKEN
@@ -106,7 +106,10 @@ ERRORS = [
     (OxaigenAuthPermissionDeniedError("No", 'a"\r\nb'), (403, "No", None, None)),
     (OxaigenAuthUpstreamError("at 10.0.0.1"), (502, "Auth service unavailable", None, None)),
     (OxaigenAuthUpstreamError("x", 7), (502, "Auth service unavailable", None, "7")),
-    (UntrustedHostError("Invalid host header"), (400, "Invalid host header", None, None)),
+    (
+        OxaigenAuthUntrustedHostError("Invalid host header"),
+        (400, "Invalid host header", None, None),
+    ),
     (
         ExceptionGroup(
             "both",

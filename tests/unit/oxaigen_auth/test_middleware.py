@@ -20,8 +20,8 @@ from oxaigen_auth import (
     get_current_user,
     require_permission,
 )
+from oxaigen_auth import client as client_module
 from oxaigen_auth._upstream.proxy import Proxy
-from oxaigen_auth._validation import validator as validator_module
 from oxaigen_auth.client import default_client
 from tests.support.apps import (
     COOKIE,
@@ -374,7 +374,7 @@ async def test_the_server_hears_of_the_end_only_when_the_connections_are_closed(
         await anyio.lowlevel.checkpoint()
         events.append(message["type"])
 
-    monkeypatch.setattr(validator_module, "Proxy", NoisyProxy)
+    monkeypatch.setattr(client_module, "Proxy", NoisyProxy)
     messages = iter(["lifespan.startup", "lifespan.shutdown"])
     await lifespan_app(events)({"type": "lifespan", "state": {}}, receive, send)
     assert events == [
@@ -598,7 +598,7 @@ async def test_pitfall_22_an_address_with_too_many_bad_tokens_costs_the_proxy_no
         assert statuses == [status] * (5 - throttled) + [429] * throttled
         assert (await get(app, "/me", GOOD)).json() == {"user": "ada"}
     assert len(upstream.calls) == calls
-    assert default_client().stats().throttled == throttled
+    assert default_client().stats().rate_limited == throttled
 
 
 def junk(count: int) -> list[dict[str, str]]:
@@ -678,7 +678,7 @@ async def test_pitfall_44_a_connection_without_a_network_address_is_not_throttle
         override(server)
         for headers in junk(5):
             assert (await get(from_there, "/me", headers)).status_code == 401
-    assert default_client().stats().throttled == 0
+    assert default_client().stats().rate_limited == 0
 
 
 class Recorder:

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import ast
-import doctest
 import importlib
-import pkgutil
 import subprocess
 import sys
 from importlib.metadata import version
@@ -22,52 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROOT = Path(oxaigen_auth.__file__).parent
-
-# What each module may import, as floors: a module imports from floors below its own.
-FLOORS = [
-    {
-        "_hints.calls",
-        "_upstream.failures",
-        "_syntax.hosts",
-        "_upstream.json_body",
-        "_syntax.jwt",
-        "_models.pydantic",
-        "stats",
-        "_syntax.tokens",
-        "_hints.variables",
-        "_version",
-        "src",
-        "_core.cache",
-        "_core.task_groups",
-        "_core.recent_set",
-        "_core.sizes",
-    },
-    {"_request.refused_hosts", "_hints.settings", "_models.checked_init", "errors"},
-    {"models"},
-    {"settings"},
-    {
-        "_validation.verdict",
-        "_core.background",
-        "_core.circuit_breaker",
-        "_core.fingerprint",
-        "_core.fair_queue",
-        "_core.generations",
-        "_upstream.transport_pool",
-        "_core.rate_limit",
-        "_upstream.profile",
-    },
-    {"_upstream.response", "_request.app_check", "_core.singleflight", "_upstream.resolver"},
-    {"_request.csrf", "_upstream.proxy", "_request.credentials"},
-    {"_validation.loop_state", "_validation.verdict_store"},
-    {"_validation.lookup"},
-    {"_validation.validator"},
-    {"client"},
-    {"_request.identity"},
-    {"_request.http_errors"},
-    {"exception_handlers"},
-    {"dependencies", "middleware", "testing"},
-]
-HTTP_LIBRARIES = {"httpx", "httpx2", "httpcore", "httpcore2"}
 
 
 def modules() -> dict[str, Path]:
@@ -89,54 +41,16 @@ def imports_of(path: Path) -> set[str]:
     return found
 
 
-def floor_of(name: str) -> int:
-    return next(number for number, floor in enumerate(FLOORS) if name in floor)
-
-
-def upward(name: str, imported: set[str]) -> set[str]:
-    """Return those of the package's modules that a module imports and may not."""
-    ours = {it.removeprefix("oxaigen_auth.") for it in imported} & set().union(*FLOORS)
-    return {it for it in ours if floor_of(it) >= floor_of(name)}
-
-
-checked = sorted(name for name in modules() if not name.startswith("dev."))
-
-
-@pytest.mark.parametrize("name", checked)
-def test_a_module_imports_from_the_floors_below_it_only(name: str) -> None:
-    imported = imports_of(modules()[name])
-    assert upward(name, imported) == set()
-    assert "oxaigen_auth" not in imported - {"oxaigen_auth"}
-
-
-def test_an_arrow_upwards_would_be_seen() -> None:
-    assert upward("_upstream.proxy", {"oxaigen_auth.client", "oxaigen_auth.client.X"}) == {"client"}
-    assert upward("dependencies", {"oxaigen_auth.middleware"}) == {"middleware"}
-    assert upward("client", {"oxaigen_auth._upstream.proxy", "anyio"}) == set()
-
-
-@pytest.mark.parametrize("name", checked)
-def test_only_the_proxy_module_knows_the_http_library(name: str) -> None:
-    roots = {imported.partition(".")[0] for imported in imports_of(modules()[name])}
-    assert bool(roots & HTTP_LIBRARIES) == (name == "_upstream.proxy")
-
-
-@pytest.mark.parametrize(
-    "name", ["errors", "models", "settings", "_validation.verdict", "_core.singleflight"]
-)
-def test_the_lower_floors_know_no_web_framework(name: str) -> None:
-    roots = {imported.partition(".")[0] for imported in imports_of(modules()[name])}
-    assert not roots & {"fastapi", "starlette"}
-
-
 def test_the_package_exports_what_is_documented_and_nothing_else() -> None:
     assert set(oxaigen_auth.__all__) == {
+        "ClientStats",
         "OxaigenAuthConfigurationError",
         "OxaigenAuthError",
         "OxaigenAuthMiddleware",
         "OxaigenAuthPermissionDeniedError",
         "OxaigenAuthSettings",
         "OxaigenAuthUnauthenticatedError",
+        "OxaigenAuthUntrustedHostError",
         "OxaigenAuthUpstreamError",
         "ProxyAuthClient",
         "User",
@@ -229,22 +143,3 @@ def test_pitfall_56_no_module_needs_the_dist_info_folder() -> None:
 
 def test_the_version_is_the_one_that_was_installed() -> None:
     assert oxaigen_auth.__version__ == version("oxaigen-auth")
-
-
-PUBLIC = [
-    module.name
-    for module in pkgutil.iter_modules(oxaigen_auth.__path__, "oxaigen_auth.")
-    if not module.name.partition(".")[2].startswith("_") and module.name != "oxaigen_auth.src"
-]
-
-
-@pytest.mark.parametrize("name", [*PUBLIC, "oxaigen_auth"])
-def test_the_examples_in_the_docstrings_run(name: str) -> None:
-    outcome = doctest.testmod(importlib.import_module(name), raise_on_error=False)
-    assert outcome.failed == 0
-
-
-def test_there_are_examples_to_run() -> None:
-    finder = doctest.DocTestFinder()
-    found = [finder.find(importlib.import_module(name)) for name in PUBLIC]
-    assert sum(len(test.examples) for tests in found for test in tests) >= 5

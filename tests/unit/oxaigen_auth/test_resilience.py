@@ -10,16 +10,17 @@ import pytest
 from attrs import evolve
 
 from oxaigen_auth._core import circuit_breaker as breaker_module
+from oxaigen_auth._validation.question import Question
 from oxaigen_auth._validation.verdict import Accepted, Rejected, Unavailable
 from oxaigen_auth.client import ProxyAuthClient
 from oxaigen_auth.errors import OxaigenAuthUnauthenticatedError, OxaigenAuthUpstreamError
 from oxaigen_auth.models import User
 from oxaigen_auth.settings import OxaigenAuthSettings
+from tests.support.fake_proxy import BASE, Clock, FakeProxy
+from tests.support.fake_proxy import clock as clock  # noqa: PLC0414
+from tests.support.fake_proxy import proxy as proxy  # noqa: PLC0414
 from tests.support.tokens import MARK, OTHER, TOKEN
 from tests.support.virtual_time import anyio_backend as anyio_backend  # noqa: PLC0414
-from tests.unit.oxaigen_auth.test_client import BASE, Clock, FakeProxy
-from tests.unit.oxaigen_auth.test_client import clock as clock  # noqa: PLC0414
-from tests.unit.oxaigen_auth.test_client import proxy as proxy  # noqa: PLC0414
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -71,7 +72,7 @@ async def test_after_five_failures_in_a_row_the_proxy_is_left_alone(
     await open_breaker(client, proxy)
     assert await fail(client) == 1
     assert len(proxy.calls) == 5
-    assert (client.stats().refused, client.stats().unavailable) == (1, 5)
+    assert (client.stats().short_circuited, client.stats().unavailable) == (1, 5)
     assert "https://app.example.com failed repeatedly: its circuit is open" in caplog.text
 
 
@@ -118,7 +119,7 @@ async def test_a_rejection_is_an_answer(client: ProxyAuthClient, proxy: FakeProx
         proxy.user = Rejected("Token expired")
         with pytest.raises(OxaigenAuthUnauthenticatedError):
             await client.get_me(f"{MARK}-{number}")
-    assert client.stats().refused == 0
+    assert client.stats().short_circuited == 0
 
 
 async def test_cached_users_and_permissions_keep_working_meanwhile(
@@ -158,7 +159,7 @@ async def test_permission_checks_count_too(
     clock.now -= 1
     with pytest.raises(OxaigenAuthUpstreamError):
         await client.test_permission(TOKEN, "audit")
-    assert (len(proxy.calls), client.stats().refused) == (6, 1)
+    assert (len(proxy.calls), client.stats().short_circuited) == (6, 1)
 
 
 # Stale answers.
@@ -207,8 +208,8 @@ async def test_a_proxy_that_answers_is_believed_rather_than_the_memory(
 ) -> None:
     await client.get_me(TOKEN)
     clock.now += 40
-    proxy.user = Accepted(User(user_name="grace"))
-    assert (await client.get_me(TOKEN)).user_name == "grace"
+    proxy.user = Accepted(User(user_name="stale_ttl"))
+    assert (await client.get_me(TOKEN)).user_name == "stale_ttl"
 
 
 @STALE
@@ -299,8 +300,8 @@ async def test_stale_answers_are_logged_but_once_a_second(
     for wait in (0, 0.5, 0.5):
         clock.now += wait
         await client.get_me(TOKEN)
-    said = [record.message for record in caplog.records if "past its time" in record.message]
-    template = "Auth proxy https://app.example.com unavailable: answered from memory, past its time"
+    said = [record.message for record in caplog.records if "stale" in record.message]
+    template = "Auth proxy https://app.example.com unavailable: served a stale verdict"
     assert said == [f"{template} (1 so far)", f"{template} (3 so far)"]
     assert {record.levelno for record in caplog.records} == {logging.WARNING}
 
@@ -316,10 +317,10 @@ async def test_a_hit_near_the_end_answers_at_once_and_looks_up_ahead(
 ) -> None:
     await client.get_me(TOKEN)
     clock.now += 20
-    proxy.user = Accepted(User(user_name="grace"))
+    proxy.user = Accepted(User(user_name="stale_ttl"))
     assert (await client.get_me(TOKEN)).user_name == "ada"
     await anyio.wait_all_tasks_blocked()
-    assert (await client.get_me(TOKEN)).user_name == "grace"
+    assert (await client.get_me(TOKEN)).user_name == "stale_ttl"
     assert (client.stats().refreshed, client.stats().hits, len(proxy.calls)) == (1, 2, 2)
     clock.now += 19.9
     await client.get_me(TOKEN)
@@ -383,10 +384,10 @@ async def test_who_asks_when_the_ttl_is_over_waits_for_the_lookup_that_was_start
 ) -> None:
     await client.get_me(TOKEN)
     clock.now += 29.9
-    proxy.user, proxy.delay = Accepted(User(user_name="grace")), 1
+    proxy.user, proxy.delay = Accepted(User(user_name="stale_ttl")), 1
     await client.get_me(TOKEN)
     clock.now += 0.1
-    assert (await client.get_me(TOKEN)).user_name == "grace"
+    assert (await client.get_me(TOKEN)).user_name == "stale_ttl"
     assert len(proxy.calls) == 2
 
 
@@ -449,9 +450,9 @@ async def test_what_another_event_loop_learnt_is_not_refreshed_where_nothing_was
 ) -> None:
     settings = OxaigenAuthSettings(refresh_ahead_seconds=30)
     client = ProxyAuthClient(BASE, settings=settings, clock=clock)
-    key = client.verifier.memory.key(b"mark", BASE)
-    client.verifier.memory.keep(key, Accepted(User(user_name="ada")), clock())
-    assert client.verifier.recall(TOKEN, b"mark", BASE) == Accepted(User(user_name="ada"))
+    store, question = client.validator.store, Question.of(TOKEN, BASE)
+    store.put(store.flight_key(question), Accepted(User(user_name="ada")), clock())
+    assert client.validator.cached(question, TOKEN) == Accepted(User(user_name="ada"))
     assert (client.stats().refreshed, proxy.calls) == (0, [])
 
 

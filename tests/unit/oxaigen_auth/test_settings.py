@@ -12,7 +12,7 @@ import pytest
 
 from oxaigen_auth import OxaigenAuthConfigurationError, OxaigenAuthSettings, ProxyAuthClient
 from oxaigen_auth._hints.variables import variable
-from oxaigen_auth._syntax.hosts import judge
+from oxaigen_auth._syntax.hosts import resolve_base_url
 from oxaigen_auth.client import default_client
 from oxaigen_auth.settings import base_url, default_settings
 
@@ -172,9 +172,9 @@ def test_a_bad_value_is_named_with_what_it_held_and_may_hold(name: str, text: st
         OxaigenAuthSettings.from_env({f"OXAIGEN_AUTH_{name}": text})
     head, fault = caught.value.message.splitlines()
     assert head == "These settings are wrong:"
-    held, may_hold = fault.split("; it may hold ")
+    held, expected = fault.split("; it may hold ")
     assert held.startswith(f"  OXAIGEN_AUTH_{name} holds ")
-    assert may_hold
+    assert expected
     assert len(fault) < 400
 
 
@@ -524,4 +524,6 @@ def test_a_bad_base_url_is_refused_without_being_shown(url: str) -> None:
 def test_a_host_is_allowed_if_a_pattern_says_so(host: str, *, allowed: bool) -> None:
     patterns = ("app.example.com", "*.example.org", "localhost:8000", "[::1]:*")
     settings = OxaigenAuthSettings(allowed_hosts=patterns)
-    assert judge(host.encode(), settings.proxy_scheme, settings.allowed_hosts)[1] is allowed
+    assert (
+        resolve_base_url(host.encode(), settings.proxy_scheme, settings.allowed_hosts)[1] is allowed
+    )

@@ -32,7 +32,7 @@ def new_cache(clock: Clock, *, size: int = 2, ttl: float = TTL) -> Cache[str]:
 def test_a_value_lasts_from_the_birth_it_was_given_until_its_ttl_is_over() -> None:
     clock = Clock()
     cache = new_cache(clock)
-    cache.put(b"a", "ada", born=clock.now - 4)
+    cache.put(b"a", "ada", stored_at=clock.now - 4)
     clock.now += 5.875
     assert cache.get(b"a") == "ada"
     clock.now += 0.125
@@ -43,15 +43,15 @@ def test_a_value_lasts_from_the_birth_it_was_given_until_its_ttl_is_over() -> No
 def test_a_value_that_is_already_too_old_is_not_kept_and_ends_its_predecessor() -> None:
     clock = Clock()
     cache = new_cache(clock)
-    cache.put(b"a", "old", born=clock.now)
-    cache.put(b"a", "older than its time", born=clock.now - TTL)
+    cache.put(b"a", "old", stored_at=clock.now)
+    cache.put(b"a", "older than its time", stored_at=clock.now - TTL)
     assert len(cache) == 0
 
 
 def test_a_ttl_of_zero_switches_the_cache_off() -> None:
     clock = Clock()
     cache = new_cache(clock, ttl=0.0)
-    cache.put(b"a", "ada", born=clock.now)
+    cache.put(b"a", "ada", stored_at=clock.now)
     assert cache.get(b"a") is None
     assert len(cache) == 0
 
@@ -59,27 +59,27 @@ def test_a_ttl_of_zero_switches_the_cache_off() -> None:
 def test_the_oldest_value_that_was_not_used_makes_room() -> None:
     clock = Clock()
     cache = new_cache(clock)
-    cache.put(b"a", "ada", born=clock.now)
-    cache.put(b"b", "bob", born=clock.now)
+    cache.put(b"a", "ada", stored_at=clock.now)
+    cache.put(b"b", "bob", stored_at=clock.now)
     assert cache.get(b"a") == "ada"
-    cache.put(b"c", "cyd", born=clock.now)
+    cache.put(b"c", "cyd", stored_at=clock.now)
     assert [cache.get(key) for key in (b"a", b"b", b"c")] == ["ada", None, "cyd"]
 
 
 def test_a_value_that_was_used_once_is_passed_over_once() -> None:
     clock = Clock()
     cache = new_cache(clock)
-    cache.put(b"a", "ada", born=clock.now)
+    cache.put(b"a", "ada", stored_at=clock.now)
     assert cache.get(b"a") == "ada"
     for key in (b"b", b"c", b"d"):
-        cache.put(key, "new", born=clock.now)
+        cache.put(key, "new", stored_at=clock.now)
     assert cache.get(b"a") is None
 
 
 def test_a_value_past_its_ttl_is_stale_until_its_grace_is_over() -> None:
     clock = Clock(3.0)
-    cache: Cache[str] = Cache(2, TTL, clock, grace=5.0)
-    cache.put(b"a", "ada", born=clock.now)
+    cache: Cache[str] = Cache(2, TTL, clock, stale_ttl=5.0)
+    cache.put(b"a", "ada", stored_at=clock.now)
     clock.now += 14.875
     assert cache.get(b"a") is None
     assert cache.stale(b"a") == "ada"
@@ -95,7 +95,7 @@ def test_a_value_past_its_ttl_is_stale_until_its_grace_is_over() -> None:
 def test_without_grace_a_value_is_stale_as_long_as_it_is_fresh() -> None:
     clock = Clock()
     cache = new_cache(clock)
-    cache.put(b"a", "ada", born=clock.now)
+    cache.put(b"a", "ada", stored_at=clock.now)
     clock.now += 9.875
     assert cache.stale(b"a") == cache.get(b"a") == "ada"
     clock.now += 0.125
@@ -104,15 +104,15 @@ def test_without_grace_a_value_is_stale_as_long_as_it_is_fresh() -> None:
 
 def test_what_is_not_kept_was_born_before_everything() -> None:
     cache = new_cache(Clock())
-    assert cache.born(b"a") == -inf
-    cache.put(b"a", "ada", born=2.0)
-    assert cache.born(b"a") == 2.0
+    assert cache.stored_at(b"a") == -inf
+    cache.put(b"a", "ada", stored_at=2.0)
+    assert cache.stored_at(b"a") == 2.0
 
 
 def test_it_keeps_as_many_values_as_it_may() -> None:
     cache = new_cache(Clock(), size=1000)
     for number in range(1001):
-        cache.put(number, "somebody", born=7.0)
+        cache.put(number, "somebody", stored_at=7.0)
     assert len(cache) == 1000
 
 
@@ -142,7 +142,7 @@ class CacheMachine(RuleBasedStateMachine):
     @rule(key=KEYS, value=st.text(max_size=2), age=st.integers(0, 12))
     def put(self, key: bytes, value: str, age: int) -> None:
         born = self.clock.now - age
-        self.cache.put(key, value, born=born)
+        self.cache.put(key, value, stored_at=born)
         self.remove(key)
         if age < TTL:
             if len(self.model) == 3:
@@ -181,7 +181,7 @@ TestCacheMachine = CacheMachine.TestCase
 def test_what_another_thread_discards_during_a_look_is_still_returned() -> None:
     """The clock is read between the two steps of a look; here the other thread is the clock."""
     cache: Cache[str] = Cache(2, 10, lambda: 0)
-    cache.put(b"a", "one", born=0)
+    cache.put(b"a", "one", stored_at=0)
 
     def discard() -> float:
         cache.discard(b"a")
@@ -194,11 +194,11 @@ def test_what_another_thread_discards_during_a_look_is_still_returned() -> None:
 
 def test_what_another_thread_renews_during_a_look_is_not_discarded_with_the_old() -> None:
     cache: Cache[str] = Cache(2, 10, lambda: 0)
-    cache.put(b"a", "old", born=0)
+    cache.put(b"a", "old", stored_at=0)
 
     def renew() -> float:
         cache.clock = lambda: 20
-        cache.put(b"a", "new", born=20)
+        cache.put(b"a", "new", stored_at=20)
         return 20
 
     cache.clock = renew
@@ -208,10 +208,10 @@ def test_what_another_thread_renews_during_a_look_is_not_discarded_with_the_old(
 
 def test_a_value_ends_when_it_is_told_to_if_that_is_sooner() -> None:
     clock = Clock()
-    cache: Cache[str] = Cache(3, TTL, clock, grace=5.0)
-    cache.put(b"soon", "ada", born=clock.now, end=clock.now + 4)
-    cache.put(b"stale", "bob", born=clock.now, end=clock.now + 12)
-    cache.put(b"late", "cyd", born=clock.now, end=clock.now + 100)
+    cache: Cache[str] = Cache(3, TTL, clock, stale_ttl=5.0)
+    cache.put(b"soon", "ada", stored_at=clock.now, end=clock.now + 4)
+    cache.put(b"stale", "bob", stored_at=clock.now, end=clock.now + 12)
+    cache.put(b"late", "cyd", stored_at=clock.now, end=clock.now + 100)
     clock.now += 3.875
     assert cache.get(b"soon") == cache.stale(b"soon") == "ada"
     clock.now += 0.125
@@ -228,20 +228,20 @@ def test_a_value_that_has_ended_is_not_kept_and_ends_its_predecessor() -> None:
     clock = Clock()
     cache = new_cache(clock)
     for end in (clock.now, clock.now - 5, -inf):
-        cache.put(b"a", "ada", born=clock.now)
-        cache.put(b"a", "ended", born=clock.now, end=end)
+        cache.put(b"a", "ada", stored_at=clock.now)
+        cache.put(b"a", "ended", stored_at=clock.now, end=end)
         assert len(cache) == 0
 
 
 def test_it_keeps_as_many_bytes_as_it_may() -> None:
     cache: Cache[int] = Cache(1000, TTL, Clock(), max_bytes=100)
     for number in range(50):
-        cache.put(number, number, born=7.0, size=10)
+        cache.put(number, number, stored_at=7.0, size=10)
         assert cache.size == 10 * min(number + 1, 10)
     assert cache.get(41) == 41
-    cache.put("large", 0, born=7.0, size=85)
+    cache.put("large", 0, stored_at=7.0, size=85)
     assert (cache.get("large"), cache.get(41), cache.size) == (0, 41, 95)
-    cache.put("large", 1, born=7.0, size=100)
+    cache.put("large", 1, stored_at=7.0, size=100)
     assert (len(cache), cache.size) == (1, 100)
     cache.discard("large")
     assert cache.size == 0
@@ -251,9 +251,9 @@ def test_a_value_that_is_larger_than_the_cache_is_not_kept_and_evicts_its_predec
     None
 ):
     cache: Cache[int] = Cache(1000, TTL, Clock(), max_bytes=100)
-    cache.put(b"a", 1, born=7.0, size=10)
-    cache.put(b"b", 2, born=7.0, size=10)
-    cache.put(b"b", 3, born=7.0, size=101)
+    cache.put(b"a", 1, stored_at=7.0, size=10)
+    cache.put(b"b", 2, stored_at=7.0, size=10)
+    cache.put(b"b", 3, stored_at=7.0, size=101)
     assert (cache.get(b"a"), cache.get(b"b"), cache.size) == (1, None, 10)
 
 
@@ -263,17 +263,17 @@ def group_of(key: str) -> str | None:
 
 def test_a_group_makes_room_among_its_own() -> None:
     cache: Cache[int] = Cache(10, TTL, Clock(), max_per_group=3, group_of=group_of)
-    cache.put("other000", 0, born=7.0)
+    cache.put("other000", 0, stored_at=7.0)
     for number in range(100):
-        cache.put(f"group{number:03}", number, born=7.0)
+        cache.put(f"group{number:03}", number, stored_at=7.0)
     assert cache.group("group") == ("group097", "group098", "group099")
     for used in ("group097", "group098"):
         cache.get(used)
-    cache.put("group100", 100, born=7.0)
+    cache.put("group100", 100, stored_at=7.0)
     assert cache.group("group") == ("group097", "group098", "group100")
     for used in ("group097", "group098", "group100"):
         cache.get(used)
-    cache.put("group101", 101, born=7.0)
+    cache.put("group101", 101, stored_at=7.0)
     assert cache.group("group") == ("group098", "group100", "group101")
     assert cache.get("other000") == 0
     assert (len(cache), len(cache.group("other"))) == (4, 1)
@@ -282,7 +282,7 @@ def test_a_group_makes_room_among_its_own() -> None:
 def test_keys_without_a_group_have_no_bound_of_their_own() -> None:
     cache: Cache[int] = Cache(10, TTL, Clock(), max_per_group=3, group_of=group_of)
     for number in range(9):
-        cache.put(f"{number:03}", number, born=7.0)
+        cache.put(f"{number:03}", number, stored_at=7.0)
     assert len(cache) == 9
     assert cache.group(None) == ()
 
@@ -291,7 +291,7 @@ def test_a_group_that_is_gone_is_not_remembered() -> None:
     clock = Clock()
     cache: Cache[int] = Cache(2, TTL, clock, group_of=lambda key: key)
     for number in range(5):
-        cache.put(number, number, born=clock.now)
+        cache.put(number, number, stored_at=clock.now)
     assert [cache.group(number) for number in range(5)] == [(), (), (), (3,), (4,)]
     cache.discard(3)
     clock.now += TTL
@@ -301,12 +301,12 @@ def test_a_group_that_is_gone_is_not_remembered() -> None:
 
 def test_a_group_has_an_eighth_of_the_bytes_or_one_value() -> None:
     cache: Cache[int] = Cache(100, TTL, Clock(), max_bytes=80, group_of=group_of)
-    cache.put("other000", 0, born=7.0, size=10)
+    cache.put("other000", 0, stored_at=7.0, size=10)
     for number in range(6):
-        cache.put(f"group{number:03}", number, born=7.0, size=4)
+        cache.put(f"group{number:03}", number, stored_at=7.0, size=4)
     assert cache.group("group") == ("group004", "group005")
-    cache.put("group900", 0, born=7.0, size=40)
+    cache.put("group900", 0, stored_at=7.0, size=40)
     assert cache.group("group") == ("group900",)
-    cache.put("group901", 0, born=7.0, size=1)
+    cache.put("group901", 0, stored_at=7.0, size=1)
     assert cache.group("group") == ("group901",)
     assert cache.get("other000") == 0

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from oxaigen_auth._core import circuit_breaker as module
-from oxaigen_auth._core.circuit_breaker import Breaker, Permit
+from oxaigen_auth._core.circuit_breaker import CircuitBreaker, Permit
 
 A, B = "https://a.example.com", "https://b.example.com"
 ANN, BOB = b"ann", b"bob"
@@ -32,9 +32,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def breaker(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Breaker:
+def breaker(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> CircuitBreaker:
     monkeypatch.setattr(module, "uniform", lambda _, most: most)  # no jitter
-    return Breaker(clock)
+    return CircuitBreaker(clock)
 
 
 numbers = count()
@@ -45,13 +45,15 @@ def somebody() -> bytes:
     return f"somebody {next(numbers)}".encode()
 
 
-def call(breaker: Breaker, upstream: str = A, caller: bytes | None = None) -> Permit:
+def call(breaker: CircuitBreaker, upstream: str = A, caller: bytes | None = None) -> Permit:
     permit = breaker.acquire(upstream, caller or somebody())
     assert isinstance(permit, Permit)
     return permit
 
 
-def fail(breaker: Breaker, times: int = 1, upstream: str = A, caller: bytes | None = None) -> float:
+def fail(
+    breaker: CircuitBreaker, times: int = 1, upstream: str = A, caller: bytes | None = None
+) -> float:
     """Let so many calls fail; return the backoff that the last of them began."""
     backoff = 0.0
     for _ in range(times):
@@ -59,30 +61,32 @@ def fail(breaker: Breaker, times: int = 1, upstream: str = A, caller: bytes | No
     return backoff
 
 
-def is_open(breaker: Breaker, upstream: str = A, caller: bytes = ANN) -> bool:
+def is_open(breaker: CircuitBreaker, upstream: str = A, caller: bytes = ANN) -> bool:
     return isinstance(breaker.acquire(upstream, caller), int)
 
 
-def test_four_failures_change_nothing_and_the_fifth_opens(breaker: Breaker) -> None:
+def test_four_failures_change_nothing_and_the_fifth_opens(breaker: CircuitBreaker) -> None:
     assert fail(breaker, 4) == 0
     assert not is_open(breaker)
     assert fail(breaker) == 0.5
     assert breaker.acquire(A, ANN) == 1
 
 
-def test_an_answer_between_failures_starts_the_count_anew(breaker: Breaker) -> None:
+def test_an_answer_between_failures_starts_the_count_anew(breaker: CircuitBreaker) -> None:
     fail(breaker, 4)
     breaker.record(call(breaker), answered=True)
     assert fail(breaker, 4) == 0
     assert not is_open(breaker)
 
 
-def test_an_upstream_that_fails_costs_another_nothing(breaker: Breaker) -> None:
+def test_an_upstream_that_fails_costs_another_nothing(breaker: CircuitBreaker) -> None:
     fail(breaker, 5)
     assert not is_open(breaker, B)
 
 
-def test_one_probe_may_run_each_time_a_backoff_has_passed(breaker: Breaker, clock: Clock) -> None:
+def test_one_probe_may_run_each_time_a_backoff_has_passed(
+    breaker: CircuitBreaker, clock: Clock
+) -> None:
     fail(breaker, 5)
     clock.now += 0.375
     assert is_open(breaker)
@@ -91,7 +95,7 @@ def test_one_probe_may_run_each_time_a_backoff_has_passed(breaker: Breaker, cloc
     assert is_open(breaker)
 
 
-def test_a_probe_that_hangs_does_not_block_the_next(breaker: Breaker, clock: Clock) -> None:
+def test_a_probe_that_hangs_does_not_block_the_next(breaker: CircuitBreaker, clock: Clock) -> None:
     fail(breaker, 5)
     clock.now += 0.5
     hanging = call(breaker)
@@ -104,7 +108,7 @@ def test_a_probe_that_hangs_does_not_block_the_next(breaker: Breaker, clock: Clo
 
 
 def test_each_backoff_is_twice_the_last_and_a_second_at_most(
-    breaker: Breaker, clock: Clock
+    breaker: CircuitBreaker, clock: Clock
 ) -> None:
     backoffs = []
     fail(breaker, 5)
@@ -118,7 +122,7 @@ def test_each_backoff_is_twice_the_last_and_a_second_at_most(
 
 def test_the_longest_backoff_can_be_set(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "uniform", lambda _, most: most)
-    assert fail(Breaker(clock, max_backoff=0.25), 5) == 0.25
+    assert fail(CircuitBreaker(clock, max_backoff=0.25), 5) == 0.25
 
 
 def test_the_hint_is_what_is_left_of_the_backoff_in_whole_seconds(
@@ -126,7 +130,7 @@ def test_the_hint_is_what_is_left_of_the_backoff_in_whole_seconds(
 ) -> None:
     monkeypatch.setattr(module, "uniform", lambda _, most: most)
     clock.now = 0.0
-    breaker = Breaker(clock, max_backoff=60)
+    breaker = CircuitBreaker(clock, max_backoff=60)
     fail(breaker, 5)
     for seconds in (0.5, 1, 2):
         clock.now += seconds
@@ -136,7 +140,9 @@ def test_the_hint_is_what_is_left_of_the_backoff_in_whole_seconds(
     assert breaker.acquire(A, ANN) == 3
 
 
-def test_after_a_recovery_the_first_backoff_is_short_again(breaker: Breaker, clock: Clock) -> None:
+def test_after_a_recovery_the_first_backoff_is_short_again(
+    breaker: CircuitBreaker, clock: Clock
+) -> None:
     fail(breaker, 5)
     clock.now += 0.5
     breaker.record(call(breaker), answered=True)
@@ -144,7 +150,7 @@ def test_after_a_recovery_the_first_backoff_is_short_again(breaker: Breaker, clo
 
 
 def test_a_call_from_before_the_circuit_opened_changes_nothing_when_it_fails(
-    breaker: Breaker, clock: Clock
+    breaker: CircuitBreaker, clock: Clock
 ) -> None:
     permits = [call(breaker) for _ in range(9)]
     backoffs = [breaker.record(permit, answered=False) for permit in permits]
@@ -154,7 +160,7 @@ def test_a_call_from_before_the_circuit_opened_changes_nothing_when_it_fails(
 
 
 def test_pitfall_42_calls_that_began_before_an_answer_do_not_open_it_again(
-    breaker: Breaker, clock: Clock
+    breaker: CircuitBreaker, clock: Clock
 ) -> None:
     """They hung while the upstream was frozen; it has answered since."""
     hanging = [call(breaker) for _ in range(20)]
@@ -165,21 +171,21 @@ def test_pitfall_42_calls_that_began_before_an_answer_do_not_open_it_again(
     assert not is_open(breaker)
 
 
-def test_an_answer_to_whomever_closes_it(breaker: Breaker) -> None:
+def test_an_answer_to_whomever_closes_it(breaker: CircuitBreaker) -> None:
     straggler = call(breaker)
     fail(breaker, 5)
     breaker.record(straggler, answered=True)
     assert not is_open(breaker)
 
 
-def test_a_call_that_says_nothing_is_neither_failure_nor_answer(breaker: Breaker) -> None:
+def test_a_call_that_says_nothing_is_neither_failure_nor_answer(breaker: CircuitBreaker) -> None:
     fail(breaker, 4)
     breaker.record(call(breaker), answered=None)
     assert not is_open(breaker)
     assert fail(breaker) == 0.5
 
 
-def test_pitfall_41_one_caller_counts_once_a_second(breaker: Breaker, clock: Clock) -> None:
+def test_pitfall_41_one_caller_counts_once_a_second(breaker: CircuitBreaker, clock: Clock) -> None:
     for _ in range(4):
         fail(breaker, 20, caller=ANN)
         clock.now += 1
@@ -190,7 +196,7 @@ def test_pitfall_41_one_caller_counts_once_a_second(breaker: Breaker, clock: Clo
 
 @pytest.mark.parametrize("evil", [1, 2, 4])
 def test_pitfall_41_few_callers_never_open_it_for_others(
-    breaker: Breaker, clock: Clock, evil: int
+    breaker: CircuitBreaker, clock: Clock, evil: int
 ) -> None:
     for number in range(200):
         permit = breaker.acquire(A, b"%d" % (number % evil))
@@ -202,7 +208,7 @@ def test_pitfall_41_few_callers_never_open_it_for_others(
 
 
 def test_pitfall_41_callers_who_fail_leave_the_others_a_probe(
-    breaker: Breaker, clock: Clock
+    breaker: CircuitBreaker, clock: Clock
 ) -> None:
     callers = [b"%d" % number for number in range(20)]
     for caller in callers:
@@ -215,7 +221,7 @@ def test_pitfall_41_callers_who_fail_leave_the_others_a_probe(
 
 
 def test_of_too_many_callers_the_one_is_forgotten_that_failed_first(
-    breaker: Breaker, clock: Clock
+    breaker: CircuitBreaker, clock: Clock
 ) -> None:
     for _ in range(module.MAX_CALLERS + 5):
         clock.now += 2
@@ -225,13 +231,13 @@ def test_of_too_many_callers_the_one_is_forgotten_that_failed_first(
 
 
 def test_a_backoff_is_shortened_by_up_to_a_half(clock: Clock) -> None:
-    backoffs = [fail(Breaker(clock), 5) for _ in range(200)]
+    backoffs = [fail(CircuitBreaker(clock), 5) for _ in range(200)]
     assert 0.25 <= min(backoffs) < 0.3
     assert 0.45 < max(backoffs) <= 0.5
 
 
 def test_of_too_many_upstreams_the_one_is_forgotten_that_ended_a_call_first(
-    breaker: Breaker,
+    breaker: CircuitBreaker,
 ) -> None:
     upstreams = [f"https://{number}.example.com" for number in range(256)]
     for upstream in upstreams:
@@ -244,7 +250,7 @@ def test_of_too_many_upstreams_the_one_is_forgotten_that_ended_a_call_first(
 
 
 def test_a_threshold_that_is_never_reached_switches_it_off(clock: Clock) -> None:
-    breaker = Breaker(clock, threshold=float("inf"))
+    breaker = CircuitBreaker(clock, threshold=float("inf"))
     assert fail(breaker, 100) == 0
     assert not is_open(breaker)
     assert len(breaker) == 0
@@ -276,7 +282,7 @@ class BreakerMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.clock = Clock()
-        self.breaker = Breaker(self.clock)
+        self.breaker = CircuitBreaker(self.clock)
         self.model = Model()
         self.running: list[Permit] = []
         # The earliest and the latest time of the next probe of callers who failed, and of others.

@@ -6,7 +6,7 @@ import pytest
 from attrs import define
 
 from oxaigen_auth._core import rate_limit as module
-from oxaigen_auth._core.rate_limit import Throttle
+from oxaigen_auth._core.rate_limit import RateLimit
 
 HERE, THERE = "192.0.2.1", "192.0.2.2"
 
@@ -24,43 +24,43 @@ def clock() -> Clock:
     return Clock()
 
 
-def bring(throttle: Throttle, address: str, *tokens: str) -> bool:
+def bring(throttle: RateLimit, address: str, *tokens: str) -> bool:
     """Note these tokens; tell whether the address is shut out then."""
     for token in tokens:
-        throttle.note(address, token.encode())
-    return throttle.shut_for(address) > 0
+        throttle.record(address, token.encode())
+    return throttle.retry_after(address) > 0
 
 
 def test_an_address_is_shut_out_by_one_bad_token_more_than_the_limit(clock: Clock) -> None:
-    throttle = Throttle(2, clock)
-    assert not throttle.shut_for(HERE)
+    throttle = RateLimit(2, clock)
+    assert not throttle.retry_after(HERE)
     assert not bring(throttle, HERE, "a")
     assert not bring(throttle, HERE, "b")
     assert bring(throttle, HERE, "c")
-    assert not throttle.shut_for(THERE)
+    assert not throttle.retry_after(THERE)
 
 
 def test_the_same_token_again_does_not_count(clock: Clock) -> None:
-    assert not bring(Throttle(2, clock), HERE, "a", "b", "a", "b", "a")
+    assert not bring(RateLimit(2, clock), HERE, "a", "b", "a", "b", "a")
 
 
 def test_it_lasts_until_the_minute_of_the_first_bad_token_is_over(clock: Clock) -> None:
-    throttle = Throttle(1, clock)
+    throttle = RateLimit(1, clock)
     bring(throttle, HERE, "a")
     clock.now += 59
     assert bring(throttle, HERE, "b")
     clock.now += 0.875
-    assert throttle.shut_for(HERE)
+    assert throttle.retry_after(HERE)
     clock.now += 0.125
-    assert not throttle.shut_for(HERE)
+    assert not throttle.retry_after(HERE)
     clock.now += 1
-    assert not throttle.shut_for(HERE)
+    assert not throttle.retry_after(HERE)
     assert not bring(throttle, HERE, "c")
     assert bring(throttle, HERE, "d")
 
 
 def test_a_limit_of_zero_switches_it_off(clock: Clock) -> None:
-    throttle = Throttle(0, clock)
+    throttle = RateLimit(0, clock)
     assert not bring(throttle, HERE, "a", "b")
     assert throttle._minutes == {}  # noqa: SLF001
 
@@ -79,51 +79,51 @@ def test_a_limit_of_zero_switches_it_off(clock: Clock) -> None:
 def test_an_ipv6_address_stands_for_its_network(
     clock: Clock, one: str, other: str, *, same: bool
 ) -> None:
-    throttle = Throttle(1, clock)
+    throttle = RateLimit(1, clock)
     bring(throttle, one, "a", "b")
-    assert (throttle.shut_for(other) > 0) is same
+    assert (throttle.retry_after(other) > 0) is same
 
 
 def test_what_it_remembers_is_bounded_however_many_addresses_come(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_TOKENS", 10)
-    throttle = Throttle(2, clock)
+    throttle = RateLimit(2, clock)
     for number in range(100):
         bring(throttle, f"192.0.2.{number}", "a", "b", "c", "d", "e")
         remembered = [minute.tokens for minute in throttle._minutes.values()]  # noqa: SLF001
         assert sum(map(len, remembered)) <= 10
-    assert throttle.shut_for("192.0.2.99")
-    assert not throttle.shut_for("192.0.2.90")
+    assert throttle.retry_after("192.0.2.99")
+    assert not throttle.retry_after("192.0.2.90")
 
 
 def test_it_remembers_65_536_tokens_and_of_more_not_the_oldest_minute(clock: Clock) -> None:
-    throttle = Throttle(40_000, clock)
+    throttle = RateLimit(40_000, clock)
     assert bring(throttle, HERE, *map(str, range(40_001)))
     bring(throttle, THERE, *map(str, range(65_536 - 40_001)))
-    assert throttle.shut_for(HERE)
+    assert throttle.retry_after(HERE)
     bring(throttle, THERE, "one more")
-    assert not throttle.shut_for(HERE)
+    assert not throttle.retry_after(HERE)
 
 
 def test_the_same_token_again_takes_no_memory(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_TOKENS", 4)
-    throttle = Throttle(1, clock)
+    throttle = RateLimit(1, clock)
     assert bring(throttle, HERE, "a", "b")
     bring(throttle, THERE, *["a"] * 10)
-    assert throttle.shut_for(HERE)
+    assert throttle.retry_after(HERE)
 
 
 def test_what_came_of_an_earlier_minute_is_not_counted_for_ever(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_TOKENS", 4)
-    throttle = Throttle(1, clock)
+    throttle = RateLimit(1, clock)
     for _ in range(10):
         assert bring(throttle, HERE, "a", "b")
         clock.now += 60
     bring(throttle, THERE, "a", "b")
     assert bring(throttle, HERE, "a", "b")
-    assert throttle.shut_for(THERE)
+    assert throttle.retry_after(THERE)

@@ -24,7 +24,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from oxaigen_auth._core.singleflight import Flight, FlightLostError, SingleFlight
+from oxaigen_auth._core.flight import Flight, FlightError
+from oxaigen_auth._core.singleflight import SingleFlight
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,7 +89,7 @@ class World:
                 caller.outcome = await self.flights.run(
                     caller.key, self.look_up, fresh=caller.fresh
                 )
-            except FlightLostError:
+            except FlightError:
                 caller.outcome = "lost"
         caller.outcome = caller.outcome or "cancelled"
 
@@ -107,6 +108,12 @@ class World:
     def start(self, key: str) -> None:
         if self.flights.start(key, self.look_up):
             self.ahead.append(self.flights._flights[key])  # noqa: SLF001 (seen nowhere else)
+
+    def detach(self, key: str) -> None:
+        """Remove a key's flight from the table, as a fresh caller does."""
+        flight = self.flights._flights.get(key)  # noqa: SLF001
+        if flight is not None:
+            self.flights.detach(flight)
 
     @property
     def waiting(self) -> list[Caller]:
@@ -183,7 +190,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(key=KEYS)
     def a_key_is_forgotten(self, key: str) -> None:
-        self.portal.call(self.world.do, lambda: self.world.flights.forget(key))
+        self.portal.call(self.world.do, lambda: self.world.detach(key))
 
     @rule()
     def the_client_closes(self) -> None:
@@ -207,7 +214,7 @@ class Machine(RuleBasedStateMachine):
     def every_table_entry_is_a_flight_with_callers_or_one_that_was_started(self) -> None:
         joinable = [flight for flight in self.aloft if flight.current]
         assert len(self.world.flights) == len(joinable)
-        assert all(flight.callers > 0 for flight in joinable)
+        assert all(flight.waiters > 0 for flight in joinable)
 
     @invariant()
     def a_flight_waits_only_while_as_many_fly_as_may(self) -> None:
@@ -218,12 +225,12 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def every_lookup_has_callers_or_was_started_and_every_caller_has_a_flight(self) -> None:
-        aboard = sum(flight.callers for flight in self.aloft)
+        aboard = sum(flight.waiters for flight in self.aloft)
         # A cancelled host stays with its flight without waiting for its value.
         staying = [x for x in self.world.waiting if x.cancelled]
         for_nobody = self.aloft.intersection(self.world.ahead)
         assert aboard == len(self.world.waiting) - len(staying) + len(for_nobody)
-        assert all(flight.callers > 0 for flight in self.aloft)
+        assert all(flight.waiters > 0 for flight in self.aloft)
 
     @invariant()
     def a_fresh_answer_is_newer_than_its_question(self) -> None:

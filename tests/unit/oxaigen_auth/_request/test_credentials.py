@@ -15,11 +15,11 @@ from oxaigen_auth import (
     derive_proxy_base_url,
     extract_bearer_token,
 )
-from oxaigen_auth._request.credentials import base_url_of_host, by_name
-from oxaigen_auth._request.refused_hosts import Refusals
+from oxaigen_auth._request.credentials import combined_headers
+from oxaigen_auth._request.hosts import RefusedHosts, derive_base_url
 from oxaigen_auth._syntax.tokens import MAX_TOKEN
 from oxaigen_auth.client import default_client
-from oxaigen_auth.errors import UntrustedHostError
+from oxaigen_auth.errors import OxaigenAuthUntrustedHostError
 from tests.support.heap_search import Graph
 from tests.support.tokens import MARK, OTHER, TOKEN
 
@@ -267,7 +267,7 @@ def test_headers_of_any_bytes_give_a_base_url_or_a_refusal(
 ) -> None:
     try:
         url = derive_proxy_base_url(HTTPConnection({"type": "http", "headers": headers}))
-    except UntrustedHostError:
+    except OxaigenAuthUntrustedHostError:
         return
     assert url.startswith("https://")
     assert not set(url.removeprefix("https://")) & set("/\\?#@ ")
@@ -287,8 +287,8 @@ def test_requests_and_websockets_both_do(kind: str) -> None:
 
 
 def base(headers: Mapping[str, str], **settings: Any) -> str:
-    found = by_name(connection(*headers.items()).scope)
-    return base_url_of_host(found, OxaigenAuthSettings(**settings))
+    found = combined_headers(connection(*headers.items()).scope)
+    return derive_base_url(found, OxaigenAuthSettings(**settings))
 
 
 def test_the_proxy_is_where_the_request_was_sent() -> None:
@@ -349,7 +349,7 @@ def test_pitfall_57_reading_a_request_does_not_fix_the_settings_of_the_process(
 def test_a_host_that_is_missing_doubtful_or_malformed_is_refused_and_logged(
     headers: list[tuple[str, str | bytes]], why: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with pytest.raises(UntrustedHostError, match=r"^Invalid host header$"):
+    with pytest.raises(OxaigenAuthUntrustedHostError, match=r"^Invalid host header$"):
         derive_proxy_base_url(connection(*headers))
     (record,) = caplog.records
     assert why in record.getMessage()
@@ -377,7 +377,7 @@ def test_of_several_forwarded_hosts_the_first_counts_if_it_is_listed(
     headers = [("x-forwarded-host", value) for value in forwarded]
     request = connection(("host", "app.example.com"), *headers)
     if url is None:
-        with pytest.raises(UntrustedHostError):
+        with pytest.raises(OxaigenAuthUntrustedHostError):
             derive_proxy_base_url(request)
     else:
         assert derive_proxy_base_url(request) == url
@@ -385,8 +385,8 @@ def test_of_several_forwarded_hosts_the_first_counts_if_it_is_listed(
 
 def test_several_host_headers_are_refused_also_where_hosts_are_listed() -> None:
     for value in (b"app.example.com,app.example.com", b"app.example.com\napp.example.com"):
-        with pytest.raises(UntrustedHostError):
-            base_url_of_host(
+        with pytest.raises(OxaigenAuthUntrustedHostError):
+            derive_base_url(
                 {b"host": value}, OxaigenAuthSettings(allowed_hosts=("app.example.com",))
             )
 
@@ -401,7 +401,7 @@ def test_pitfall_19_a_host_that_is_not_allowed_is_refused_and_logged(
         {"host": "evil.example.org"},
         {"host": "app.example.com", "x-forwarded-host": "evil.example.org"},
     ):
-        with pytest.raises(UntrustedHostError, match=r"^Invalid host header$"):
+        with pytest.raises(OxaigenAuthUntrustedHostError, match=r"^Invalid host header$"):
             base(headers, allowed_hosts=allowed)
     assert [record.getMessage() for record in caplog.records] == [
         (
@@ -415,7 +415,7 @@ def test_a_flood_of_refused_hosts_is_one_line_a_minute_for_each_reason(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     now, listed = 0.0, ("app.example.com",)
-    refusals = Refusals(lambda: now)
+    refusals = RefusedHosts(lambda: now)
     for _ in range(60):
         for number in range(20):
             name = f"{number}.example.org".encode()
@@ -442,7 +442,7 @@ def test_a_flood_of_refused_hosts_is_one_line_a_minute_for_each_reason(
 def test_a_refused_host_is_shown_in_part_and_harmless(
     host: bytes, shown: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with pytest.raises(UntrustedHostError):
+    with pytest.raises(OxaigenAuthUntrustedHostError):
         derive_proxy_base_url(connection(("host", host)))
     (record,) = caplog.records
     assert f"host {shown}: it is missing or malformed" in record.getMessage()

@@ -193,12 +193,12 @@ async def test_a_default_client_that_was_closed_meanwhile_is_another_question(
 
 
 async def test_a_connection_keeps_few_answers(proxy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_ANSWERS", 2)
+    monkeypatch.setattr(module, "MAX_VERDICTS", 2)
     scope: Scope = {"type": "http", "headers": []}
     for number in (1, 2, 3, 3, 1):
         scope["headers"] = [(b"authorization", f"Bearer {MARK}-{number}".encode())]
         identity = await module.identify(scope)
-        assert len(identity.answers) <= 2
+        assert len(identity.verdicts) <= 2
     assert len(proxy.requests) == 4
 
 

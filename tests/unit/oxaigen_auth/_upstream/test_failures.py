@@ -12,8 +12,8 @@ import pytest
 import trustme
 
 from oxaigen_auth._upstream.failures import why_it_failed
-from oxaigen_auth._upstream.proxy import Proxy
 from oxaigen_auth._validation.verdict import Unavailable
+from tests.support.asked_proxy import AskedProxy
 from tests.support.raw_server import PROFILE, always, answer, serving
 from tests.support.tokens import MARK, TOKEN
 
@@ -77,7 +77,7 @@ def test_a_chain_that_never_ends_is_followed_for_a_while_only() -> None:
 
 
 async def reason_of(url: str, ssl_context: ssl.SSLContext | None = None) -> str:
-    proxy = Proxy(5, ssl_context, lambda: None, refuse_mock=False)
+    proxy = AskedProxy(5, ssl_context, lambda: None, refuse_mock=False)
     try:
         verdict = await proxy.get_me(url, TOKEN)
     finally:

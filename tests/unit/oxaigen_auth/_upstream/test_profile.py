@@ -380,7 +380,9 @@ def outcome(structure: Callable[[object], User], profile: object) -> User | str:
 @given(_COMPLETE)
 def test_a_profile_that_is_read_as_it_stands_is_read_as_with_care(profile: Any) -> None:
     for _ in range(2):  # the second time, its entries are known
-        assert outcome(structure_user, profile) == outcome(profile_module.with_care, profile)
+        assert outcome(structure_user, profile) == outcome(
+            profile_module.structure_lenient, profile
+        )
 
 
 def test_an_entry_is_shared_by_the_users_who_have_it() -> None:
@@ -422,7 +424,7 @@ def shared_bytes() -> int:
     """Return what is held in the memory that profiles share, and in nothing else."""
     gc.collect()
     before = tracemalloc.get_traced_memory()[0]
-    for cache in (profile_module._remembered, profile_module._first, profile_module._fit):  # noqa: SLF001
+    for cache in (profile_module._remembered, profile_module._first, profile_module._types_match):  # noqa: SLF001
         cache.cache_clear()
     gc.collect()
     return before - tracemalloc.get_traced_memory()[0]

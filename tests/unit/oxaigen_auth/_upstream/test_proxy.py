@@ -22,11 +22,14 @@ import trustme
 from anyio.lowlevel import checkpoint
 
 from oxaigen_auth._upstream import proxy as proxy_module
-from oxaigen_auth._upstream.proxy import Proxy, _default_ssl_context, _has_surplus
+from oxaigen_auth._upstream.http_library import httpx as library
+from oxaigen_auth._upstream.httpcore_internals import has_trailing_data
+from oxaigen_auth._upstream.proxy import Proxy, _default_ssl_context
 from oxaigen_auth._upstream.response import MOCKED
 from oxaigen_auth._validation.verdict import Accepted, Rejected, Unavailable
 from oxaigen_auth.client import ProxyAuthClient
 from oxaigen_auth.models import User
+from tests.support.asked_proxy import AskedProxy
 from tests.support.raw_server import PROFILE, RawServer, always, answer, serving
 from tests.support.tokens import OTHER, TOKEN
 
@@ -49,7 +52,7 @@ class Calls:
 
     def __init__(self, *, timeout: float = PATIENCE, refuse_mock: bool = False) -> None:
         self.sent = 0
-        self.proxy = Proxy(timeout, None, self.count, refuse_mock=refuse_mock)
+        self.proxy = AskedProxy(timeout, None, self.count, refuse_mock=refuse_mock)
 
     def count(self) -> None:
         self.sent += 1
@@ -524,7 +527,7 @@ async def test_a_second_answer_is_not_taken_for_the_next_calls(calls: Calls) -> 
 async def test_a_connection_is_used_again_since_the_library_tells_what_it_keeps(
     calls: Calls,
 ) -> None:
-    """Should this fail, the HTTP library has changed inside: mend `_has_surplus`."""
+    """Should this fail, the HTTP library has changed inside: mend `has_trailing_data`."""
     async with serving(always(answer(200, PROFILE))) as server:
         await calls.proxy.get_me(server.url, TOKEN)
         await calls.proxy.get_me(server.url, TOKEN)
@@ -533,7 +536,7 @@ async def test_a_connection_is_used_again_since_the_library_tells_what_it_keeps(
 
 def test_where_the_library_does_not_tell_what_it_keeps_there_may_be_anything() -> None:
     unknown: Any = SimpleNamespace(stream=None)
-    assert _has_surplus(unknown)
+    assert has_trailing_data(unknown)
 
 
 async def test_an_answer_that_is_no_http_is_not_asked_for_again(calls: Calls) -> None:
@@ -580,7 +583,7 @@ async def test_a_proxy_is_trusted_by_the_authority_that_was_handed_over_and_by_n
     theirs, ours = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
     authority.issue_cert("127.0.0.1").configure_cert(theirs)
     authority.configure_trust(ours)
-    trusting = Proxy(5, ours, calls.count, refuse_mock=False)
+    trusting = AskedProxy(5, ours, calls.count, refuse_mock=False)
     async with serving(always(answer(200, PROFILE)), theirs) as server:
         assert await trusting.get_me(server.url, TOKEN) == ADA
         verdict = await calls.proxy.get_me(server.url, TOKEN)
@@ -598,7 +601,7 @@ def test_certificates_that_cannot_be_read_fail_no_start(monkeypatch: pytest.Monk
         raise FileNotFoundError("no such file")
 
     monkeypatch.setattr(proxy_module, "_default_ssl_context", fail)
-    proxy_module.load_certificates()
+    Proxy(5, None, lambda: None, refuse_mock=False).prepare()
 
 
 @pytest.mark.anyio
@@ -609,13 +612,13 @@ async def test_an_open_client_has_read_the_certificates() -> None:
 
 
 def test_httpx2_is_used_where_it_is_installed() -> None:
-    assert vars(proxy_module)["httpx"].__name__ == ("httpx2" if find_spec("httpx2") else "httpx")
+    assert library.__name__ == ("httpx2" if find_spec("httpx2") else "httpx")
 
 
 def test_without_httpx2_its_predecessor_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "httpx2", None)
-    monkeypatch.delitem(sys.modules, "oxaigen_auth._upstream.proxy")
-    alone = importlib.import_module("oxaigen_auth._upstream.proxy")
+    monkeypatch.delitem(sys.modules, "oxaigen_auth._upstream.http_library")
+    alone = importlib.import_module("oxaigen_auth._upstream.http_library")
     assert alone.httpx.__name__ == "httpx"
 
 

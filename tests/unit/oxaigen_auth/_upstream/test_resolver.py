@@ -17,7 +17,6 @@ import pytest
 from attrs import define, field
 
 from oxaigen_auth._upstream import resolver as resolver_module
-from oxaigen_auth._upstream.proxy import Proxy
 from oxaigen_auth._upstream.resolver import (
     MAX_KNOWN,
     MAX_UNKNOWN,
@@ -30,6 +29,7 @@ from oxaigen_auth._validation.verdict import Unavailable
 from oxaigen_auth.client import ProxyAuthClient
 from oxaigen_auth.errors import OxaigenAuthUpstreamError
 from oxaigen_auth.settings import OxaigenAuthSettings
+from tests.support.asked_proxy import AskedProxy
 from tests.support.raw_server import PROFILE, always, answer, serving
 from tests.support.tokens import MARK, TOKEN
 
@@ -144,7 +144,7 @@ async def test_pitfall_41_a_name_that_got_no_thread_says_nothing_about_its_proxy
     def no_thread(_: object) -> None:
         raise RuntimeError("can't start new thread")
 
-    proxy = Proxy(5, None, lambda: None, refuse_mock=False)
+    proxy = AskedProxy(5, None, lambda: None, refuse_mock=False)
     with monkeypatch.context() as patch:
         patch.setattr(Thread, "start", no_thread)
         for _ in range(2):
@@ -337,12 +337,11 @@ async def test_the_transports_of_the_library_ask_the_resolver(
 async def test_where_the_library_has_changed_the_log_says_so_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    resolver_module._warn_of_shared_threads.cache_clear()  # noqa: SLF001
     for transport in (object(), SimpleNamespace(_pool=object())):
         use_resolver(transport, Resolver())
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
-    assert "host names are looked up by the event loop" in record.getMessage()
+    assert "the event loop looks up host names" in record.getMessage()
 
 
 async def test_pitfall_51_slow_names_leave_the_lookups_at_healthy_names_alone(

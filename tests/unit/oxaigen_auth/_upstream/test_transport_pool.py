@@ -1,4 +1,4 @@
-"""Lanes: as many as are needed at once, the last used first, none for ever; in virtual time."""
+"""A transport pool holds as many as are needed at once, in virtual time."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import anyio
 import pytest
 from attrs import define
 
-from oxaigen_auth._upstream.transport_pool import Lanes
+from oxaigen_auth._upstream.transport_pool import TransportPool
 from tests.support.virtual_time import anyio_backend as anyio_backend  # noqa: PLC0414
 
 pytestmark = pytest.mark.anyio
 
 
 @define(eq=False)
-class Lane:
+class Transport:
     closed: bool = False
 
     async def aclose(self) -> None:
@@ -22,52 +22,52 @@ class Lane:
 
 
 async def test_a_lane_serves_one_user_at_a_time_and_is_used_again() -> None:
-    lanes = Lanes(Lane, 5)
-    with lanes.take() as first, lanes.take() as second:
+    pool = TransportPool(Transport, 5)
+    with pool.checkout() as first, pool.checkout() as second:
         assert first is not second
-    with lanes.take() as again:
+    with pool.checkout() as again:
         assert again is first  # the one that was left last
-    assert len(lanes) == 2
+    assert len(pool) == 2
 
 
 async def test_a_lane_is_left_by_an_exception_too() -> None:
-    lanes = Lanes(Lane, 5)
-    with pytest.raises(LookupError), lanes.take() as first:
+    pool = TransportPool(Transport, 5)
+    with pytest.raises(LookupError), pool.checkout() as first:
         raise LookupError
-    with lanes.take() as again:
+    with pool.checkout() as again:
         assert again is first
 
 
 async def test_lanes_that_a_burst_left_behind_are_closed_one_by_one() -> None:
-    lanes = Lanes(Lane, 5)
-    with lanes.take() as first, lanes.take() as second:
+    pool = TransportPool(Transport, 5)
+    with pool.checkout() as first, pool.checkout() as second:
         pass
-    await lanes.close_stale()
+    await pool.evict_idle()
     assert not first.closed
     await anyio.sleep(5)
-    await lanes.close_stale()
-    assert (first.closed, second.closed, len(lanes)) == (False, True, 1)
+    await pool.evict_idle()
+    assert (first.closed, second.closed, len(pool)) == (False, True, 1)
     await anyio.sleep(1)
-    await lanes.close_stale()
-    await lanes.close_stale()
-    assert (first.closed, len(lanes)) == (True, 0)
+    await pool.evict_idle()
+    await pool.evict_idle()
+    assert (first.closed, len(pool)) == (True, 0)
 
 
 async def test_a_lane_that_was_just_used_keeps_none_open_that_was_not() -> None:
-    lanes = Lanes(Lane, 5)
-    with lanes.take() as busy:
-        with lanes.take() as idle:
+    pool = TransportPool(Transport, 5)
+    with pool.checkout() as busy:
+        with pool.checkout() as idle:
             pass
         await anyio.sleep(3)
     await anyio.sleep(2)
-    await lanes.close_stale()
+    await pool.evict_idle()
     assert (busy.closed, idle.closed) == (False, True)
 
 
 async def test_all_lanes_are_closed_also_those_in_use() -> None:
-    lanes = Lanes(Lane, 5)
-    with lanes.take() as used:
-        with lanes.take() as idle:
+    pool = TransportPool(Transport, 5)
+    with pool.checkout() as used:
+        with pool.checkout() as idle:
             pass
-        await lanes.aclose()
-        assert (used.closed, idle.closed, len(lanes)) == (True, True, 0)
+        await pool.aclose()
+        assert (used.closed, idle.closed, len(pool)) == (True, True, 0)

@@ -12,17 +12,18 @@ import pytest
 from attrs import define
 
 from oxaigen_auth._core.fingerprint import fingerprint
+from oxaigen_auth._validation.question import Question
 from oxaigen_auth._validation.verdict import Accepted, Rejected, Unavailable
-from oxaigen_auth._validation.verdict_store import MAX_BASES, MAX_PERMISSIONS
+from oxaigen_auth._validation.verdict_store import MAX_BASE_URLS, MAX_PERMISSIONS
 from oxaigen_auth.client import ProxyAuthClient
 from oxaigen_auth.errors import OxaigenAuthUnauthenticatedError, OxaigenAuthUpstreamError
 from oxaigen_auth.models import User
 from oxaigen_auth.settings import OxaigenAuthSettings
+from tests.support.fake_proxy import BASE, Clock, FakeProxy
+from tests.support.fake_proxy import clock as clock  # noqa: PLC0414
+from tests.support.fake_proxy import proxy as proxy  # noqa: PLC0414
 from tests.support.tokens import MARK, OTHER, TOKEN
 from tests.support.virtual_time import anyio_backend as anyio_backend  # noqa: PLC0414
-from tests.unit.oxaigen_auth.test_client import BASE, Clock, FakeProxy
-from tests.unit.oxaigen_auth.test_client import clock as clock  # noqa: PLC0414
-from tests.unit.oxaigen_auth.test_client import proxy as proxy  # noqa: PLC0414
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -133,13 +134,13 @@ async def test_pitfall_43_nor_one_from_before_a_permission_check_that_was_reject
 async def test_pitfall_43_nor_one_that_another_event_loop_saw_rejected(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
-    memory, mark = client.verifier.memory, fingerprint(TOKEN)
+    store, question = client.validator.store, Question.of(TOKEN, BASE)
     async with anyio.create_task_group() as group:
         group.start_soon(refuse, client)
         await anyio.sleep(0.5)
-        memory.begin(mark, BASE)  # as the other loop's flight does
-        memory.keep(memory.key(mark, BASE), REVOKED, clock.now + 1)
-        memory.end(mark, BASE)
+        store.begin(question)  # as the other loop's flight does
+        store.put(store.flight_key(question), REVOKED, clock.now + 1)
+        store.end(question)
         proxy.user = REVOKED
     await refuse(client)
 
@@ -207,7 +208,7 @@ async def test_a_rejection_is_not_kept_if_a_newer_acceptance_was_evicted(
         await anyio.sleep(1)
         proxy.delay, proxy.user = 1, Accepted(User())
         await client.get_me(TOKEN, fresh=True)
-        client.verifier.memory._users.discard((fingerprint(TOKEN), BASE, ""))  # noqa: SLF001
+        client.validator.store._users.discard(Question.of(TOKEN, BASE))  # noqa: SLF001
     await client.get_me(TOKEN)
     assert len(proxy.calls) == 3
 
@@ -235,9 +236,9 @@ async def test_whoever_asks_after_a_rejection_joins_no_older_lookup(
         proxy.delay, proxy.user = 1, REVOKED
         await refuse(client, fresh=True)
         clock.now += 6
-        proxy.user = Accepted(User(user_name="grace"))
+        proxy.user = Accepted(User(user_name="stale_ttl"))
         started = anyio.current_time()
-        assert (await client.get_me(TOKEN)).user_name == "grace"
+        assert (await client.get_me(TOKEN)).user_name == "stale_ttl"
         assert anyio.current_time() - started == pytest.approx(1)
 
 
@@ -259,7 +260,7 @@ async def test_pitfall_46_sign_outs_of_unknown_tokens_cost_nobody_anything(
     assert len(proxy.calls) == 101
     await ask_all(client, [*tokens, TOKEN])
     assert len(proxy.calls) == 101
-    assert len(client.verifier.memory._generations) == 0  # noqa: SLF001
+    assert len(client.validator.store._generations) == 0  # noqa: SLF001
 
 
 async def test_a_token_is_forgotten_for_every_proxy_and_permission_at_once(
@@ -427,7 +428,7 @@ async def test_pitfall_50_users_are_remembered_within_a_number_of_bytes(
         proxy.user = user_of(50_000)
         await client.get_me(f"{MARK}-{number}")
         await client.get_me(TOKEN)
-    users = client.verifier.memory._users  # noqa: SLF001
+    users = client.validator.store._users  # noqa: SLF001
     assert 10 < len(users) <= 15
     assert users.size <= 750_000
     assert len(proxy.calls) == 51
@@ -467,7 +468,7 @@ async def test_pitfall_50_a_flood_of_junk_tokens_evicts_no_user_from_the_bytes(
         await refuse(client, f"{MARK}-{number}")
     await client.test_permission(TOKEN, "audit")
     assert len(proxy.calls) == 302
-    assert client.verifier.memory._rejections.size <= 12_500  # noqa: SLF001
+    assert client.validator.store._rejections.size <= 12_500  # noqa: SLF001
 
 
 @with_settings({}, {"cache_max_entries": 10})
@@ -484,8 +485,8 @@ async def test_pitfall_50_one_token_under_many_base_urls_evicts_nobody(
     assert len(proxy.calls) == before
     await client.get_me(TOKEN, proxy_base_url="https://1099.example.com")
     assert len(proxy.calls) == before
-    memory = client.verifier.memory
-    assert len(memory._users.group(fingerprint(TOKEN))) <= MAX_BASES  # noqa: SLF001
+    memory = client.validator.store
+    assert len(memory._users.group(fingerprint(TOKEN))) <= MAX_BASE_URLS  # noqa: SLF001
 
 
 async def test_a_few_base_urls_are_remembered_side_by_side(
@@ -493,9 +494,9 @@ async def test_a_few_base_urls_are_remembered_side_by_side(
 ) -> None:
     proxy.delay = 0
     for _ in range(2):
-        for number in range(MAX_BASES):
+        for number in range(MAX_BASE_URLS):
             await client.get_me(TOKEN, proxy_base_url=f"https://{number}.example.com")
-    assert len(proxy.calls) == MAX_BASES
+    assert len(proxy.calls) == MAX_BASE_URLS
 
 
 @with_settings({}, {"cache_max_entries": 10})
@@ -509,7 +510,7 @@ async def test_pitfall_50_one_token_with_many_permissions_evicts_nobody(
     before = len(proxy.calls)
     await client.test_permission(OTHER, "audit")
     assert len(proxy.calls) == before
-    memory = client.verifier.memory
+    memory = client.validator.store
     assert len(memory._grants.group(fingerprint(TOKEN))) <= MAX_PERMISSIONS  # noqa: SLF001
 
 

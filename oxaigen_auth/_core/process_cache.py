@@ -1,0 +1,31 @@
+"""Values that are computed once in a process, and forgotten together."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from functools import _lru_cache_wrapper
+
+T = TypeVar("T")
+
+MAX_CALLS = 1024  # different arguments that are remembered of one function
+
+_caches: list[_lru_cache_wrapper[Any]] = []
+
+
+def process_cache(function: Callable[..., T]) -> _lru_cache_wrapper[T]:
+    """Cache the results of a function until `clear_process_caches` is called.
+
+    The result has the methods of `functools.lru_cache`.
+    """
+    cached = lru_cache(MAX_CALLS)(function)
+    _caches.append(cached)
+    return cached
+
+
+def clear_process_caches() -> None:
+    for cached in _caches:
+        cached.cache_clear()

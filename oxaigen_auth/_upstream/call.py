@@ -1,0 +1,117 @@
+"""One call to the proxy: sends a request, again if the connection is dead, and reads the body."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, cast
+
+from anyio import move_on_after
+from attrs import define, field
+
+from oxaigen_auth._core.background import CLOSE_TIMEOUT
+from oxaigen_auth._upstream.http_library import httpx
+from oxaigen_auth._upstream.httpcore_internals import has_trailing_data
+from oxaigen_auth._upstream.response import MAX_BODY, MOCK_HEADER, MOCKED, Answer, AnswerError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Callable, Mapping
+
+    from anyio import CancelScope
+    from anyio.abc import AsyncResource
+
+    from oxaigen_auth._validation.verdict import Unavailable
+
+TOO_LARGE = f"the body is larger than {MAX_BODY} bytes"
+
+# What a kept-alive connection raises when the other side closed it before our request came.
+_DEAD = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
+
+
+@define(eq=False)
+class Call:
+    """A call that runs in `scope`, which is cancelled to cut off a body that is too large.
+
+    `on_request` is called for each request that is sent. With `refuse_mock`, every answer of the
+    mock is *unavailable*.
+    """
+
+    scope: CancelScope
+    on_request: Callable[[], None]
+    refuse_mock: bool
+    too_large: bool = field(default=False, init=False)
+    _new_connection: bool = field(default=False, init=False)
+    _answered: bool = field(default=False, init=False)
+    _unused: AsyncResource | None = field(default=None, init=False)
+    _extensions: dict[str, Any] = field(factory=dict, init=False)
+
+    async def send(
+        self, transport: httpx.AsyncHTTPTransport, request: httpx.Request
+    ) -> Answer | Unavailable:
+        """Send a request, once more if the kept-alive connection that it went out on was dead."""
+        try:
+            return await self._send_once(transport, request)
+        except _DEAD as error:
+            if self._new_connection or self._answered or not _was_dead(error):
+                raise
+        return await self._send_once(transport, request)
+
+    async def _send_once(
+        self, transport: httpx.AsyncHTTPTransport, request: httpx.Request
+    ) -> Answer | Unavailable:
+        self._extensions = request.extensions
+        self._extensions["trace"] = self._trace
+        self.on_request()
+        try:
+            response = await transport.handle_async_request(request)
+        except BaseException:
+            await self._close_unused()  # noqa: ASYNC102 (shielded there)
+            raise
+        self._answered = True
+        async with aclosing(response):
+            if self.refuse_mock and MOCK_HEADER in response.headers:
+                return MOCKED  # whatever its body holds
+            body = await self._read(response)
+        if has_trailing_data(response):
+            with move_on_after(CLOSE_TIMEOUT, shield=True):
+                await transport.aclose()
+        return Answer(response.status_code, response.headers, body)
+
+    async def _trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """Learn whether the request opened a connection."""
+        if event == "connection.connect_tcp.complete":
+            self._new_connection = True
+            self._unused = info["return_value"]
+        elif event == "http11.send_request_headers.started":
+            self._unused = None
+            # The library awaits this for each event; there is nothing more to learn.
+            self._extensions.pop("trace", None)
+
+    async def _close_unused(self) -> None:
+        """Close a connection that the library gave up before it used it, and would leave open.
+
+        It does so when it is cancelled during the TLS handshake.
+        """
+        if self._unused is not None:
+            with move_on_after(CLOSE_TIMEOUT, shield=True):
+                await self._unused.aclose()
+
+    async def _read(self, response: httpx.Response) -> bytes:
+        """Return the body as it came. One that is too large is cut off by cancelling the call.
+
+        Leaving the loop instead would abandon the library's nested generators half-way.
+        """
+        body = bytearray()
+        async for chunk in cast("AsyncIterable[bytes]", response.stream):
+            body += chunk
+            if len(body) > MAX_BODY:
+                self.too_large = True
+                self.scope.cancel()
+        if len(body) > MAX_BODY:  # and complete, so that there was nothing left to cancel
+            raise AnswerError(TOO_LARGE)
+        return bytes(body)
+
+
+def _was_dead(error: Exception) -> bool:
+    """Tell the end of a connection from an answer that was no HTTP."""
+    is_protocol_error = isinstance(error, httpx.RemoteProtocolError)
+    return not is_protocol_error or str(error).startswith("Server disconnected")

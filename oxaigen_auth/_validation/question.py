@@ -1,0 +1,44 @@
+"""What is asked of the proxy about a token."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from oxaigen_auth._core.fingerprint import fingerprint
+
+
+class Secret(str):
+    """A bearer token, which its `repr` does not show."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "Secret('***')"
+
+
+class Question(NamedTuple):
+    """Who is the bearer of a token, or, with a permission, does the bearer hold it?
+
+    The token is given by its fingerprint. The base URL ends without a slash.
+    """
+
+    fingerprint: bytes
+    base_url: str
+    permission: str = ""
+
+    @classmethod
+    def of(cls, token: str, base_url: str) -> Question:
+        """Return the question who the bearer of a token is."""
+        # `cls(…)` would go through Python code once more, which a hit would notice.
+        return tuple.__new__(cls, (fingerprint(token), base_url, ""))
+
+    def about(self, permission: str) -> Question:
+        """Return the question whether the bearer holds a permission."""
+        return Question(self.fingerprint, self.base_url, permission)
+
+
+class FlightKey(NamedTuple):
+    """A question and the generation of its token: no caller joins a flight of an older one."""
+
+    question: Question
+    generation: int
