@@ -1,4 +1,4 @@
-"""The exceptions of the public API. Each has a `message` that is safe to show."""
+"""The exceptions of the public API. The `message` of each is safe to show."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from attrs import define
 
 @define(eq=False)
 class OxaigenAuthError(Exception):
-    """Base of everything this package raises on purpose.
+    """Base class of the exceptions that this package raises.
 
     Fields are positional, so that instances can be copied and pickled.
     """
@@ -20,15 +20,14 @@ class OxaigenAuthError(Exception):
 
 @define(eq=False)
 class OxaigenAuthUnauthenticatedError(OxaigenAuthError):
-    """The token is not good: the proxy rejected it, or it could not be one (RFC 6750 §3.1)."""
+    """The proxy rejected the token, or it is malformed (RFC 6750 §3.1)."""
 
 
 @define(eq=False)
 class OxaigenAuthPermissionDeniedError(OxaigenAuthError):
-    """The token is good, but its user may not do this.
+    """The token is valid, but its user lacks a permission.
 
-    `permission` names the permission that is missing; None means that the user may not use
-    the app at all.
+    `permission` is the name of the missing permission; None if the user may not use the app at all.
     """
 
     permission: str | None = None
@@ -36,9 +35,9 @@ class OxaigenAuthPermissionDeniedError(OxaigenAuthError):
 
 @define(eq=False)
 class OxaigenAuthUpstreamError(OxaigenAuthError):
-    """The proxy could not say: nothing is known about the token.
+    """The proxy gave no usable answer, so nothing is known about the token.
 
-    `retry_after` is the proxy's own hint, in seconds; None when it gave none.
+    `retry_after` is the time after which to try again, in seconds, or None.
     """
 
     retry_after: int | None = None
@@ -46,9 +45,9 @@ class OxaigenAuthUpstreamError(OxaigenAuthError):
 
 @define(eq=False)
 class OxaigenAuthConfigurationError(OxaigenAuthError):
-    """A setting is missing or wrong; the message names each one and what it may hold."""
+    """A setting is missing or invalid. The message names each one and what is expected."""
 
 
 @define(eq=False)
 class OxaigenAuthUntrustedHostError(OxaigenAuthError):
-    """The request's host cannot say where the proxy is: malformed, or not an allowed host."""
+    """The request's host is malformed, or not an allowed one, so the proxy's URL is unknown."""

@@ -1,6 +1,6 @@
-"""What can be set, where it is read from, and what each value may be.
+"""The settings of the SDK, read from the environment and validated.
 
-The variables and defaults are those of the product page ("SDK configuration"), and ours.
+The variables and defaults are those of the product page ("SDK configuration"), and some more.
 """
 
 from __future__ import annotations
@@ -102,13 +102,13 @@ def _url(default: str | None) -> Any:
 
 def _seconds(default: float, *, least: float = 0.0) -> Any:
     return _setting(
-        default, lambda v: _is_number(v, least), f"seconds, {least:g} or more", parse=float
+        default, lambda v: _is_number(v, least), f"a number of seconds >= {least:g}", parse=float
     )
 
 
 def _count(default: int, *, least: int = 1) -> Any:
     return _setting(
-        default, lambda v: _is_count(v, least), f"a whole number, {least} or more", parse=int
+        default, lambda v: _is_count(v, least), f"an integer >= {least}", parse=int
     )
 
 
@@ -132,14 +132,15 @@ def _list(is_one: Callable[[Any], bool], expected: str) -> Any:
 
 @frozen(kw_only=True)
 class OxaigenAuthSettings(metaclass=SettingsType):
-    """How the SDK behaves. Each field is the variable of its name: `OXAIGEN_AUTH_<NAME>`.
+    """The settings of the SDK. Each field has an environment variable, `OXAIGEN_AUTH_<NAME>`.
 
-    Times are in seconds. Sources: product page, "SDK configuration", down to `dev_proxy_url`; the
-    others are this package's own. docs/resilience.md says what those from `breaker` on do.
+    Times are in seconds. The settings down to `dev_proxy_url` are those of the product page ("SDK
+    configuration"), the others are this package's own. `docs/resilience.md` describes those from
+    `breaker` on.
 
     Raises:
-        OxaigenAuthConfigurationError: names every field that holds what it may not; also when dev
-            mode is on in production, wherever the proxy is.
+        OxaigenAuthConfigurationError: a setting is invalid, or dev mode is on in production. The
+            message names every invalid setting, its value, and what is expected.
 
     >>> OxaigenAuthSettings(allowed_hosts=("*.example.com",)).cache_ttl_seconds
     30.0
@@ -187,15 +188,17 @@ class OxaigenAuthSettings(metaclass=SettingsType):
         if self.dev_mode is True and self.is_production:
             faults.append(_DEV_MODE_IN_PRODUCTION)
         if faults:
-            raise OxaigenAuthConfigurationError("\n  ".join(["These settings are wrong:", *faults]))
+            raise OxaigenAuthConfigurationError("\n  ".join(["Invalid settings:", *faults]))
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> OxaigenAuthSettings:
-        """Read the variables that are set and not empty; log unknown ones, once in a process.
+        """Read the variables that are set and not empty. Log unknown ones, once in a process.
 
         Raises:
-            OxaigenAuthConfigurationError: names every bad variable, what it held and what it may;
-                also when dev mode is on in production.
+            OxaigenAuthConfigurationError: a variable is invalid, or dev mode is on in production.
+
+        >>> OxaigenAuthSettings.from_env({"OXAIGEN_AUTH_CACHE_TTL_SECONDS": "5"}).cache_ttl_seconds
+        5.0
         """
         warn_of_unknown_variables(environ, [f.name for f in fields(cls)])
         texts = {f: environ.get(variable(f.name), "").strip() for f in fields(cls)}
@@ -209,28 +212,28 @@ class OxaigenAuthSettings(metaclass=SettingsType):
 
     @property
     def fixed_proxy_url(self) -> str | None:
-        """The proxy that the settings name: the override, then dev mode's; None without either."""
+        """The URL of the proxy from the settings: the override, otherwise that of dev mode, or None."""
         if self.proxy_url_override is not None:
             return base_url(self.proxy_url_override)
         return self.dev_mode_url
 
     @property
     def dev_mode_url(self) -> str | None:
-        """The proxy that dev mode names; None while it is off."""
+        """The URL of the proxy in dev mode; None while it is off."""
         return base_url(self.dev_proxy_url) if self.dev_mode else None
 
-    if not TYPE_CHECKING:  # for whom there are no other attributes
+    if not TYPE_CHECKING:  # type checkers know that there are no other attributes
 
         def __getattr__(self, name: str) -> object:
             raise explain_read(self, name)
 
 
-# What attrs puts there says only that an attribute cannot be set.
+# That of attrs would say only that an attribute cannot be set.
 type.__setattr__(OxaigenAuthSettings, "__setattr__", refuse_change)
 
 
 def _parse(setting: Attribute[Any], text: str) -> Any:
-    """Return the value that a variable holds, or its text, which no check lets pass."""
+    """Return the value of a variable, or its text, which no check accepts."""
     try:
         return setting.metadata["parse"](text)
     except (ValueError, KeyError):
@@ -238,10 +241,10 @@ def _parse(setting: Attribute[Any], text: str) -> Any:
 
 
 def _fault(setting: Attribute[Any], value: object) -> str:
-    # Whatever stands before an "@" may be a password, wherever it begins.
+    # Whatever stands before an "@" may be a password.
     shown = re.sub(r"^(.).*@", r"\1***@", repr(value))[:200]
     expected = setting.metadata["expected"]
-    return f"{variable(setting.name)} holds {shown}; it may hold {expected}"
+    return f"{variable(setting.name)} is {shown}; expected {expected}"
 
 
 @process_cache
@@ -251,7 +254,7 @@ def default_settings() -> OxaigenAuthSettings:
 
 
 def current_settings() -> OxaigenAuthSettings:
-    """Return the default client's settings, or what they would be now, as long as there is none.
+    """Return the default client's settings, or those that it would get now if there is none.
 
     Unlike `default_settings`, this does not fix them.
     """

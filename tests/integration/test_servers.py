@@ -204,5 +204,5 @@ async def test_pitfall_40_a_server_does_not_come_up_with_a_bad_setting(server: s
             env={**os.environ, "OXAIGEN_AUTH_DEV_MODE": "maybe"},
         )
     said = ended.stdout.decode() + ended.stderr.decode()
-    assert "OXAIGEN_AUTH_DEV_MODE holds 'maybe'" in said
+    assert "OXAIGEN_AUTH_DEV_MODE is 'maybe'" in said
     assert "startup complete" not in said.lower()

@@ -524,7 +524,7 @@ async def test_bad_settings_stop_the_first_request_that_has_a_token(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OXAIGEN_AUTH_DEV_MODE", "maybe")
-    with pytest.raises(OxaigenAuthConfigurationError, match="OXAIGEN_AUTH_DEV_MODE holds 'maybe'"):
+    with pytest.raises(OxaigenAuthConfigurationError, match="OXAIGEN_AUTH_DEV_MODE is 'maybe'"):
         await get(make_app(), "/me", GOOD)
 
 

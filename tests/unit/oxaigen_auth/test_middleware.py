@@ -728,7 +728,7 @@ async def test_pitfall_40_a_bad_setting_fails_the_start_before_the_apps_own(
     for app in (lifespan_app(events), OxaigenAuthMiddleware(lifespan_app(events))):
         message = await started(app)
         assert message["type"] == "lifespan.startup.failed"
-        assert f"OXAIGEN_AUTH_{variable} holds" in message["message"]
+        assert f"OXAIGEN_AUTH_{variable} is" in message["message"]
         assert message["message"] in caplog.text
     assert events == []
 

@@ -171,15 +171,15 @@ def test_a_bad_value_is_named_with_what_it_held_and_may_hold(name: str, text: st
     with pytest.raises(OxaigenAuthConfigurationError) as caught:
         OxaigenAuthSettings.from_env({f"OXAIGEN_AUTH_{name}": text})
     head, fault = caught.value.message.splitlines()
-    assert head == "These settings are wrong:"
-    held, expected = fault.split("; it may hold ")
-    assert held.startswith(f"  OXAIGEN_AUTH_{name} holds ")
+    assert head == "Invalid settings:"
+    held, expected = fault.split("; expected ")
+    assert held.startswith(f"  OXAIGEN_AUTH_{name} is ")
     assert expected
     assert len(fault) < 400
 
 
 def test_the_value_that_was_held_is_shown() -> None:
-    with pytest.raises(OxaigenAuthConfigurationError, match="CACHE_MAX_ENTRIES holds 'many'; it"):
+    with pytest.raises(OxaigenAuthConfigurationError, match="CACHE_MAX_ENTRIES is 'many'; exp"):
         OxaigenAuthSettings.from_env({"OXAIGEN_AUTH_CACHE_MAX_ENTRIES": "many"})
 
 
@@ -220,7 +220,7 @@ def test_pitfall_33_dev_mode_in_production_is_refused_whatever_the_override(
         OxaigenAuthSettings(dev_mode=True, environment=environment, proxy_url_override=override)
     assert built.value.message == read.value.message
     head, fault = read.value.message.splitlines()
-    assert head == "These settings are wrong:"
+    assert head == "Invalid settings:"
     wrong, what_to_do = fault.split("; ")
     both_on = "OXAIGEN_AUTH_DEV_MODE is on while OXAIGEN_AUTH_ENVIRONMENT is production"
     assert wrong.startswith(f"  {both_on}")
@@ -479,7 +479,7 @@ def test_importing_the_package_reads_no_settings() -> None:
     )
     run = [sys.executable, "-c", code]
     result = subprocess.run(run, check=True, capture_output=True, text=True)  # noqa: S603 (our own code)
-    assert "OXAIGEN_AUTH_DEV_MODE holds 'maybe'" in result.stdout
+    assert "OXAIGEN_AUTH_DEV_MODE is 'maybe'" in result.stdout
 
 
 def test_the_override_wins_over_dev_mode_and_dev_mode_over_the_request() -> None:
