@@ -51,7 +51,7 @@ demo *args:
 mock *args:
     uv run oxaigen-auth-mock "$@"
 
-# Load the SDK, or an app that it protects: `just load burst --callers 10000 --compare naive`
+# Load-test the SDK, or an app that it protects: `just load burst --callers 10000 --compare naive`
 load *args:
     uv run oxaigen-auth-load "$@"
 

@@ -1,7 +1,4 @@
-"""The command `oxaigen-auth-load`: bursts and streams of token validation, and what became of them.
-
-Uses the SDK and the mock from outside, as apps do.
-"""
+"""The command `oxaigen-auth-load`, which load-tests token validation."""
 
 from __future__ import annotations
 
@@ -14,15 +11,16 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; its packages are an extra, so that servers need not have them.
+    """Run the command.
 
     Returns:
-        The exit status: 0; 1 if an expectation was not met; 2 if there was nothing to load, or
-        nothing to load it with, or a file could not be written; 130 if it was stopped half-way.
+        The exit status: 0; 1 if an expectation was not met; 2 for an invalid option, a server that
+        cannot be reached, a file that cannot be used, or a missing extra; 130 if the load was
+        stopped.
     """
     if any(find_spec(name) is None for name in ("hdrh", "rich")):
-        sys.stderr.write('This command needs more packages: pip install "oxaigen-auth[load]"\n')
+        sys.stderr.write('oxaigen-auth-load needs an extra: pip install "oxaigen-auth[load]"\n')
         return 2
-    from oxaigen_auth_load.cli import run  # noqa: PLC0415 (see above)
+    from oxaigen_auth_load.cli import run  # noqa: PLC0415 (needs the extra)
 
     return run(arguments)

@@ -1,4 +1,4 @@
-"""The command from its flags to its exit status."""
+"""The command, from its options to its exit status."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
-from attrs import define, field, frozen
 
 from oxaigen_auth_load import targets
+from oxaigen_auth_load.metrics import read_metrics
 from oxaigen_auth_load.options import (
     PROGRAM,
     OptionError,
-    check_ways,
+    check_target,
     make_plan,
     make_tokens,
-    read_options,
+    parse_options,
 )
-from oxaigen_auth_load.report.document import VERSION, figures, plan_report, run_report, tool
-from oxaigen_auth_load.report.files import check_writable, write_whole
-from oxaigen_auth_load.report.html.page import page
+from oxaigen_auth_load.report.document import VERSION, plan_report, run_report, tool
+from oxaigen_auth_load.report.files import check_writable, write_atomically
+from oxaigen_auth_load.report.html.page import render_page
 from oxaigen_auth_load.report.table import Progress, print_table
 from oxaigen_auth_load.runner import run_plan
 from oxaigen_auth_load.scenarios import PlanError
-from oxaigen_auth_load.servers import EmbeddedError, embedded_app, embedded_mock
-from oxaigen_auth_load.signals import heeding_signals
+from oxaigen_auth_load.servers import EmbeddedServerError, Servers, embedded_app, embedded_mock
+from oxaigen_auth_load.signals import handle_signals
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
     from typing import TypeAlias
@@ -42,43 +42,29 @@ if TYPE_CHECKING:
     from oxaigen_auth_load.signals import Stop
     from oxaigen_auth_load.targets import Target
 
-    Way: TypeAlias = Callable[[], AbstractAsyncContextManager[Target]]
+    OpenTarget: TypeAlias = Callable[[], AbstractAsyncContextManager[Target]]
 
-INTERRUPTED = 130  # what shells say of a command that Ctrl-C ended
-GLANCE = 0.05  # seconds between two looks at whether the load is to stop
+INTERRUPTED = 130  # the status that shells give a command ended by Ctrl-C
 
 
 class UnreachableError(Exception):
-    """Nobody answers where the load is to go."""
+    """Nothing answers at the URL of a server."""
 
 
 def run(arguments: Sequence[str] | None) -> int:
-    """Do what `oxaigen_auth_load.main` does, which see."""
-    options = read_options(arguments)
-    # What the SDK would say of each failure is counted, by kind.
+    """Run the command, as `oxaigen_auth_load.main` documents."""
+    options = parse_options(arguments)
+    # Failures are counted by kind; the SDK's log of each would flood stderr.
     logging.getLogger("oxaigen_auth").addHandler(logging.NullHandler())
-    with heeding_signals() as stop:
+    with handle_signals() as stop:
         try:
             return _run(options, stop)
-        except (OptionError, PlanError, EmbeddedError, UnreachableError) as error:
+        except (OptionError, PlanError, EmbeddedServerError, UnreachableError) as error:
             return _fail(str(error))
         except (OSError, UnicodeDecodeError) as error:
-            return _fail(f"a file cannot be used: {error}")
+            return _fail(f"cannot use a file: {error}")
         except KeyboardInterrupt:
-            return _fail("stopped before the load began", INTERRUPTED)
-
-
-def _run(options: Namespace, stop: Stop) -> int:
-    check_ways(options)
-    plan = make_plan(options)
-    tokens = make_tokens(options, plan)
-    for path in _files(options):
-        check_writable(path)  # so that no result is lost in the end
-    with ExitStack() as stack:
-        good = [token for number, token in enumerate(tokens) if number not in plan.bad]
-        places = _find_places(options, good, stack)
-        report = _measure(options, _Load(plan, tokens, stop), places)
-        return _hand_over(options, report)  # before what is embedded ends, which can take seconds
+            return _fail("stopped before the load started", INTERRUPTED)
 
 
 def _fail(problem: str, status: int = 2) -> int:
@@ -86,14 +72,129 @@ def _fail(problem: str, status: int = 2) -> int:
     return status
 
 
+def _run(options: Namespace, stop: Stop) -> int:
+    check_target(options)
+    plan = make_plan(options)
+    tokens = make_tokens(options, plan)
+    for path in _files(options):
+        check_writable(path)  # before the load, so that its results cannot be lost
+    with ExitStack() as stack:
+        valid = [token for number, token in enumerate(tokens) if number not in plan.invalid]
+        servers = _start_servers(options, valid, stack)
+        report = _measure(options, plan, tokens, servers, stop)
+        return _show(options, report)  # before embedded servers end, which can take seconds
+
+
 def _files(options: Namespace) -> Iterator[Path]:
     yield from filter(None, (options.json, options.html))
 
 
-def _hand_over(options: Namespace, report: dict[str, Any]) -> int:
-    """Write the files, then the table, whose reader may be gone; return the exit status."""
-    problems = list(_write(options, report))
-    with suppress(OSError):
+def _start_servers(options: Namespace, valid: Sequence[str], stack: ExitStack) -> Servers:
+    """Start the embedded servers, and return the URLs of all.
+
+    Raises:
+        EmbeddedServerError: one failed to start.
+        UnreachableError: one that is not embedded does not answer.
+    """
+    target, *urls = options.target
+    backend, mock_url = options.backend, ""
+    if not (options.proxy or urls):
+        mock = partial(embedded_mock, latency=options.latency, faults=options.fault)
+        mock_url = stack.enter_context(mock(valid, backend=backend))
+    proxy_url = mock_url or (options.proxy or "").rstrip("/")
+    if target == "app" and not urls:
+        app = embedded_app(proxy_url, timeout=options.timeout, backend=backend)
+        urls = [stack.enter_context(app)]
+    servers = Servers(proxy_url, urls[0] if urls else "", mock_url)
+    for url in filter(None, (servers.proxy, servers.app)):
+        if not targets.is_reachable(url):
+            raise UnreachableError(f"nothing answers at {url}; is it running?")
+    return servers
+
+
+def _measure(
+    options: Namespace, plan: Plan, tokens: Sequence[str], servers: Servers, stop: Stop
+) -> dict[str, Any]:
+    """Run the plan against each target, and return the report.
+
+    Raises:
+        KeyboardInterrupt: a signal came before the first run.
+    """
+    stop.keeps_results = True
+    started, opened = datetime.now(UTC), list(_targets(options, servers))
+    runs = anyio.run(_run_all, plan, tokens, opened, stop, backend=options.backend)
+    if not runs:
+        raise KeyboardInterrupt
+    metrics = read_metrics(runs[0])
+    return {
+        "version": VERSION,
+        "tool": tool(options.backend),
+        "started": started.isoformat(timespec="seconds"),
+        "partial": _partial(runs, len(opened), len(plan.starts)),
+        "plan": plan_report(plan, zipf=options.zipf, seed=options.seed),
+        "target": _describe(options, servers),
+        "runs": runs,
+        "expectations": [
+            {"run": runs[0]["name"], **each.check(metrics)} for each in options.expect
+        ],
+    }
+
+
+def _targets(options: Namespace, servers: Servers) -> Iterator[OpenTarget]:
+    if servers.app:
+        yield partial(targets.app_target, servers.app, options.timeout, servers.mock)
+    else:
+        yield partial(targets.client_target, servers.proxy, options.timeout)
+    if options.compare:
+        yield partial(targets.naive_target, servers.proxy, options.timeout)
+
+
+async def _run_all(
+    plan: Plan, tokens: Sequence[str], opened: Sequence[OpenTarget], stop: Stop
+) -> list[dict[str, Any]]:
+    """Return a report of each run that started before the stop."""
+    runs: list[dict[str, Any]] = []
+    for open_target in opened:
+        if stop.requested:
+            break
+        async with open_target() as target:
+            with Progress(target.name, len(plan.starts)) as progress:
+                recording = await run_plan(
+                    plan,
+                    tokens,
+                    target,
+                    show=progress.show,
+                    is_stopped=lambda: stop.requested,
+                )
+            runs.append(run_report(target.name, recording, await target.counts(), plan.used))
+    return runs
+
+
+def _partial(runs: Sequence[dict[str, Any]], wanted: int, lookups: int) -> str | None:
+    """Say how far a stopped load came; None for a complete one."""
+    last = runs[-1]
+    if len(runs) == wanted and last["lookups"] == lookups:
+        return None
+    return f"stopped after {last['lookups']:,} of {lookups:,} lookups of {last['name']}"
+
+
+def _describe(options: Namespace, servers: Servers) -> str:
+    parts = [f"app at {servers.app}"] if servers.app else []
+    if servers.mock:
+        parts.append("embedded mock")
+    elif servers.proxy:
+        parts.append(f"proxy at {servers.proxy}")
+    if options.latency:
+        parts.append(f"latency {options.latency * 1000:g} ms")
+    if options.fault:
+        parts.append(f"faults: {', '.join(fault['kind'] for fault in options.fault)}")
+    return ", ".join(parts)
+
+
+def _show(options: Namespace, report: dict[str, Any]) -> int:
+    """Write the files, then print the table; return the exit status."""
+    problems = list(_write_files(options, report))
+    with suppress(OSError):  # nobody may read stdout any more
         print_table(report)
     if problems:
         return _fail("; ".join(problems))
@@ -102,143 +203,14 @@ def _hand_over(options: Namespace, report: dict[str, Any]) -> int:
     return 0 if all(each["met"] for each in report["expectations"]) else 1
 
 
-def _write(options: Namespace, report: dict[str, Any]) -> Iterator[str]:
-    """Write each file that is wanted; gives what went wrong."""
-    makers: dict[Path | None, Callable[[], str]] = {
+def _write_files(options: Namespace, report: dict[str, Any]) -> Iterator[str]:
+    """Write each requested file, and yield what went wrong."""
+    writers: dict[Path | None, Callable[[], str]] = {
         options.json: lambda: f"{json.dumps(report, indent=2)}\n",
-        options.html: lambda: page(report),
+        options.html: lambda: render_page(report),
     }
     for path in _files(options):
         try:
-            write_whole(path, makers[path]())
+            write_atomically(path, writers[path]())
         except OSError as error:
             yield f"{path} could not be written: {error}"
-
-
-def _measure(options: Namespace, load: _Load, places: _Places) -> dict[str, Any]:
-    """Run the plan through everything that is asked for.
-
-    Raises:
-        UnreachableError: there is nothing to run it through.
-        KeyboardInterrupt: it was stopped before it began.
-    """
-    load.stop.keeps = True
-    ways = _ways(options, places)
-    runs = anyio.run(load.run, ways, places, backend=options.backend)
-    if load.silent:
-        raise UnreachableError(f"nobody answers at {load.silent[0]}; is it running?")
-    if not runs:
-        raise KeyboardInterrupt
-    return {
-        "version": VERSION,
-        "tool": tool(options.backend),
-        "started": load.started.isoformat(timespec="seconds"),
-        "partial": _partial(runs, len(ways), len(load.plan.starts)),
-        "plan": plan_report(load.plan, zipf=options.zipf, seed=options.seed),
-        "target": _described(options, places),
-        "runs": runs,
-        "expectations": [
-            {"run": runs[0]["name"], **each.check(figures(runs[0]))} for each in options.expect
-        ],
-    }
-
-
-def _partial(runs: Sequence[dict[str, Any]], ways: int, lookups: int) -> str | None:
-    """Tell how far a stopped load came; None if it was not stopped."""
-    last = runs[-1]
-    if len(runs) == ways and last["lookups"] == lookups:
-        return None
-    return f"stopped after {last['lookups']:,} of {lookups:,} lookups through {last['name']}"
-
-
-@frozen
-class _Places:
-    """Where the load goes, as URLs, "" for none; `mock` is the embedded one, which counts calls."""
-
-    proxy: str
-    app: str
-    mock: str
-
-    def __iter__(self) -> Iterator[str]:
-        """Give those that must answer before the load begins."""
-        yield from filter(None, (self.proxy, self.app))
-
-
-def _find_places(options: Namespace, good: Sequence[str], stack: ExitStack) -> _Places:
-    """Start what is to be embedded, for as long as the stack holds."""
-    way, *urls = options.through
-    backend, mock_url = options.backend, ""
-    if not (options.proxy or urls):
-        mock = partial(embedded_mock, latency=options.latency, faults=options.fault)
-        mock_url = stack.enter_context(mock(good, backend=backend))
-    proxy_url = mock_url or (options.proxy or "").rstrip("/")
-    if way == "app" and not urls:
-        app = embedded_app(proxy_url, timeout=options.timeout, backend=backend)
-        urls = [stack.enter_context(app)]
-    return _Places(proxy_url, urls[0] if urls else "", mock_url)
-
-
-def _ways(options: Namespace, places: _Places) -> list[Way]:
-    ways: list[Way] = [
-        partial(targets.through_app, places.app, options.timeout, places.mock)
-        if places.app
-        else partial(targets.through_client, places.proxy, options.timeout)
-    ]
-    if options.compare:
-        ways.append(partial(targets.through_nothing, places.proxy, options.timeout))
-    return ways
-
-
-def _described(options: Namespace, places: _Places) -> str:
-    parts = [f"app at {places.app}"] if places.app else []
-    if places.mock:
-        parts.append("embedded mock")
-    elif places.proxy:
-        parts.append(f"proxy at {places.proxy}")
-    if options.latency:
-        parts.append(f"answers after {options.latency * 1000:g} ms")
-    if options.fault:
-        parts.append(f"faults: {', '.join(fault['kind'] for fault in options.fault)}")
-    return ", ".join(parts)
-
-
-@define(eq=False)
-class _Load:
-    """The runs of one plan, until they are over or somebody stops them."""
-
-    plan: Plan
-    tokens: Sequence[str]
-    stop: Stop
-    started: datetime = field(factory=lambda: datetime.now(UTC))
-    silent: Sequence[str] = ()  # URLs at which nobody answers
-    _scope: anyio.CancelScope = field(init=False)  # of what is to be stopped
-
-    async def run(self, ways: Sequence[Way], urls: Iterable[str]) -> list[dict[str, Any]]:
-        """Return a report of each run that began; none begins if a URL is silent."""
-        runs: list[dict[str, Any]] = []
-        self._scope = anyio.CancelScope()
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._heed_stop)
-            with self._scope:
-                self.silent = [url for url in urls if not await targets.is_there(url)]
-            if not self.silent:
-                runs += [await self._run_through(way) for way in ways if not self.stop.asked]
-            group.cancel_scope.cancel()
-        return runs
-
-    async def _run_through(self, way: Way) -> dict[str, Any]:
-        self._scope = anyio.CancelScope()
-        async with way() as target:
-            with Progress(target.name, len(self.plan.starts)) as progress:
-                recording = await run_plan(
-                    self.plan, self.tokens, target, show=progress.show, stop=self._scope
-                )
-            counts = await target.counts()
-        return run_report(target.name, recording, counts, self.plan.used)
-
-    async def _heed_stop(self) -> None:
-        """Cancel what runs once a signal has arrived, whose handler could not wake the loop."""
-        while True:
-            if self.stop.asked:
-                self._scope.cancel()
-            await anyio.sleep(GLANCE)

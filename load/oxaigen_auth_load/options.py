@@ -1,27 +1,20 @@
-"""The flags of the command, and what they come to: a plan, tokens, a way through."""
+"""The command's options, and the plan and tokens that they describe."""
 
 from __future__ import annotations
 
-import json
-from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from oxaigen_auth_load import scenarios
-from oxaigen_auth_load.scenarios import Mix
-from oxaigen_auth_load.thresholds import read_expectation
-from oxaigen_auth_mock import MockSettings
-from oxaigen_auth_mock.config.files import FAULT
-from oxaigen_auth_mock.faults.plan import unknown_persona
-from oxaigen_auth_mock.personas.store import Roster
+from oxaigen_auth_load import option_types, scenarios
+from oxaigen_auth_load.scenarios import TokenMix
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from oxaigen_auth_load.scenarios import Plan
-    from oxaigen_auth_load.thresholds import Expectation
 
 PROGRAM = "oxaigen-auth-load"
 EXAMPLES = f"""\
@@ -32,73 +25,102 @@ examples:
   $ {PROGRAM} steady --rate 200 --seconds 5 --fault status,status=503,probability=0.1
   $ {PROGRAM} burst --callers 5000 --expect "upstream_calls_per_token <= 1" --expect "errors == 0"
 """
+DEFAULT_TOKENS = 100
 
 
 class OptionError(ValueError):
-    """The flags contradict each other, or a file is not what it should be."""
+    """Options contradict each other, or a file does not have what they need."""
 
 
-def read_options(arguments: Sequence[str] | None) -> Namespace:
-    """Read the flags; None takes those of the process.
+def parse_options(arguments: Sequence[str] | None) -> Namespace:
+    """Parse the command line; None takes that of the process.
 
     Raises:
-        SystemExit: with 2 for a wrong flag, with 0 after `--help`.
+        SystemExit: with 2 for an invalid option, with 0 after `--help`.
     """
     parser = ArgumentParser(
         prog=PROGRAM,
-        description="Load the SDK, or an app that it protects, with token validation.",
+        description="Load-test token validation: the SDK's client, or an app protected by the SDK.",
         epilog=EXAMPLES,
         formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    shapes = parser.add_subparsers(dest="shape", required=True, metavar="SHAPE")
-    _add_shapes(shapes)
-    for shape in shapes.choices.values():
-        _add_tokens(shape.add_argument_group("tokens"))
-        _add_ways(shape.add_argument_group("what it goes through"))
-        _add_results(shape.add_argument_group("results"))
+    subparsers = parser.add_subparsers(dest="scenario", required=True, metavar="SCENARIO")
+    _add_scenarios(subparsers)
+    for scenario in subparsers.choices.values():
+        _add_tokens(scenario.add_argument_group("tokens"))
+        _add_target(scenario.add_argument_group("target"))
+        _add_results(scenario.add_argument_group("results"))
     return parser.parse_args(arguments)
 
 
-def _add_shapes(shapes: Any) -> None:
-    burst = shapes.add_parser("burst", help="all callers at once", allow_abbrev=False)
-    burst.add_argument("--callers", type=_count, default=1000, help="default: %(default)s")
-    steady = shapes.add_parser("steady", help="a rate that stays the same", allow_abbrev=False)
-    steady.add_argument("--rate", type=_positive, default=200.0, help=_PER_SECOND)
-    ramp = shapes.add_parser("ramp", help="a rate that changes evenly", allow_abbrev=False)
-    ramp.add_argument("--from", dest="first", type=_number, default=10.0, help=_PER_SECOND)
-    ramp.add_argument("--to", dest="last", type=_positive, default=500.0, help=_PER_SECOND)
-    for shape in (steady, ramp):
-        shape.add_argument("--seconds", type=_positive, default=10.0, help="default: %(default)s")
-    replay = shapes.add_parser("replay", help="what a file says", allow_abbrev=False)
-    replay.add_argument("file", type=Path, help="lines such as `0.25,ada`: second, name of a token")
-
-
-_PER_SECOND = "lookups per second (default: %(default)s)"
+def _add_scenarios(subparsers: Any) -> None:
+    number, positive = option_types.non_negative_float, option_types.positive_float
+    per_second = "lookups per second (default: %(default)s)"
+    seconds = "length of the load (default: %(default)s)"
+    burst = subparsers.add_parser("burst", help="all callers at once", allow_abbrev=False)
+    burst.add_argument(
+        "--callers",
+        type=option_types.count,
+        default=1000,
+        metavar="N",
+        help="number of lookups (default: %(default)s)",
+    )
+    steady = subparsers.add_parser("steady", help="arrivals at a constant rate", allow_abbrev=False)
+    steady.add_argument("--rate", type=positive, default=200.0, help=per_second)
+    ramp = subparsers.add_parser(
+        "ramp", help="arrivals at a rate that changes linearly", allow_abbrev=False
+    )
+    ramp.add_argument("--from", dest="first", type=number, default=10.0, help=per_second)
+    ramp.add_argument("--to", dest="last", type=positive, default=500.0, help=per_second)
+    for scenario in (steady, ramp):
+        scenario.add_argument("--seconds", type=positive, default=10.0, help=seconds)
+    replay = subparsers.add_parser("replay", help="lookups from a file", allow_abbrev=False)
+    replay.add_argument(
+        "file", type=Path, help="with lines such as `0.25,ada`: start in seconds, name of a token"
+    )
 
 
 def _add_tokens(group: Any) -> None:
-    group.add_argument("--tokens", type=_count, help="how many distinct ones (default: 100)")
+    group.add_argument(
+        "--tokens",
+        type=option_types.count,
+        metavar="N",
+        help=f"number of distinct tokens (default: {DEFAULT_TOKENS})",
+    )
     group.add_argument(
         "--zipf",
-        type=_number,
+        type=option_types.non_negative_float,
         default=0.0,
         metavar="S",
-        help="how much more often the first are used: the n-th as n**-S (default: evenly)",
+        help="use the n-th token in proportion to n**-S (default: all equally often)",
     )
-    group.add_argument("--bad", type=_whole, default=0, help="how many of them are not good")
-    group.add_argument("--seed", type=_whole, default=1, help="equal seeds draw the same load")
+    whole = option_types.non_negative_int
+    group.add_argument(
+        "--invalid",
+        type=whole,
+        default=0,
+        metavar="N",
+        help="number of invalid tokens (default: 0)",
+    )
+    group.add_argument(
+        "--seed",
+        type=whole,
+        default=1,
+        metavar="N",
+        help="equal seeds draw equal loads (default: 1)",
+    )
     group.add_argument(
         "--tokens-file",
         type=Path,
         metavar="FILE",
-        help="good tokens, one a line, for a proxy or an app that is not embedded",
+        help="valid tokens, one per line; required for a proxy or an app that is not embedded",
     )
 
 
-def _add_ways(group: Any) -> None:
+def _add_target(group: Any) -> None:
     group.add_argument(
-        "--through",
+        "--target",
         nargs="+",
         default=["client"],
         metavar=("client|app", "URL"),
@@ -107,150 +129,113 @@ def _add_ways(group: Any) -> None:
     group.add_argument(
         "--compare",
         choices=["naive"],
-        help="run the same load once more: each lookup a call of the proxy, nothing remembered",
+        help="also run the load without the SDK: a call of the proxy for each lookup",
     )
-    group.add_argument("--proxy", metavar="URL", help="where the proxy is (default: embedded mock)")
+    group.add_argument("--proxy", metavar="URL", help="the proxy (default: an embedded mock)")
     group.add_argument(
-        "--latency", type=_number, default=0.0, help="seconds that the embedded mock waits"
+        "--latency",
+        type=option_types.non_negative_float,
+        default=0.0,
+        metavar="SECONDS",
+        help="delay of the embedded mock's answers",
     )
     group.add_argument(
         "--fault",
-        type=_fault,
+        type=option_types.fault,
         action="append",
         default=[],
         metavar="KIND[,NAME=VALUE…]",
-        help="a fault of the embedded mock; may be given again",
+        help="inject a fault into the embedded mock; can be given several times",
     )
-    group.add_argument("--backend", choices=["asyncio", "trio"], default="asyncio")
     group.add_argument(
-        "--timeout", type=_positive, default=5.0, help="seconds for a lookup (default: %(default)s)"
+        "--backend",
+        choices=["asyncio", "trio"],
+        default="asyncio",
+        help="run everything on this event loop (default: %(default)s)",
+    )
+    group.add_argument(
+        "--timeout",
+        type=option_types.positive_float,
+        default=5.0,
+        metavar="SECONDS",
+        help="timeout of a lookup (default: %(default)s)",
     )
 
 
 def _add_results(group: Any) -> None:
-    group.add_argument("--json", type=Path, metavar="FILE", help="write all results to it")
-    group.add_argument("--html", type=Path, metavar="FILE", help="write a page to look at")
+    group.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
+    group.add_argument("--html", type=Path, metavar="FILE", help="write the results as a web page")
     group.add_argument(
         "--expect",
-        type=_expectation,
+        type=option_types.expectation,
         action="append",
         default=[],
         metavar="TEXT",
-        help="such as 'p99 < 50ms'; if it is not so, the exit status is 1; may be given again",
+        help="exit with status 1 unless this holds, such as 'p99 < 50ms'; "
+        "can be given several times",
     )
 
 
-def make_plan(options: Namespace) -> Plan:
-    """Draw the load that the flags describe.
+def check_target(options: Namespace) -> None:
+    """Check that the options of the target can be combined.
 
     Raises:
-        PlanError: there can be none.
-        OSError: the file cannot be read.
+        OptionError: they cannot.
     """
-    random = Random(options.seed)  # noqa: S311 (to be repeatable, not to be secret)
-    if options.shape == "replay":
-        return scenarios.replay(options.file, options.bad, random)
+    target, *url = options.target
+    is_elsewhere = bool(options.proxy or url)
+    if target not in {"client", "app"} or len(url) > (target == "app"):
+        raise OptionError("--target takes client, app, or app and a URL")
+    if is_elsewhere and not options.tokens_file:
+        raise OptionError("give the tokens that the proxy accepts with --tokens-file")
+    if is_elsewhere and (options.fault or options.latency):
+        raise OptionError("--fault and --latency need the embedded mock, which this load excludes")
+    if url and not options.proxy and options.compare:
+        raise OptionError("--compare calls the proxy directly: give its URL with --proxy")
+
+
+def make_plan(options: Namespace) -> Plan:
+    """Draw the plan that the options describe.
+
+    Raises:
+        PlanError: it is impossible.
+        OSError: a file cannot be read.
+    """
+    random = Random(options.seed)  # noqa: S311 (repeatable, not secret)
+    if options.scenario == "replay":
+        return scenarios.replay(options.file, options.invalid, random)
     starts = {
         "burst": lambda: scenarios.burst(options.callers),
         "steady": lambda: scenarios.steady(options.rate, options.seconds, random),
         "ramp": lambda: scenarios.ramp(options.first, options.last, options.seconds, random),
-    }[options.shape]()
-    given = len(read_tokens(options.tokens_file)) + options.bad if options.tokens_file else 100
-    mix = Mix(distinct=options.tokens or given, zipf=options.zipf, bad=options.bad)
-    return scenarios.spread(options.shape, starts, mix, random)
+    }[options.scenario]()
+    distinct = options.tokens or DEFAULT_TOKENS
+    if options.tokens_file and not options.tokens:
+        distinct = len(read_tokens(options.tokens_file)) + options.invalid
+    mix = TokenMix(distinct=distinct, zipf=options.zipf, invalid=options.invalid)
+    return scenarios.assign_tokens(options.scenario, starts, mix, random)
 
 
 def make_tokens(options: Namespace, plan: Plan) -> list[str]:
-    """Return a token for each number of the plan.
+    """Return a token for each token number of the plan.
 
     Raises:
-        OptionError: there are not enough.
+        OptionError: the tokens file has too few.
         OSError: the file cannot be read.
     """
-    needed = plan.distinct - len(plan.bad)
-    good = [f"load-token-{options.seed}-{number}" for number in range(needed)]
+    needed = plan.distinct - len(plan.invalid)
+    valid = [f"load-token-{options.seed}-{number}" for number in range(needed)]
     if options.tokens_file:
-        good = read_tokens(options.tokens_file)
-        if len(good) < needed:
+        valid = read_tokens(options.tokens_file)
+        if len(valid) < needed:
             name = options.tokens_file.name
-            raise OptionError(f"{name} has {len(good)} tokens, and {needed} are needed")
-    rest = iter(good)
+            raise OptionError(f"{name} has {len(valid)} tokens, but {needed} are needed")
+    unused = iter(valid)
     return [
-        f"bad-token-{number}" if number in plan.bad else next(rest)
+        f"invalid-token-{number}" if number in plan.invalid else next(unused)
         for number in range(plan.distinct)
     ]
 
 
 def read_tokens(path: Path) -> list[str]:
     return [line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
-
-
-def check_ways(options: Namespace) -> None:
-    """Refuse what cannot go together.
-
-    Raises:
-        OptionError: says what, and what to do.
-    """
-    way, *url = options.through
-    if way not in {"client", "app"} or len(url) > (way == "app"):
-        raise OptionError("--through takes client, app, or app and a URL")
-    if (options.proxy or url) and not options.tokens_file:
-        raise OptionError("give the tokens that it knows with --tokens-file")
-    if (options.proxy or url) and (options.fault or options.latency):
-        raise OptionError("--fault and --latency are for the embedded mock, which is not asked")
-    if url and not options.proxy and options.compare:
-        raise OptionError("--compare asks the proxy directly: say where it is with --proxy")
-
-
-def _reader(kind: Callable[[str], Any], least: float, said: str) -> Callable[[str], Any]:
-    def read(text: str) -> Any:
-        try:
-            number = kind(text)
-        except ValueError:
-            number = float("nan")
-        if not least <= number < float("inf"):
-            raise ArgumentTypeError(f"{text!r} is not {said}")
-        return number
-
-    return read
-
-
-_whole = _reader(int, 0, "a whole number")
-_number = _reader(float, 0, "a number, 0 or more")
-_positive = _reader(float, 1e-6, "a number greater than 0")
-
-
-def _count(text: str) -> int:
-    number: int = _reader(int, 1, "a whole number, 1 or more")(text)
-    if number > scenarios.MAX_LOOKUPS:
-        raise ArgumentTypeError(f"{number:,} are more than {scenarios.MAX_LOOKUPS:,}")
-    return number
-
-
-def _expectation(text: str) -> Expectation:
-    try:
-        return read_expectation(text)
-    except ValueError as error:
-        raise ArgumentTypeError(str(error)) from None
-
-
-def _fault(text: str) -> dict[str, Any]:
-    """Read `status,status=503,probability=0.1`; values are JSON, or else text."""
-    kind, *fields = text.split(",")
-    described: dict[str, Any] = {"kind": kind.strip()}
-    for each in fields:
-        name, _, value = each.partition("=")
-        try:
-            described[name.strip()] = json.loads(value)
-        except ValueError:
-            described[name.strip()] = value
-    try:
-        fault = FAULT.validate_python(described)
-    except ValueError as error:
-        first = str(error).partition(" [type=")[0].splitlines()[1:]
-        said = " ".join(" ".join(first).split())
-        raise ArgumentTypeError(f"{text!r} is no fault of the mock: {said}") from None
-    problem = unknown_persona(fault, Roster(MockSettings()).names)
-    if problem:
-        raise ArgumentTypeError(f"{text!r} is no fault of the mock: {problem}")
-    return described

@@ -1,4 +1,4 @@
-"""What became of each lookup: counts, latencies, a time line. Knows no target and no display."""
+"""Records how lookups end: counts, latencies and a time line."""
 
 from __future__ import annotations
 
@@ -8,60 +8,59 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field
 from hdrh.histogram import HdrHistogram
 
+from oxaigen_auth_load.metrics import QUANTILES
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 MICROSECONDS = 1_000_000  # in a second
-LONGEST = 3600 * MICROSECONDS  # that the histogram tells apart
-DIGITS = 3  # of a latency that count
-QUANTILES = {"p50": 50, "p90": 90, "p99": 99, "p99.9": 99.9}
+MAX_LATENCY = 3600 * MICROSECONDS  # longer ones are recorded as this one
+SIGNIFICANT_DIGITS = 3  # of a latency
 MAX_INTERVALS = 100  # of a time line
 
 
 @define(eq=False)
 class TimeLine:
-    """How often something happened in each interval. Two intervals become one when it gets long."""
+    """Counts of events per interval, in constant memory: many intervals are merged."""
 
     interval: float = 0.05  # seconds
     counts: dict[str, list[int]] = field(factory=dict)
 
-    def add(self, what: str, at: float, number: int = 1) -> None:
-        place = int(at / self.interval)
-        while place >= MAX_INTERVALS:
-            self._halve()
-            place = int(at / self.interval)
-        counts = self.counts.setdefault(what, [])
-        counts.extend([0] * (place + 1 - len(counts)))
-        counts[place] += number
+    def add(self, kind: str, at: float, number: int = 1) -> None:
+        index = int(at / self.interval)
+        while index >= MAX_INTERVALS:
+            self._merge_pairs()
+            index = int(at / self.interval)
+        counts = self.counts.setdefault(kind, [])
+        counts.extend([0] * (index + 1 - len(counts)))
+        counts[index] += number
 
-    def _halve(self) -> None:
+    def _merge_pairs(self) -> None:
         self.interval *= 2
-        for what, counts in self.counts.items():
+        for kind, counts in self.counts.items():
             padded = [*counts, 0]
             pairs = zip(padded[::2], padded[1::2], strict=False)
-            self.counts[what] = [first + second for first, second in pairs]
+            self.counts[kind] = [first + second for first, second in pairs]
 
     def report(self, *kinds: str) -> dict[str, Any]:
         length = max(map(len, self.counts.values()), default=0)
-        filled = {
-            kind: self.counts.get(kind, []) + [0] * (length - len(self.counts.get(kind, [])))
-            for kind in kinds
-        }
-        return {"interval_seconds": self.interval, **filled}
+        counts = {kind: self.counts.get(kind, []) for kind in kinds}
+        padded = {kind: some + [0] * (length - len(some)) for kind, some in counts.items()}
+        return {"interval_seconds": self.interval, **padded}
 
 
 @define(eq=False)
 class Latencies:
-    """How long some lookups took, as a histogram: in constant memory, to three digits."""
+    """Latencies as a histogram: in constant memory, to three digits."""
 
     count: int = 0
-    _longest: float = 0.0
-    _histogram: Any = field(factory=lambda: HdrHistogram(1, LONGEST, DIGITS))
+    _max: float = 0.0
+    _histogram: Any = field(factory=lambda: HdrHistogram(1, MAX_LATENCY, SIGNIFICANT_DIGITS))
 
     def add(self, seconds: float) -> None:
         self.count += 1
-        self._longest = max(self._longest, seconds)
-        self._histogram.record_value(min(max(round(seconds * MICROSECONDS), 1), LONGEST))
+        self._max = max(self._max, seconds)
+        self._histogram.record_value(min(max(round(seconds * MICROSECONDS), 1), MAX_LATENCY))
 
     def summary(self) -> dict[str, float | None]:
         """Return quantiles, maximum and mean in seconds; each is None if nothing was added."""
@@ -69,77 +68,90 @@ class Latencies:
             return dict.fromkeys((*QUANTILES, "max", "mean"))
         quantiles = {name: self._at(quantile) for name, quantile in QUANTILES.items()}
         mean = self._histogram.get_mean_value() / MICROSECONDS
-        return {**quantiles, "max": self._longest, "mean": float(mean)}
+        return {**quantiles, "max": self._max, "mean": float(mean)}
 
     def distribution(self) -> list[tuple[float, float]]:
-        """Return percentiles and their latencies in seconds, ever closer to 100."""
+        """Return percentiles, ever closer to 100, and their latencies in seconds."""
         if not self.count:
             return []
         steps = [0.0, 10.0, 25.0, *(100 - 50 * 0.5 ** (n / 2) for n in range(36))]
         known = [p for p in steps if p == 0 or (100 - p) / 100 * self.count >= 1]
-        return [*((round(p, 5), self._at(p)) for p in known), (100.0, self._longest)]
+        return [*((round(p, 5), self._at(p)) for p in known), (100.0, self._max)]
 
     def _at(self, percentile: float) -> float:
         value: int = self._histogram.get_value_at_percentile(percentile)
-        return min(value / MICROSECONDS, self._longest)
+        return min(value / MICROSECONDS, self._max)
 
 
 @define(eq=False)
 class Recording:
-    """One run of a plan. `clock` is read in seconds.
+    """The record of one run of a plan.
 
-    A lookup that ended is either an answer or an error. An answer is a right verdict: a good token
-    was accepted, or a bad one rejected. Latencies of answers and of errors are kept apart, because
-    errors are often quick and would make percentiles look better than the answers were.
+    A lookup ends with an answer or an error. An answer is a correct verdict: a valid token was
+    accepted, or an invalid one rejected. Latencies of answers and of errors are separate, because
+    errors are often quick and would improve the percentiles of the answers.
+
+    Attributes:
+        clock: returns the time in seconds.
+        seconds: from the start of the run to the end of the last lookup.
+        lookups: the number of those that have ended.
+        rejected: the number of invalid tokens that were rejected.
+        start_delays: how late lookups started.
     """
 
     clock: Callable[[], float]
-    started: float = field(init=False)
-    seconds: float = 0.0  # until the last lookup ended
-    lookups: int = 0  # that ended
+    started_at: float = field(init=False)
+    seconds: float = 0.0
+    lookups: int = 0
     accepted: int = 0
-    rejected: int = 0  # of bad tokens, as it should be
+    rejected: int = 0
     errors: Counter[str] = field(factory=Counter)
-    at_once: int = 0
-    most_at_once: int = 0
+    active: int = 0
+    max_concurrency: int = 0
     time_line: TimeLine = field(factory=TimeLine)
     answer_latencies: Latencies = field(factory=Latencies)
     error_latencies: Latencies = field(factory=Latencies)
-    start_delays: Latencies = field(factory=Latencies)  # how late lookups started
+    start_delays: Latencies = field(factory=Latencies)
 
     def __attrs_post_init__(self) -> None:
-        self.started = self.clock()
+        self.started_at = self.clock()
 
     @property
     def answered(self) -> int:
         return self.accepted + self.rejected
 
-    def now(self) -> float:
-        """Return the seconds since the run began."""
-        return self.clock() - self.started
+    def elapsed(self) -> float:
+        """Return the seconds since the run started."""
+        return self.clock() - self.started_at
 
     def begin(self, intended: float) -> None:
+        """Record the start of a lookup that the plan has at `intended` seconds."""
         self.time_line.add("arrivals", intended)
-        self.start_delays.add(self.now() - intended)
-        self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
+        self.start_delays.add(self.elapsed() - intended)
+        self.active += 1
+        self.max_concurrency = max(self.max_concurrency, self.active)
 
-    def end(self, intended: float, outcome: str, *, bad: bool) -> None:
-        """Record how a lookup ended that was to start at `intended`, in seconds from the beginning.
+    def end(self, intended: float, outcome: str, *, invalid: bool) -> None:
+        """Record the outcome of a lookup.
 
-        So what a lookup waited before it could start at all counts as latency (no coordinated
-        omission).
+        Latency counts from the intended start, so it includes the time that the lookup had to wait
+        before it could start (no coordinated omission).
+
+        Args:
+            intended: when the plan starts the lookup, in seconds from the start of the run.
+            outcome: `accepted`, `rejected`, or the kind of error.
+            invalid: the token is one that should be rejected.
         """
-        self.seconds = self.now()
-        self.at_once -= 1
+        self.seconds = self.elapsed()
+        self.active -= 1
         self.lookups += 1
         latency = self.seconds - intended
-        if outcome == ("rejected" if bad else "accepted"):
-            self.accepted += not bad
-            self.rejected += bad
+        if outcome == ("rejected" if invalid else "accepted"):
+            self.accepted += not invalid
+            self.rejected += invalid
             self.answer_latencies.add(latency)
         else:
-            wrong = {"accepted": "wrong_accept", "rejected": "wrong_reject"}
-            self.errors[wrong.get(outcome, outcome)] += 1
+            wrong_verdicts = {"accepted": "wrong_accept", "rejected": "wrong_reject"}
+            self.errors[wrong_verdicts.get(outcome, outcome)] += 1
             self.error_latencies.add(latency)
             self.time_line.add("errors", self.seconds)

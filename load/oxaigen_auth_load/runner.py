@@ -1,4 +1,4 @@
-"""Runs a plan against a target: an open model, which waits for no answer before it asks again."""
+"""Runs a plan against a target, as an open model: lookups start on time, whatever came before."""
 
 from __future__ import annotations
 
@@ -13,71 +13,71 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from oxaigen_auth_load.scenarios import Plan
-    from oxaigen_auth_load.targets import Asked
+    from oxaigen_auth_load.targets import Target
 
-SAMPLE = 0.05  # seconds between two looks at the upstream calls
-UNYIELDING = 1000  # lookups that start without letting others run, when they are late
+POLL_INTERVAL = 0.05  # seconds
+MAX_STARTS_PER_CHECKPOINT = 1000
 
 
 async def run_plan(
     plan: Plan,
     tokens: Sequence[str],
-    target: Asked,
+    target: Target,
     *,
     show: Callable[[Recording], None] = lambda _: None,
-    stop: CancelScope | None = None,
+    is_stopped: Callable[[], bool] = lambda: False,
 ) -> Recording:
-    """Start each lookup of the plan when its time has come, and wait for all of them.
+    """Start each lookup of the plan at its time, and wait for all of them.
 
     Args:
-        plan: whose numbers of tokens are places in `tokens`.
-        tokens: those to ask with.
-        target: what to ask.
-        show: called again and again with what has been recorded so far.
-        stop: cancelling it ends the run; what was recorded until then is returned.
+        plan: its token numbers are indices of `tokens`.
+        tokens: the bearer tokens to look up.
+        target: what validates them.
+        show: called about 20 times a second, and at the end, with the recording so far.
+        is_stopped: polled as often; when it returns True, the run ends with what is recorded.
     """
     recording = Recording(current_time)
-    with stop or CancelScope():
-        async with create_task_group() as watching:
-            watching.start_soon(_watch, target, recording, show)
-            await _start_all(plan, tokens, target, recording)
-            watching.cancel_scope.cancel()
-    _look(target, recording)
+
+    async def poll(scope: CancelScope) -> None:
+        while not is_stopped():
+            _record_upstream_calls(target, recording)
+            show(recording)
+            await sleep(POLL_INTERVAL)
+        scope.cancel()
+
+    async with create_task_group() as group:
+        group.start_soon(poll, group.cancel_scope)
+        await _start_all(plan, tokens, target, recording)
+        group.cancel_scope.cancel()
+    _record_upstream_calls(target, recording)
     show(recording)
     return recording
 
 
 async def _start_all(
-    plan: Plan, tokens: Sequence[str], target: Asked, recording: Recording
+    plan: Plan, tokens: Sequence[str], target: Target, recording: Recording
 ) -> None:
-    async def one(intended: float, number: int) -> None:
+    async def look_up(intended: float, number: int) -> None:
         recording.begin(intended)
         try:
-            outcome = await target.ask(tokens[number])
-        except Exception as error:  # noqa: BLE001 (counted by its type; the other results are kept)
+            outcome = await target.look_up(tokens[number])
+        except Exception as error:  # noqa: BLE001 (counted by type; the other results are kept)
             outcome = type(error).__name__
-        recording.end(intended, outcome, bad=number in plan.bad)
+        recording.end(intended, outcome, invalid=number in plan.invalid)
 
     async with create_task_group() as group:
-        for place, (start, number) in enumerate(zip(plan.starts, plan.tokens, strict=True)):
-            early = start - recording.now()
+        for index, (start, number) in enumerate(zip(plan.starts, plan.tokens, strict=True)):
+            early = start - recording.elapsed()
             if early > 0:
                 await sleep(early)
-            elif start and place % UNYIELDING == 0:
+            elif start and index % MAX_STARTS_PER_CHECKPOINT == 0:
                 await checkpoint()
-            group.start_soon(one, start, number)
+            group.start_soon(look_up, start, number)
 
 
-async def _watch(target: Asked, recording: Recording, show: Callable[[Recording], None]) -> None:
-    while True:
-        _look(target, recording)
-        show(recording)
-        await sleep(SAMPLE)
-
-
-def _look(target: Asked, recording: Recording) -> None:
-    """Add the upstream calls since the last look to the time line."""
-    calls = target.calls()
+def _record_upstream_calls(target: Target, recording: Recording) -> None:
+    """Add the upstream calls since the last poll to the time line."""
+    calls = target.upstream_calls()
     if calls is not None:
-        seen = sum(recording.time_line.counts.get("upstream_calls", []))
-        recording.time_line.add("upstream_calls", recording.now(), calls - seen)
+        known = sum(recording.time_line.counts.get("upstream_calls", []))
+        recording.time_line.add("upstream_calls", recording.elapsed(), calls - known)

@@ -1,4 +1,4 @@
-"""When each lookup is to start, and with which token: drawn before the load begins. Pure."""
+"""Draws plans: when each lookup starts and with which token. Decided before the load starts."""
 
 from __future__ import annotations
 
@@ -16,24 +16,26 @@ MAX_LOOKUPS = 1_000_000
 
 
 class PlanError(ValueError):
-    """There can be no such plan; the message says why, and what to change."""
+    """A plan is impossible; the message says why, and what to change."""
 
 
 @frozen
 class Plan:
-    """What a load is made of. The same plan can be run again, through something else.
+    """The lookups of a load. A plan can be run several times, against different targets.
 
     Attributes:
-        starts: when each lookup starts, in seconds from the beginning, in order.
+        scenario: its name.
+        starts: when each lookup starts, in seconds from the start of the run, in order.
         tokens: the number of each lookup's token, from 0 to `distinct` - 1.
-        bad: the numbers of those tokens that are not good.
+        distinct: the number of distinct tokens.
+        invalid: the numbers of the tokens that a proxy should reject.
     """
 
-    shape: str
+    scenario: str
     starts: Sequence[float]
     tokens: Sequence[int]
     distinct: int
-    bad: frozenset[int] = frozenset()
+    invalid: frozenset[int] = frozenset()
 
     @property
     def seconds(self) -> float:
@@ -42,49 +44,49 @@ class Plan:
 
     @property
     def used(self) -> int:
-        """How many of the tokens are used at all."""
+        """The number of tokens that are used at least once."""
         return len(set(self.tokens))
 
 
 @frozen(kw_only=True)
-class Mix:
-    """How many tokens there are, how many of them bad, and how unevenly they are used.
+class TokenMix:
+    """How many distinct tokens there are, how unevenly they are used, and how many are invalid.
 
-    The n-th has a weight of 1/n**`zipf`; 0 is for evenly.
+    The n-th token has a weight of 1/n**`zipf`; 0 uses all equally often.
     """
 
     distinct: int
     zipf: float = 0.0
-    bad: int = 0
+    invalid: int = 0
 
 
 def burst(callers: int) -> list[float]:
-    """Let all start at once."""
-    return [0.0] * bounded(callers)
+    """Return the start times of lookups that all start at once."""
+    return [0.0] * check_count(callers)
 
 
 def steady(rate: float, seconds: float, random: Random) -> list[float]:
-    """Let lookups arrive as from many callers who do not know of each other: a Poisson process.
+    """Return the arrivals of a Poisson process: many callers, independent of each other.
 
     Args:
         rate: lookups per second, on average.
-        seconds: how long they go on arriving.
-        random: draws the time between two.
+        seconds: the length of the load.
+        random: draws the time between two arrivals.
     """
     return ramp(rate, rate, seconds, random)
 
 
 def ramp(first: float, last: float, seconds: float, random: Random) -> list[float]:
-    """Let the rate of a Poisson process change evenly: from `first` to `last` per second.
+    """Return the arrivals of a Poisson process whose rate changes linearly.
 
-    Arrivals at the higher rate, of which those are left out that are too many (thinning).
+    The arrivals are drawn at the higher rate, and thinned out where the rate is lower.
     """
-    most = max(first, last)
-    bounded(most * seconds)
+    peak = max(first, last)
+    check_count(peak * seconds)
     return [
         at
-        for at in _poisson(most, seconds, random)
-        if random.random() * most <= first + (last - first) * at / seconds
+        for at in _poisson(peak, seconds, random)
+        if random.random() * peak <= first + (last - first) * at / seconds
     ]
 
 
@@ -95,11 +97,11 @@ def _poisson(rate: float, seconds: float, random: Random) -> Iterator[float]:
         at += random.expovariate(rate)
 
 
-def bounded(lookups: float) -> int:
-    """Return the number if it is one that a machine can run.
+def check_count(lookups: float) -> int:
+    """Return the number of lookups, rounded, if one process can run as many.
 
     Raises:
-        PlanError: too many, or none.
+        PlanError: there are none, or too many.
     """
     if not 1 <= lookups <= MAX_LOOKUPS:
         raise PlanError(
@@ -109,63 +111,66 @@ def bounded(lookups: float) -> int:
     return round(lookups)
 
 
-def spread(shape: str, starts: Sequence[float], mix: Mix, random: Random) -> Plan:
-    """Give each lookup a token. Which are bad is drawn from all, the often and the seldom used.
+def assign_tokens(scenario: str, starts: Sequence[float], mix: TokenMix, random: Random) -> Plan:
+    """Give each lookup a token. Invalid tokens are drawn from all, frequent and rare.
 
     Raises:
-        PlanError: more bad tokens than there are, or no lookup.
+        PlanError: there are more invalid tokens than tokens, or no lookups.
     """
-    distinct, zipf, bad = mix.distinct, mix.zipf, mix.bad
-    if bad > distinct:
-        raise PlanError(f"of {distinct} tokens no {bad} can be bad; lower --bad or raise --tokens")
+    distinct, invalid = mix.distinct, mix.invalid
+    if invalid > distinct:
+        raise PlanError(
+            f"{invalid} of {distinct} tokens cannot be invalid; lower --invalid or raise --tokens"
+        )
     if not starts:
         raise PlanError("no lookup would start; raise the rate or the seconds")
-    weights = list(accumulate(1 / n**zipf for n in range(1, distinct + 1)))
+    weights = list(accumulate(1 / n**mix.zipf for n in range(1, distinct + 1)))
     tokens = random.choices(range(distinct), cum_weights=weights, k=len(starts))
-    if zipf == 0 and len(starts) >= distinct:
-        # Without a skew every token is wanted, not only nearly every one.
+    if mix.zipf == 0 and len(starts) >= distinct:
+        # Without a skew use every token, which drawing with replacement does not guarantee.
         tokens = [n % distinct for n in range(len(starts))]
         random.shuffle(tokens)
-    return Plan(shape, starts, tokens, distinct, frozenset(random.sample(range(distinct), bad)))
+    drawn = frozenset(random.sample(range(distinct), invalid))
+    return Plan(scenario, starts, tokens, distinct, drawn)
 
 
-def replay(path: Path, bad: int, random: Random) -> Plan:
-    """Read a plan from a file: on each line a second from the beginning and any name of a token.
+def replay(path: Path, invalid: int, random: Random) -> Plan:
+    """Read a plan from a file: on each line a start time in seconds and the name of a token.
 
-    The two are separated by a comma or space: `0.25,ada`. Equal names are equal tokens. Empty
-    lines and those that begin with `#` say nothing; lines need not be in order.
+    The two are separated by a comma or a space: `0.25,ada`. Equal names stand for the same token.
+    Empty lines and lines that start with `#` are ignored; lines need not be in order.
 
     Raises:
-        PlanError: a line says something else, or none says anything.
+        PlanError: a line is malformed, there are no lines, or more invalid tokens than names.
         OSError: the file cannot be read.
     """
-    lookups = sorted(_lines(path.read_text("utf-8-sig").splitlines()))
+    lookups = sorted(_parse_lines(path.read_text("utf-8-sig").splitlines()))
     names = list(dict.fromkeys(name for _, name in lookups))
-    if bad > len(names):
-        raise PlanError(f"{path.name} has {len(names)} tokens, so no {bad} can be bad")
-    bounded(len(lookups))
+    if invalid > len(names):
+        raise PlanError(f"{path.name} has {len(names)} tokens; {invalid} of them cannot be invalid")
+    check_count(len(lookups))
     numbers = {name: number for number, name in enumerate(names)}
-    wrong = frozenset(random.sample(range(len(names)), bad))
+    drawn = frozenset(random.sample(range(len(names)), invalid))
     starts = [start for start, _ in lookups]
-    return Plan("replay", starts, [numbers[name] for _, name in lookups], len(names), wrong)
+    return Plan("replay", starts, [numbers[name] for _, name in lookups], len(names), drawn)
 
 
-def _lines(lines: Iterable[str]) -> Iterator[tuple[float, str]]:
+def _parse_lines(lines: Iterable[str]) -> Iterator[tuple[float, str]]:
     for number, line in enumerate(lines, 1):
         words = line.replace(",", " ").split()
         if not words or words[0].startswith("#"):
             continue
         try:
             start, name = words
-            yield _second(start), name
+            yield _parse_second(start), name
         except ValueError:
-            # The line itself is not shown: somebody may have put a token into it.
+            # The message leaves out the line, which could contain a token.
             raise PlanError(
-                f"line {number} is no second and name, separated by a comma, such as 0.25,ada"
+                f"line {number} is not a second and a name, separated by a comma, such as 0.25,ada"
             ) from None
 
 
-def _second(text: str) -> float:
+def _parse_second(text: str) -> float:
     second = float(text)
     if not 0 <= second < float("inf"):
         raise ValueError(text)

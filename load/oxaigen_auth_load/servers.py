@@ -1,6 +1,6 @@
-"""A mock of the proxy, and an app that the SDK protects, each in a process of its own.
+"""The proxy and the app of a load: elsewhere, or embedded, each in a process of its own.
 
-So their work is neither counted as that of what is measured, nor does it stall its event loop.
+In a process of their own they neither add to the work of what is measured nor stall its event loop.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio
+from attrs import frozen
 from fastapi import Depends, FastAPI
 
 from oxaigen_auth import User, get_current_user
@@ -25,11 +26,24 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 _SPAWN = multiprocessing.get_context("spawn")
-END = 5.0  # seconds that a process gets to end
+EXIT_TIMEOUT = 5.0  # seconds
 
 
-class EmbeddedError(Exception):
-    """The process could not begin to serve."""
+class EmbeddedServerError(Exception):
+    """An embedded server failed to start."""
+
+
+@frozen
+class Servers:
+    """The URLs of a load's servers; "" for one that takes no part or is unknown.
+
+    Attributes:
+        mock: the proxy's URL if the proxy is an embedded mock.
+    """
+
+    proxy: str
+    app: str = ""
+    mock: str = ""
 
 
 @contextmanager
@@ -40,14 +54,22 @@ def embedded_mock(
     faults: Sequence[Mapping[str, Any]],
     backend: str,
 ) -> Iterator[str]:
-    """Serve a mock that knows these tokens, and give its URL."""
+    """Serve a mock that accepts these tokens, and yield its URL.
+
+    Raises:
+        EmbeddedServerError: it failed to start.
+    """
     with _process(_mock, backend, tuple(tokens), latency, list(faults)) as url:
         yield url
 
 
 @contextmanager
 def embedded_app(proxy_url: str, *, timeout: float, backend: str) -> Iterator[str]:
-    """Serve an app of one protected route, and give the URL of that route."""
+    """Serve an app with one protected route, and yield the URL of that route.
+
+    Raises:
+        EmbeddedServerError: it failed to start.
+    """
     with _process(_app, backend, proxy_url, timeout) as url:
         yield url
 
@@ -57,16 +79,16 @@ def _process(make: Callable[..., ASGIApp], backend: str, *args: Any) -> Iterator
     ours, theirs = _SPAWN.Pipe()
     process = _SPAWN.Process(target=_serve, args=(make, backend, theirs, args), daemon=True)
     try:
-        with signals_blocked():  # those that go to the whole group: the load ends what it started
+        with signals_blocked():  # a signal to the whole group must leave the server running
             process.start()
         theirs.close()
         yield ours.recv()
     except EOFError:
-        raise EmbeddedError("the process that was to serve ended; see above") from None
+        raise EmbeddedServerError("an embedded server ended while starting; see above") from None
     finally:
         ours.close()
-        if process.pid is not None:  # it was started, and not stopped before
-            process.join(END)
+        if process.pid is not None:  # None if an interrupt came before the start
+            process.join(EXIT_TIMEOUT)
             if process.exitcode is None:
                 process.kill()
 
@@ -74,14 +96,14 @@ def _process(make: Callable[..., ASGIApp], backend: str, *args: Any) -> Iterator
 def _serve(
     make: Callable[..., ASGIApp], backend: str, pipe: Connection, args: tuple[Any, ...]
 ) -> None:
-    anyio.run(_serve_until_alone, make(*args), pipe, backend=backend)
+    anyio.run(_serve_until_closed, make(*args), pipe, backend=backend)
 
 
-async def _serve_until_alone(app: ASGIApp, pipe: Connection) -> None:
+async def _serve_until_closed(app: ASGIApp, pipe: Connection) -> None:
     async with serving(app, listen()) as url:
         with suppress(BrokenPipeError):
             pipe.send(url)
-        # Readable once the other end is closed, be it that its process is no more.
+        # Readable once the other end is closed, which also happens when its process dies.
         await anyio.wait_readable(pipe.fileno())
 
 

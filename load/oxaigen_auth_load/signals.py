@@ -1,4 +1,4 @@
-"""Signals that end a load: Ctrl-C, SIGTERM and SIGHUP. What there is by then is kept."""
+"""Signals that stop a load: Ctrl-C, SIGTERM and SIGHUP. Results so far are kept."""
 
 from __future__ import annotations
 
@@ -19,44 +19,45 @@ SIGNALS = tuple(
     for name in ("SIGINT", "SIGTERM", "SIGHUP")
     if name in signal.Signals.__members__
 )
-SAME = 0.3  # seconds; `timeout` and shells send a signal to the process, and again to its group
+# `timeout` and shells send a signal to the process, and again to its group.
+DUPLICATE_WINDOW = 0.3  # seconds
 
 
 @define(eq=False)
 class Stop:
-    """Whether the load is to end. It is the handler of the signals.
+    """Whether a signal has asked the load to stop. It is the signal handler.
 
     Attributes:
-        asked: a signal has arrived.
-        keeps: from here on there are results; before, a signal raises KeyboardInterrupt. An
-            exception out of a handler would break an event loop.
+        requested: a signal has arrived.
+        keeps_results: True from when the load starts. Before that a signal raises
+            KeyboardInterrupt; in an event loop an exception from a handler would break the loop.
     """
 
-    asked: bool = False
-    keeps: bool = False
+    requested: bool = False
+    keeps_results: bool = False
     _since: float = 0.0
 
     def __call__(self, number: int, _: Any) -> None:
-        """Note the first signal; let a second one end the process at once."""
-        if self.asked:
-            if monotonic() - self._since > SAME:
+        """Record the first signal; let a second one end the process at once."""
+        if self.requested:
+            if monotonic() - self._since > DUPLICATE_WINDOW:
                 signal.signal(number, signal.SIG_DFL)
                 signal.raise_signal(number)
             return
-        self.asked, self._since = True, monotonic()
-        if not self.keeps:
+        self.requested, self._since = True, monotonic()
+        if not self.keeps_results:
             raise KeyboardInterrupt
 
 
 @contextmanager
-def heeding_signals() -> Iterator[Stop]:
-    """Handle the signals while the block runs, if it runs where signals arrive.
+def handle_signals() -> Iterator[Stop]:
+    """Install the handler while the block runs; only in the main thread, where signals arrive.
 
-    A SIGHUP that is ignored, as under nohup, stays so.
+    A SIGHUP that is ignored, as under nohup, stays ignored.
     """
     stop = Stop()
-    here = SIGNALS if current_thread() is main_thread() else ()
-    numbers = [number for number in here if not _is_ignored_hangup(number)]
+    handled = SIGNALS if current_thread() is main_thread() else ()
+    numbers = [number for number in handled if not _is_ignored_hangup(number)]
     before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield stop
@@ -71,8 +72,8 @@ def _is_ignored_hangup(number: signal.Signals) -> bool:
 
 @contextmanager
 def signals_blocked() -> Iterator[None]:
-    """Start processes in this block that signals to the whole group do not end."""
-    resource_tracker.ensure_running()  # which would unblock them, when the first process starts
+    """Block the signals; a process started in this block inherits that."""
+    resource_tracker.ensure_running()  # starting the first process would unblock them
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield

@@ -1,7 +1,6 @@
-"""What a load goes through: the SDK's client, a protected app, or no SDK at all.
+"""The targets of a load: the SDK's client, a protected app, or the proxy without the SDK.
 
-A target turns a token into a word: `accepted`, `rejected`, or the kind of error. No token and no
-answer leaves it.
+A target turns a token into an outcome: `accepted`, `rejected`, or the kind of error.
 """
 
 from __future__ import annotations
@@ -30,37 +29,42 @@ else:
     httpx = import_module("httpx2" if find_spec("httpx2") else "httpx")  # as the SDK does
 
 LIBRARY = f"{httpx.__name__} {httpx.__version__}"
-CONNECTIONS = 100  # as many as the SDK opens by default
+CONNECTIONS = 100  # the SDK's default
+LIMITS = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
 REJECTIONS = (401, 403)
-PATIENCE = 5.0  # seconds
+CONTROL_TIMEOUT = 5.0  # seconds, for calls that are not part of the load
 
 
 @frozen
 class Counts:
-    """What a target knows of itself; None: it does not know."""
+    """The counters of a target; None for what it cannot count.
+
+    Attributes:
+        queued: lookups that found none of the load tool's own connections free.
+    """
 
     cache_hits: int | None = None
-    joined: int | None = None
+    coalesced: int | None = None
     upstream_calls: int | None = None
-    waited: int = 0  # lookups that found none of the load's own connections free
+    queued: int = 0
 
 
-class Asked(Protocol):
-    """Something that tokens can be sent through."""
-
-    async def ask(self, token: str) -> str: ...
-
-    def calls(self) -> int | None:
-        """Return the upstream calls so far, if it knows."""
-        ...
-
-
-class Target(Asked, Protocol):
-    """It has a name, and tells in the end what it knows of itself."""
+class Target(Protocol):
+    """Validates tokens."""
 
     name: str
 
-    async def counts(self) -> Counts: ...
+    async def look_up(self, token: str) -> str:
+        """Return `accepted`, `rejected`, or the kind of error."""
+        ...
+
+    def upstream_calls(self) -> int | None:
+        """Return the number of upstream calls so far, or None if it is unknown until the end."""
+        ...
+
+    async def counts(self) -> Counts:
+        """Return the counters at the end of a run."""
+        ...
 
 
 @define(eq=False)
@@ -70,7 +74,7 @@ class ClientTarget:
     client: ProxyAuthClient
     name: str = "client"
 
-    async def ask(self, token: str) -> str:
+    async def look_up(self, token: str) -> str:
         try:
             await self.client.get_me(token)
         except (OxaigenAuthUnauthenticatedError, OxaigenAuthPermissionDeniedError):
@@ -79,7 +83,7 @@ class ClientTarget:
             return "unavailable"
         return "accepted"
 
-    def calls(self) -> int:
+    def upstream_calls(self) -> int:
         return self.client.stats().upstream_calls
 
     async def counts(self) -> Counts:
@@ -89,21 +93,21 @@ class ClientTarget:
 
 @define(eq=False)
 class HttpTarget:
-    """A URL that wants a bearer token, asked once for each lookup over one connection pool.
+    """A URL that is called with the bearer token for each lookup, over one connection pool.
 
-    No more calls at once than connections: a pool with a queue of its own would collapse.
+    The limiter keeps calls from queueing inside the pool, which is slow with thousands of them.
     """
 
     name: str
     url: str
     http: httpx.AsyncClient
-    _turns: CapacityLimiter = field(factory=lambda: CapacityLimiter(CONNECTIONS))
+    _limiter: CapacityLimiter = field(factory=lambda: CapacityLimiter(CONNECTIONS))
     _calls: int = 0
-    _waited: int = 0
+    _queued: int = 0
 
-    async def ask(self, token: str) -> str:
-        self._waited += self._turns.available_tokens <= 0
-        async with self._turns:
+    async def look_up(self, token: str) -> str:
+        self._queued += self._limiter.available_tokens <= 0
+        async with self._limiter:
             self._calls += 1
             headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
             try:
@@ -122,82 +126,76 @@ class HttpTarget:
         return "accepted" if self._is_expected(response) else "no_profile"
 
     def _is_expected(self, response: httpx.Response) -> bool:
-        """Tell whether a proxy's answer is a profile, as far as an app would look."""
+        """Return whether a response of the proxy is a JSON object, as a profile is."""
         try:
             return isinstance(response.json(), dict)
         except ValueError:
             return False
 
-    def calls(self) -> int | None:
+    def upstream_calls(self) -> int | None:
         return self._calls
 
     async def counts(self) -> Counts:
-        return Counts(0, 0, self._calls, self._waited)
+        return Counts(0, 0, self._calls, self._queued)
 
 
 @define(eq=False)
 class AppTarget(HttpTarget):
-    """A protected route; the mock that its app asks, if it is one, counts the upstream calls."""
+    """A protected route. If the app's proxy is an embedded mock, that counts the upstream calls."""
 
     mock_url: str = ""
 
-    def _is_expected(self, response: httpx.Response) -> bool:  # noqa: ARG002 (an app answers as it likes)
+    def _is_expected(self, response: httpx.Response) -> bool:  # noqa: ARG002 (any 200 will do)
         return True
 
-    def calls(self) -> int | None:
+    def upstream_calls(self) -> int | None:
         return None
 
     async def counts(self) -> Counts:
-        return Counts(upstream_calls=await self._upstream_calls(), waited=self._waited)
+        return Counts(upstream_calls=await self._count_at_mock(), queued=self._queued)
 
-    async def _upstream_calls(self) -> int | None:
-        """Ask the mock; a mock that gives no answer must not cost the other results."""
+    async def _count_at_mock(self) -> int | None:
+        """Ask the mock for its count; if it fails to answer, the count is unknown."""
         if not self.mock_url:
             return None
         url = f"{self.mock_url}/_mock/api/calls"
         try:
-            total: int = (await self.http.get(url, timeout=PATIENCE)).json()["total"]
+            total: int = (await self.http.get(url, timeout=CONTROL_TIMEOUT)).json()["total"]
         except (httpx.HTTPError, ValueError, KeyError):
             return None
         return total
 
 
 @asynccontextmanager
-async def through_client(proxy_url: str, timeout: float) -> AsyncGenerator[Target]:  # noqa: ASYNC109 (a setting)
-    """Give a client with the SDK's defaults, but for the seconds that a lookup may take."""
+async def client_target(proxy_url: str, timeout: float) -> AsyncGenerator[Target]:  # noqa: ASYNC109 (a setting)
+    """Open a client with the SDK's defaults, apart from the timeout of a lookup in seconds."""
     settings = OxaigenAuthSettings(proxy_timeout_seconds=timeout)
     async with ProxyAuthClient(proxy_url, settings=settings) as client:
         yield ClientTarget(client)
 
 
 @asynccontextmanager
-async def through_nothing(proxy_url: str, timeout: float) -> AsyncGenerator[Target]:  # noqa: ASYNC109 (a setting)
-    """Give what an app does by hand: every lookup is a call of the proxy."""
+async def naive_target(proxy_url: str, timeout: float) -> AsyncGenerator[Target]:  # noqa: ASYNC109 (a setting)
+    """Open a pool to the proxy; each lookup is a call, as in an app without the SDK."""
     async with _http(timeout) as http:
         yield HttpTarget("naive", f"{proxy_url}/_oxa_auth/get-me", http)
 
 
 @asynccontextmanager
-async def through_app(
-    url: str,
-    timeout: float,  # noqa: ASYNC109 (a setting)
-    mock_url: str = "",
-) -> AsyncGenerator[Target]:
-    """Give an app's route, which asks the proxy by whatever it has for that."""
+async def app_target(url: str, timeout: float, mock_url: str = "") -> AsyncGenerator[Target]:  # noqa: ASYNC109 (a setting)
+    """Open a pool to a protected route."""
     async with _http(timeout) as http:
         yield AppTarget("app", url, http, mock_url=mock_url)
 
 
-async def is_there(url: str) -> bool:
-    """Tell whether anything answers at this URL, whatever it says."""
-    async with _http(PATIENCE) as http:
-        try:
-            await http.get(url)
-        except (httpx.TransportError, httpx.InvalidURL):
-            return False
-        return True
+def _http(timeout: float) -> httpx.AsyncClient:
+    return httpx.AsyncClient(limits=LIMITS, timeout=timeout, trust_env=False)
 
 
-def _http(seconds: float) -> httpx.AsyncClient:
-    limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
-    return httpx.AsyncClient(limits=limits, timeout=seconds, trust_env=False)
+def is_reachable(url: str) -> bool:
+    """Return whether anything answers at this URL, with any status."""
+    try:
+        httpx.get(url, timeout=CONTROL_TIMEOUT, trust_env=False)
+    except (httpx.TransportError, httpx.InvalidURL):
+        return False
+    return True

@@ -1,4 +1,4 @@
-"""Expectations of a load, such as `p99 < 50ms`: read before it, held against it afterwards."""
+"""Expectations of a run's metrics, such as `p99 < 50ms`, for `--expect`."""
 
 from __future__ import annotations
 
@@ -9,114 +9,99 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from oxaigen_auth_load.report.units import SPACE, number, seconds, share
+from oxaigen_auth_load.metrics import METRICS, format_figure
+from oxaigen_auth_load.units import NBSP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-TIMES = ("p50", "p90", "p99", "p99.9", "max", "mean")
-NUMBERS = (
-    "throughput",
-    "lookups",
-    "accepted",
-    "rejected",
-    "errors",
-    "error_rate",
-    "cache_hits",
-    "joined",
-    "upstream_calls",
-    "upstream_calls_per_token",
-    "most_at_once",
-)
-_FORM = re.compile(
+_SYNTAX = re.compile(
     r"\s*([a-z0-9_.]+)\s*(<=|>=|==|<|>)\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([a-zµ\u03bc%]*)\s*"
 )
-_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
     ">=": operator.ge,
     "==": operator.eq,
 }
-_IN_A_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "µs": 1_000_000, "\u03bcs": 1_000_000}
-MOST_DIGITS = 17  # that tell any two floats apart
+# The units that an expectation of each kind may have, with how many of them make one.
+_UNITS = {
+    "seconds": {"s": 1, "ms": 1_000, "us": 1_000_000, "µs": 1_000_000, "\u03bcs": 1_000_000},
+    "ratio": {"": 1, "%": 100},
+    "count": {"": 1},
+}
+_UNITS_HELP = {"seconds": "a unit: s, ms or us", "ratio": "no unit, or %", "count": "no unit"}
+MAX_DIGITS = 17  # enough to tell any two floats apart
 
 
 @frozen
 class Expectation:
-    """What a figure is to be. `limit` is in seconds for times."""
+    """A limit on a metric; that of a time is in seconds."""
 
     text: str
     name: str
-    sign: str
+    operator: str
     limit: float
 
-    def check(self, figures: Mapping[str, float | None]) -> dict[str, Any]:
-        """Return the figure, and whether it is as expected; one that is unknown is not.
+    def check(self, metrics: Mapping[str, float | None]) -> dict[str, Any]:
+        """Compare the metric with the limit; an unknown metric does not meet it.
 
-        Of a latency, `figures` must have the numbers of lookups and errors as well.
+        Args:
+            metrics: the metric and, if it is a latency, `lookups` and `errors`.
         """
-        value = figures[self.name]
-        met = value is not None and _COMPARE[self.sign](value, self.limit)
+        value = metrics[self.name]
+        met = value is not None and _OPERATORS[self.operator](value, self.limit)
         return {
             "text": self.text,
             "figure": self.name,
             "value": value,
             "met": met,
-            "measured": self._measured(value, figures),
+            "measured": self._measured(value, metrics),
         }
 
-    def _measured(self, value: float | None, figures: Mapping[str, float | None]) -> str:
-        if self.name not in TIMES:
-            return "unknown" if value is None else self._written(value)
+    def _measured(self, value: float | None, metrics: Mapping[str, float | None]) -> str:
+        is_latency = METRICS[self.name].unit == "seconds"
         if value is None:
-            return "no lookup was answered"
-        lookups, errors = figures["lookups"] or 0, figures["errors"] or 0
-        answers = f" over {lookups - errors:,} answers, without {errors:,} errors" if errors else ""
-        return self._written(value) + answers
+            return "no lookup was answered" if is_latency else format_figure(self.name, None)
+        lookups, errors = metrics["lookups"] or 0, metrics["errors"] or 0
+        if is_latency and errors:
+            answers = f"{lookups - errors:,} answers, without {errors:,} errors"
+            return f"{self._format(value)} over {answers}"
+        return self._format(value)
 
-    def _written(self, value: float) -> str:
-        """Write the figure with enough digits to tell it from the limit."""
-        write = seconds if self.name in TIMES else share if self.name == "error_rate" else number
+    def _format(self, value: float) -> str:
+        """Format the value with enough digits to tell it from the limit."""
+        format_value = METRICS[self.name].format
         texts = (
-            write(value, digits)
-            for digits in range(3, MOST_DIGITS)
-            if write(value, digits) != write(self.limit, digits)
+            format_value(value, digits)
+            for digits in range(3, MAX_DIGITS)
+            if format_value(value, digits) != format_value(self.limit, digits)
         )
-        return next(texts, write(value)).replace(SPACE, " ")
+        return next(texts, format_value(value)).replace(NBSP, " ")
 
 
 def read_expectation(text: str) -> Expectation:
-    """Read a name, a sign and a number, which for a time has a unit.
+    """Parse a metric, an operator and a number, which for a time has a unit.
 
     Raises:
-        ValueError: it says something else; the message names what may be said.
+        ValueError: the text is something else; the message lists what is allowed.
 
     >>> read_expectation("p99 < 50ms").limit
     0.05
     """
-    match = _FORM.fullmatch(text)
-    if match is None or match[1] not in (*TIMES, *NUMBERS):
+    match = _SYNTAX.fullmatch(text)
+    if match is None or match[1] not in METRICS:
         raise ValueError(
-            f"{text!r} is no expectation such as 'p99 < 50ms'; the figures are "
-            f"{', '.join((*TIMES, *NUMBERS))}, the signs {', '.join(_COMPARE)}, "
+            f"{text!r} is not an expectation such as 'p99 < 50ms'; the metrics are "
+            f"{', '.join(METRICS)}; the operators {', '.join(_OPERATORS)}; "
             "the units of times s, ms and us"
         )
     name, sign, digits, unit = match.groups()
-    limit = float(digits) / _units_in_one(text, name, unit)
-    if limit > (1 if name == "error_rate" else float_info.max):
+    kind = METRICS[name].unit
+    if unit not in _UNITS[kind]:
+        raise ValueError(f"{text!r}: {name} takes {_UNITS_HELP[kind]}")
+    limit = float(digits) / _UNITS[kind][unit]
+    if limit > (1 if kind == "ratio" else float_info.max):
         raise ValueError(f"{text!r}: {digits}{unit} is more than any {name} can be")
     return Expectation(" ".join(text.split()), name, sign, limit)
-
-
-def _units_in_one(text: str, name: str, unit: str) -> int:
-    """Return how many of the unit are a second, or 1 of something that has no unit."""
-    if name in TIMES:
-        known, wanted = _IN_A_SECOND, "a unit: s, ms or us"
-    elif name == "error_rate":
-        known, wanted = {"": 1, "%": 100}, "no unit, or %"
-    else:
-        known, wanted = {"": 1}, "no unit"
-    if unit not in known:
-        raise ValueError(f"{text!r}: {name} wants {wanted}")
-    return known[unit]

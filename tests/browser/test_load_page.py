@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from oxaigen_auth_load.report.html.page import page as written
+from oxaigen_auth_load.report.html.page import render_page
 from tests.unit.oxaigen_auth_load.report.sample import partial_report, sample_report
 
 Show = Callable[..., Page]
@@ -22,7 +22,7 @@ def show(browser: Browser, tmp_path: Path) -> Iterator[Show]:
     contexts = []
 
     def show(report: dict[str, Any], **options: Any) -> Page:
-        file.write_text(written(report), encoding="utf-8")
+        file.write_text(render_page(report), encoding="utf-8")
         context = browser.new_context(**options)
         contexts.append(context)
         context.on("console", lambda message: said.append(message.text))
@@ -96,7 +96,7 @@ def test_values_shown_do_not_leave_the_page(show: Show) -> None:
 def test_a_phone_does_not_scroll_sideways(show: Show, runs: int) -> None:
     report = sample_report()
     report["runs"] = [*report["runs"], *partial_report()["runs"]][:runs]
-    report["target"] = report["plan"]["shape"] = "a" * 90
+    report["target"] = report["plan"]["scenario"] = "a" * 90
     page = show(report, viewport={"width": 390, "height": 844})
     for summary in page.locator("summary").all():
         summary.click()

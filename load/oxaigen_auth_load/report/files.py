@@ -1,4 +1,4 @@
-"""Writes the results so that a file holds all of them or is as it was before."""
+"""Writes result files atomically: a file is complete, or unchanged."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-
-FOLDER_REFUSES = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY)
+RENAME_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY)
 
 
 def check_writable(path: Path) -> None:
-    """See that a file can be written, and leave it as it is.
+    """Check that a file can be written, without changing it.
 
     Raises:
-        OSError: it cannot.
+        OSError: it cannot be written.
     """
     if _is_special(path):
-        return  # to open it could block
+        return  # opening it could block
     path = path.resolve()
     is_new = not path.exists()
     path.open("ab").close()
@@ -29,8 +28,8 @@ def check_writable(path: Path) -> None:
         path.unlink()
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file in one step: through another one beside it, which takes its name.
+def write_atomically(path: Path, text: str) -> None:
+    """Write a temporary file beside the file, and rename it.
 
     Raises:
         OSError: it cannot be written.
@@ -38,26 +37,26 @@ def write_whole(path: Path, text: str) -> None:
     if _is_special(path):
         path.write_text(text, "utf-8")
         return
-    path = path.resolve()  # a link stays one
+    path = path.resolve()  # a symbolic link keeps its target
     try:
         _replace(path, text)
     except OSError as error:
-        if error.errno not in FOLDER_REFUSES:
+        if error.errno not in RENAME_REFUSED:
             raise
-        path.write_text(text, "utf-8")  # such as a single file that is mounted into a container
+        path.write_text(text, "utf-8")  # such as a single file mounted into a container
 
 
 def _replace(path: Path, text: str) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        beside.write_text(text, "utf-8")
+        temporary.write_text(text, "utf-8")
         if path.exists():
-            copymode(path, beside)
-        beside.replace(path)
+            copymode(path, temporary)
+        temporary.replace(path)
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def _is_special(path: Path) -> bool:
-    """Tell whether it is there and neither file nor folder: a pipe, or a terminal."""
+    """Return whether this exists and is neither file nor folder: a pipe, or a terminal."""
     return path.exists() and not (path.is_file() or path.is_dir())

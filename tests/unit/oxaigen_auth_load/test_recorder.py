@@ -5,7 +5,8 @@ from attrs import define
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oxaigen_auth_load.recorder import MAX_INTERVALS, QUANTILES, Recording, TimeLine
+from oxaigen_auth_load.metrics import QUANTILES
+from oxaigen_auth_load.recorder import MAX_INTERVALS, Recording, TimeLine
 
 
 @define(eq=False)
@@ -22,7 +23,7 @@ def recorded(latencies: list[float]) -> Recording:
     for latency in latencies:
         clock.now = 100 + latency
         recording.begin(0.0)
-        recording.end(0.0, "accepted", bad=False)
+        recording.end(0.0, "accepted", invalid=False)
     return recording
 
 
@@ -43,7 +44,7 @@ def test_latency_counts_from_the_intended_start() -> None:
     clock.now += 3
     recording.begin(1.0)
     clock.now += 0.5
-    recording.end(1.0, "accepted", bad=False)
+    recording.end(1.0, "accepted", invalid=False)
     assert recording.answer_latencies.summary()["max"] == pytest.approx(2.5)
 
 
@@ -60,7 +61,7 @@ def test_a_distribution_ends_with_the_longest_and_never_falls() -> None:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "bad", "accepted", "rejected", "errors"),
+    ("outcome", "invalid", "accepted", "rejected", "errors"),
     [
         ("accepted", False, 1, 0, {}),
         ("rejected", True, 0, 1, {}),
@@ -71,11 +72,11 @@ def test_a_distribution_ends_with_the_longest_and_never_falls() -> None:
     ],
 )
 def test_an_outcome_is_judged_by_what_the_token_is(
-    outcome: str, *, bad: bool, accepted: int, rejected: int, errors: dict[str, int]
+    outcome: str, *, invalid: bool, accepted: int, rejected: int, errors: dict[str, int]
 ) -> None:
     recording = Recording(Clock())
     recording.begin(0)
-    recording.end(0, outcome, bad=bad)
+    recording.end(0, outcome, invalid=invalid)
     assert (recording.accepted, recording.rejected) == (accepted, rejected)
     assert dict(recording.errors) == errors
     assert (recording.answer_latencies.count, recording.error_latencies.count) == (
@@ -90,7 +91,7 @@ def test_pitfall_58_quick_errors_are_not_in_the_latencies_of_slow_answers() -> N
     for number in range(100):
         recording.begin(0)
         clock.now = 100.001 if number < 90 else 102
-        recording.end(0, "unavailable" if number < 90 else "accepted", bad=False)
+        recording.end(0, "unavailable" if number < 90 else "accepted", invalid=False)
     answers, errors = recording.answer_latencies.summary(), recording.error_latencies.summary()
     assert [answers["p50"], answers["mean"]] == pytest.approx([2, 2], rel=2e-3)
     assert [errors["p99"], errors["max"]] == pytest.approx([0.001, 0.001], rel=2e-3)
@@ -111,13 +112,13 @@ def test_pitfall_58_a_lookup_that_starts_late_is_recorded_as_such() -> None:
     assert recording.start_delays.summary()["max"] == pytest.approx(2)
 
 
-def test_the_most_at_once_are_counted() -> None:
+def test_the_maximum_concurrency_is_recorded() -> None:
     recording = Recording(Clock())
     for _ in range(3):
         recording.begin(0)
-    recording.end(0, "accepted", bad=False)
+    recording.end(0, "accepted", invalid=False)
     recording.begin(0)
-    assert (recording.at_once, recording.most_at_once, recording.lookups) == (3, 3, 1)
+    assert (recording.active, recording.max_concurrency, recording.lookups) == (3, 3, 1)
 
 
 @given(st.lists(st.floats(0, 10_000), min_size=1, max_size=50))

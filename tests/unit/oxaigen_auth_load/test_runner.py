@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from anyio import CancelScope, create_task_group, sleep
+from anyio import sleep
 from attrs import define
 
-from oxaigen_auth_load.runner import UNYIELDING, run_plan
+from oxaigen_auth_load.runner import MAX_STARTS_PER_CHECKPOINT, run_plan
 from oxaigen_auth_load.scenarios import Plan
+from oxaigen_auth_load.targets import Counts
 from tests.support.virtual_time import anyio_backend  # noqa: F401 (a fixture)
 
 if TYPE_CHECKING:
@@ -23,10 +24,11 @@ pytestmark = pytest.mark.anyio
 class Stalling:
     """Answers at once, but once not for a second, in which nobody else is answered either."""
 
+    name: str = "stalling"
     asked: int = 0
     free_at: float = 0.0
 
-    async def ask(self, token: str) -> str:
+    async def look_up(self, token: str) -> str:
         self.asked += 1
         if self.asked == 100:
             self.free_at = 1.0
@@ -34,8 +36,11 @@ class Stalling:
         self.free_at = max(0.0, self.free_at - 0.01)
         return token
 
-    def calls(self) -> int | None:
+    def upstream_calls(self) -> int | None:
         return self.asked
+
+    async def counts(self) -> Counts:
+        return Counts(upstream_calls=self.asked)
 
 
 def plan_of(starts: Sequence[float]) -> Plan:
@@ -54,12 +59,12 @@ async def test_a_stall_shows_in_the_latency_of_those_who_wanted_to_start_meanwhi
 
 async def test_lookups_start_when_they_should_whatever_became_of_those_before() -> None:
     class Deaf(Stalling):
-        async def ask(self, token: str) -> str:
+        async def look_up(self, token: str) -> str:
             await sleep(10)
             return token
 
     recording = await run_plan(plan_of([0, 1, 2, 3]), ["accepted"], Deaf())
-    assert recording.most_at_once == 4
+    assert recording.max_concurrency == 4
     assert recording.seconds == pytest.approx(13, abs=0.1)
     assert recording.answer_latencies.summary()["max"] == pytest.approx(10, abs=0.1)
 
@@ -70,41 +75,36 @@ async def test_a_stopped_run_keeps_what_it_recorded() -> None:
     def show(recording: Recording) -> None:
         shown.append(recording.lookups)
 
-    stop = CancelScope()
-    async with create_task_group() as group:
-
-        async def later() -> None:
-            await sleep(1.05)
-            stop.cancel()
-
-        group.start_soon(later)
-        plan = plan_of([n / 10 for n in range(100)])
-        recording = await run_plan(plan, ["accepted"], Stalling(), show=show, stop=stop)
+    plan, target = plan_of([n / 10 for n in range(100)]), Stalling()
+    recording = await run_plan(
+        plan, ["accepted"], target, show=show, is_stopped=lambda: target.asked > 10
+    )
     assert 10 <= recording.lookups <= 12
     assert shown[-1] == recording.lookups
 
 
 async def test_upstream_calls_are_placed_in_time() -> None:
-    recording = await run_plan(plan_of([0.5, 2.5]), ["accepted"], Stalling())
+    target = Stalling()
+    recording = await run_plan(plan_of([0.5, 2.5]), ["accepted"], target)
     line = recording.time_line.report("arrivals", "upstream_calls")
-    assert sum(line["upstream_calls"]) == 2
+    assert sum(line["upstream_calls"]) == (await target.counts()).upstream_calls == 2
     late = int(2.0 / line["interval_seconds"])
     assert sum(line["upstream_calls"][late:]) == 1
 
 
 async def test_a_plan_that_is_late_lets_others_run() -> None:
-    number = 3 * UNYIELDING
+    number = 3 * MAX_STARTS_PER_CHECKPOINT
     recording = await run_plan(plan_of([1e-9] * number), ["accepted"], Stalling())
     assert recording.lookups == number
-    assert recording.most_at_once < number
+    assert recording.max_concurrency < number
 
 
 async def test_a_target_that_raises_costs_no_other_result() -> None:
     class Broken(Stalling):
-        async def ask(self, token: str) -> str:
+        async def look_up(self, token: str) -> str:
             if self.asked == 2:
                 raise RuntimeError("a fault of its own")
-            return await super().ask(token)
+            return await super().look_up(token)
 
     recording = await run_plan(plan_of([0, 1, 2, 3]), ["accepted"], Broken())
     assert (recording.accepted, dict(recording.errors)) == (2, {"RuntimeError": 2})

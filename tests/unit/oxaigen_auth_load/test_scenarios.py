@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from oxaigen_auth_load.scenarios import (
     MAX_LOOKUPS,
-    Mix,
     PlanError,
+    TokenMix,
+    assign_tokens,
     burst,
     ramp,
     replay,
-    spread,
     steady,
 )
 
@@ -64,30 +64,30 @@ def test_a_ramp_changes_the_rate_evenly() -> None:
 def test_evenly_spread_tokens_are_all_used_if_they_can_be(
     distinct: int, lookups: int, seed: int
 ) -> None:
-    plan = spread("burst", burst(lookups), Mix(distinct=distinct), Random(seed))
+    plan = assign_tokens("burst", burst(lookups), TokenMix(distinct=distinct), Random(seed))
     assert all(0 <= number < distinct for number in plan.tokens)
     assert plan.used == min(distinct, lookups) or lookups < distinct
 
 
 def test_skewed_tokens_are_used_as_zipf_says() -> None:
-    plan = spread("burst", burst(100_000), Mix(distinct=100, zipf=1.0), Random(1))
+    plan = assign_tokens("burst", burst(100_000), TokenMix(distinct=100, zipf=1.0), Random(1))
     first, second, tenth = (plan.tokens.count(number) for number in (0, 1, 9))
     assert 1.8 < first / second < 2.2
     assert 9 < first / tenth < 11
 
 
 @given(st.integers(0, 20), seeds)
-def test_so_many_tokens_are_bad_as_were_asked_for(bad: int, seed: int) -> None:
-    plan = spread("burst", burst(5), Mix(distinct=20, bad=bad), Random(seed))
-    assert len(plan.bad) == bad
-    assert plan.bad <= set(range(20))
+def test_so_many_tokens_are_invalid_as_were_asked_for(invalid: int, seed: int) -> None:
+    plan = assign_tokens("burst", burst(5), TokenMix(distinct=20, invalid=invalid), Random(seed))
+    assert len(plan.invalid) == invalid
+    assert plan.invalid <= set(range(20))
 
 
 def test_what_cannot_be_spread_is_refused() -> None:
-    with pytest.raises(PlanError, match="of 3 tokens no 4 can be bad"):
-        spread("burst", burst(5), Mix(distinct=3, bad=4), Random(1))
+    with pytest.raises(PlanError, match="4 of 3 tokens cannot be invalid"):
+        assign_tokens("burst", burst(5), TokenMix(distinct=3, invalid=4), Random(1))
     with pytest.raises(PlanError, match="no lookup would start"):
-        spread("steady", [], Mix(distinct=3), Random(1))
+        assign_tokens("steady", [], TokenMix(distinct=3), Random(1))
 
 
 def written(folder: Path, text: str) -> Path:
@@ -101,7 +101,7 @@ def test_a_file_is_replayed_in_the_order_of_its_seconds(tmp_path: Path) -> None:
     plan = replay(path, 1, Random(1))
     assert list(plan.starts) == [0.25, 1.5, 2]
     assert list(plan.tokens) == [0, 1, 1]
-    assert (plan.distinct, plan.used, plan.seconds, len(plan.bad)) == (2, 2, 2, 1)
+    assert (plan.distinct, plan.used, plan.seconds, len(plan.invalid)) == (2, 2, 2, 1)
 
 
 def test_pitfall_59_a_file_that_begins_with_a_byte_order_mark_is_replayed(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_pitfall_59_a_file_that_begins_with_a_byte_order_mark_is_replayed(tmp_pa
 
 @pytest.mark.parametrize("line", ["eve", "x,eve", "-1,eve", "1,eve,eve", "nan,eve", "inf,eve"])
 def test_a_wrong_line_is_named_by_its_number_and_not_shown(tmp_path: Path, line: str) -> None:
-    with pytest.raises(PlanError, match=r"^line 2 is no second and name") as caught:
+    with pytest.raises(PlanError, match=r"^line 2 is not a second and a name") as caught:
         replay(written(tmp_path, f"0,bob\n{line}\n"), 0, Random(1))
     assert "eve" not in str(caught.value)
 
@@ -119,5 +119,5 @@ def test_a_wrong_line_is_named_by_its_number_and_not_shown(tmp_path: Path, line:
 def test_a_file_without_a_line_or_with_too_few_tokens_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="1 to 1,000,000"):
         replay(written(tmp_path, "# nothing\n"), 0, Random(1))
-    with pytest.raises(PlanError, match=r"day\.csv has 1 tokens, so no 2 can be bad"):
+    with pytest.raises(PlanError, match=r"day\.csv has 1 tokens; 2 of them cannot be invalid"):
         replay(written(tmp_path, "0,ada\n"), 2, Random(1))

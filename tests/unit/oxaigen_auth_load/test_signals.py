@@ -10,16 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from oxaigen_auth_load import signals
-from oxaigen_auth_load.signals import SIGNALS, Stop, heeding_signals, signals_blocked
+from oxaigen_auth_load.signals import SIGNALS, Stop, handle_signals, signals_blocked
 
 TWICE = """
 import signal
 from oxaigen_auth_load import signals
-signals.SAME = -1.0
-with signals.heeding_signals() as stop:
-    stop.keeps = True
+signals.DUPLICATE_WINDOW = -1.0
+with signals.handle_signals() as stop:
+    stop.keeps_results = True
     signal.raise_signal(signal.{first})
-    print("kept" if stop.asked else "lost", flush=True)
+    print("kept" if stop.requested else "lost", flush=True)
     signal.raise_signal(signal.{second})
     print("not ended", flush=True)
 """
@@ -40,10 +40,10 @@ def test_the_first_signal_is_noted_and_the_second_ends_the_process(first: str, s
 
 def test_a_second_signal_has_its_usual_effect(monkeypatch: pytest.MonkeyPatch) -> None:
     raised: list[int] = []
-    monkeypatch.setattr(signals, "SAME", -1.0)
+    monkeypatch.setattr(signals, "DUPLICATE_WINDOW", -1.0)
     monkeypatch.setattr(signal, "raise_signal", raised.append)
-    with heeding_signals() as stop:
-        stop.keeps = True
+    with handle_signals() as stop:
+        stop.keeps_results = True
         for _ in range(2):
             stop(signal.SIGTERM, None)
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
@@ -51,21 +51,21 @@ def test_a_second_signal_has_its_usual_effect(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_signal_that_arrives_twice_at_once_counts_once() -> None:
-    stop = Stop(keeps=True)
+    stop = Stop(keeps_results=True)
     for _ in range(2):
         stop(signal.SIGTERM, None)
-    assert stop.asked
+    assert stop.requested
 
 
 def test_before_there_are_results_a_signal_interrupts() -> None:
-    with pytest.raises(KeyboardInterrupt), heeding_signals() as stop:
+    with pytest.raises(KeyboardInterrupt), handle_signals() as stop:
         signal.raise_signal(signal.SIGTERM)
-    assert stop.asked
+    assert stop.requested
 
 
 def test_every_handler_is_put_back() -> None:
     before = [signal.getsignal(number) for number in SIGNALS]
-    with heeding_signals() as stop:
+    with handle_signals() as stop:
         assert {signal.getsignal(number) for number in SIGNALS} == {stop}
     assert [signal.getsignal(number) for number in SIGNALS] == before
 
@@ -73,7 +73,7 @@ def test_every_handler_is_put_back() -> None:
 def test_under_nohup_a_hangup_stays_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with heeding_signals() as stop:
+        with handle_signals() as stop:
             assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
             assert signal.getsignal(signal.SIGTERM) is stop
     finally:
@@ -82,7 +82,7 @@ def test_under_nohup_a_hangup_stays_ignored() -> None:
 
 def test_in_another_thread_no_signal_is_handled() -> None:
     def handlers() -> list[object]:
-        with heeding_signals():
+        with handle_signals():
             return [signal.getsignal(number) for number in SIGNALS]
 
     before = [signal.getsignal(number) for number in SIGNALS]
@@ -91,9 +91,9 @@ def test_in_another_thread_no_signal_is_handled() -> None:
 
 
 def test_blocked_signals_wait_for_the_end_of_the_block() -> None:
-    with heeding_signals() as stop:
-        stop.keeps = True
+    with handle_signals() as stop:
+        stop.keeps_results = True
         with signals_blocked():
             signal.raise_signal(signal.SIGTERM)
-            assert not stop.asked
-        assert stop.asked
+            assert not stop.requested
+        assert stop.requested

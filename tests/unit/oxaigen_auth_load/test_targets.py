@@ -41,8 +41,8 @@ async def test_an_answer_is_a_verdict_or_an_error_of_its_kind(
     status: int, body: bytes, naive: str, app: str
 ) -> None:
     async with asking(lambda _: httpx.Response(status, content=body)) as http:
-        assert await HttpTarget("naive", "http://proxy", http).ask("one") == naive
-        assert await AppTarget("app", "http://app", http).ask("one") == app
+        assert await HttpTarget("naive", "http://proxy", http).look_up("one") == naive
+        assert await AppTarget("app", "http://app", http).look_up("one") == app
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ async def test_what_is_no_answer_is_an_error_of_its_kind(error: Exception, kind:
         raise error
 
     async with asking(respond) as http:
-        assert await HttpTarget("naive", "http://proxy", http).ask("one") == kind
+        assert await HttpTarget("naive", "http://proxy", http).look_up("one") == kind
 
 
 async def test_a_mock_that_does_not_answer_costs_no_results() -> None:
@@ -78,7 +78,7 @@ async def test_pitfall_58_lookups_that_wait_for_a_connection_of_the_loads_own_ar
     async with asking(respond) as http, anyio.create_task_group() as group:
         target = HttpTarget("naive", "http://proxy", http)
         for _ in range(CONNECTIONS + 5):
-            group.start_soon(target.ask, "one")
+            group.start_soon(target.look_up, "one")
         await wait_all_tasks_blocked()
         answering.set()
-    assert await target.counts() == Counts(0, 0, CONNECTIONS + 5, waited=5)
+    assert await target.counts() == Counts(0, 0, CONNECTIONS + 5, queued=5)

@@ -1,4 +1,4 @@
-"""The axes of plots: where a value stands, in percent of the length, and which ticks to draw."""
+"""The axes of plots: the place of a value, in percent of the length, and the ticks."""
 
 from collections.abc import Callable, Iterable
 from itertools import takewhile
@@ -7,20 +7,24 @@ from typing import Final
 
 from attrs import frozen
 
-from oxaigen_auth_load.report import units
+from oxaigen_auth_load.units import format_seconds, nines
 
-MOST_LABELS: Final = 7
-MAX_AFTER: Final = 0.6  # of a nine: the room between the last percentile and the maximum
+MAX_LABELS: Final = 7
+MAX_ROOM: Final = 0.6  # between the last percentile and the maximum, in nines
 FOUR_NINES: Final = 4
 
 
 @frozen
 class Tick:
-    """A line across the plot; without a label it only helps the eye."""
+    """A line across the plot.
+
+    Attributes:
+        spare: the label is left out on narrow screens.
+    """
 
     at: float
     label: str = ""
-    spare: bool = False  # its label goes where there is no room
+    spare: bool = False
 
 
 @frozen
@@ -28,7 +32,7 @@ class Axis:
     """A scale with its title.
 
     Attributes:
-        place: gives where a value stands, from 0 to 100.
+        place: returns the place of a value, from 0 to 100.
     """
 
     title: str
@@ -37,17 +41,17 @@ class Axis:
 
 
 def percentile_axis(percentiles: Iterable[float]) -> Axis:
-    """Give each further nine the same room, as plots of HdrHistogram do; the maximum stands last.
+    """Give each further nine the same length, as plots of HdrHistogram do; the maximum is last.
 
     >>> axis = percentile_axis([0, 50, 90, 99, 99.9, 100])
     >>> [tick.label for tick in axis.ticks]
     ['0', '50', '90', '99', '99.9', 'max']
     """
-    last = max((units.nines(each) for each in percentiles if each < 100), default=0)  # noqa: PLR2004
-    end = max(last, 1) + MAX_AFTER
+    last = max((nines(each) for each in percentiles if each < 100), default=0)  # noqa: PLR2004
+    end = max(last, 1) + MAX_ROOM
 
     def place(value: float) -> float:
-        return min(100.0, 100 * units.nines(value) / end) if value < 100 else 100.0  # noqa: PLR2004
+        return min(100.0, 100 * nines(value) / end) if value < 100 else 100.0  # noqa: PLR2004
 
     ticks = [Tick(0.0, "0"), Tick(place(50), "50", last > FOUR_NINES)]
     for step in range(1, floor(last + 1e-9) + 1):
@@ -57,7 +61,7 @@ def percentile_axis(percentiles: Iterable[float]) -> Axis:
 
 
 def latency_axis(latencies: Iterable[float]) -> Axis:
-    """Fit a log scale around latencies, in seconds; what is not above zero stands at its start.
+    """Fit a log scale around latencies in seconds; values of zero are at its start.
 
     >>> [tick.label for tick in latency_axis([0.03, 0.1]).ticks if tick.label][-1].split()
     ['100', 'ms']
@@ -69,16 +73,16 @@ def latency_axis(latencies: Iterable[float]) -> Axis:
     def place(value: float) -> float:
         return max(0.0, 100 * (log10(value) - start) / (end - start)) if value > 0 else 0.0
 
-    sparse = len(marks) > MOST_LABELS
+    sparse = len(marks) > MAX_LABELS
     ticks = (
-        Tick(place(each), "" if sparse and not _is_decade(each) else units.seconds(each))
+        Tick(place(each), "" if sparse and not _is_decade(each) else format_seconds(each))
         for each in marks
     )
     return Axis("Latency (log scale)", tuple(ticks), place)
 
 
 def _log_marks(lowest: float, highest: float) -> list[float]:
-    """Give 1, 2 and 5 of each decade, from the last that is not above to the first not below."""
+    """Return 1, 2 and 5 of each decade, from the last <= `lowest` to the first >= `highest`."""
     decades = range(floor(log10(lowest)) - 1, ceil(log10(highest)) + 2)
     marks = [float(f"{step}e{decade}") for decade in decades for step in (1, 2, 5)]
     first = max(index for index, mark in enumerate(marks) if mark <= lowest)
@@ -91,12 +95,12 @@ def _is_decade(value: float) -> bool:
 
 
 def linear_axis(title: str, highest: float, *, ends_at_tick: bool) -> Axis:
-    """Begin at zero and count in steps of 1, 2 or 5.
+    """Return a scale from zero with ticks at multiples of 1, 2 or 5 times a power of ten.
 
     Args:
-        title: with the unit.
-        highest: value that must have its place.
-        ends_at_tick: goes on to the next tick, so that nothing stands above the last.
+        title: includes the unit.
+        highest: the highest value that has to fit.
+        ends_at_tick: extend the axis to the next tick above the highest value.
 
     >>> [tick.label for tick in linear_axis("Time (s)", 9.5, ends_at_tick=False).ticks]
     ['0', '2', '4', '6', '8']

@@ -13,7 +13,7 @@ def sample_report() -> dict[str, Any]:
     client = _client()
     p50, p99 = (client["latency_seconds"][name] for name in ("p50", "p99"))
     return {
-        "version": 1,
+        "version": 2,
         "tool": {
             "oxaigen_auth": "0.2.0",
             "python": "3.11.7",
@@ -24,12 +24,12 @@ def sample_report() -> dict[str, Any]:
         "started": "2026-11-24T02:40:00+00:00",
         "partial": None,
         "plan": {
-            "shape": "steady",
+            "scenario": "steady",
             "lookups": 5000,
             "seconds": 10.0,
             "tokens": 100,
             "zipf": 1.1,
-            "bad_tokens": 5,
+            "invalid_tokens": 5,
             "seed": 1,
         },
         "target": "embedded mock, latency 20 ms",
@@ -53,7 +53,7 @@ def partial_report() -> dict[str, Any]:
     """A run of an app, whose cache and upstream calls nobody saw, stopped early."""
     report = sample_report()
     run = _client() | {"name": "app", "seconds": 3.2, "lookups": 1600}
-    run |= dict.fromkeys(("cache_hits", "joined", "upstream_calls", "upstream_calls_per_token"))
+    run |= dict.fromkeys(("cache_hits", "coalesced", "upstream_calls", "upstream_calls_per_token"))
     run["timeline"] = {
         key: value[:32] for key, value in run["timeline"].items() if key != "interval_seconds"
     }
@@ -70,8 +70,8 @@ def _client() -> dict[str, Any]:
     errors = [0] * 61 + [1, 2] + [0] * 37
     return _run("client", sorted(hits + calls), arrivals, upstream, errors) | {
         "cache_hits": 4700,
-        "joined": 180,
-        "most_at_once": 64,
+        "coalesced": 180,
+        "max_concurrency": 64,
     }
 
 
@@ -82,8 +82,8 @@ def _naive() -> dict[str, Any]:
     errors = [0] * 61 + [4, 13, 9] + [0] * 36
     return _run("naive", sorted(calls), arrivals, [0, *arrivals[:99]], errors) | {
         "cache_hits": 0,
-        "joined": 0,
-        "most_at_once": 97,
+        "coalesced": 0,
+        "max_concurrency": 97,
     }
 
 
@@ -109,6 +109,7 @@ def _run(
         "notes": [],
         "distribution": [[percent, _at(latencies, percent)] for percent in _percentiles()],
         "errors": {"unavailable": sum(errors), "wrong_accept": 0},
+        "accepted": len(latencies) - sum(errors) - 240,
         "rejected": 240,
         "upstream_calls": sum(upstream),
         "upstream_calls_per_token": sum(upstream) / 100,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from oxaigen_auth_load.report.files import check_writable, write_whole
+from oxaigen_auth_load.report.files import check_writable, write_atomically
 
 
 def test_to_check_a_file_leaves_it_as_it_is(tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_a_file_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
     path.write_text("before")
     path.chmod(0o640)
     link.symlink_to(path)
-    write_whole(link, "after")
+    write_atomically(link, "after")
     assert path.read_text() == "after"
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
     assert link.is_symlink()
@@ -57,7 +57,7 @@ def test_pitfall_58_a_file_that_cannot_be_written_whole_stays_as_it_was(tmp_path
     path.write_bytes(b"before")
     for each in (path, tmp_path / "new"):
         with pytest.raises(OSError, match="No space left"):
-            write_whole(each, "after")
+            write_atomically(each, "after")
     assert path.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -69,7 +69,7 @@ def test_a_single_file_that_is_mounted_is_written_in_place(
         raise OSError(errno.EBUSY, "Device or resource busy", str(target))
 
     monkeypatch.setattr(Path, "replace", replace)
-    write_whole(tmp_path / "results", "after")
+    write_atomically(tmp_path / "results", "after")
     assert (tmp_path / "results").read_text() == "after"
     assert len(list(tmp_path.iterdir())) == 1
 
@@ -80,6 +80,6 @@ def test_a_pipe_is_written_to_and_stays_one(tmp_path: Path) -> None:
     check_writable(pipe)
     with ThreadPoolExecutor(1) as threads:
         reading = threads.submit(pipe.read_text)
-        write_whole(pipe, "after")
+        write_atomically(pipe, "after")
         assert reading.result() == "after"
     assert pipe.is_fifo()

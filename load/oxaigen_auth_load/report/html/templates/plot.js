@@ -3,16 +3,16 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
-function made(name, attributes) {
+function svg(name, attributes) {
   const element = document.createElementNS(SVG, name);
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
   return element;
 }
 
-function html(name, text, look = "") {
+function html(name, text, cssClass = "") {
   const element = document.createElement(name);
   element.textContent = text;
-  element.className = look;
+  element.className = cssClass;
   return element;
 }
 
@@ -40,7 +40,7 @@ function isHigh(values) {
 
 function listen(plot, rows) {
   const drawing = plot.querySelector("svg");
-  const marks = made("g", {});
+  const marks = svg("g", {});
   const values = document.createElement("output");
   let shown = null;
   values.hidden = true;
@@ -63,12 +63,12 @@ function listen(plot, rows) {
     const x = `${row.x}%`;
     const known = row.values.filter((value) => value.y !== undefined);
     marks.replaceChildren(
-      made("line", { x1: x, x2: x, y1: "0", y2: "100%", class: "cursor" }),
-      ...known.map((value) => made("circle", { cx: x, cy: `${value.y}%`, r: 4.5, class: `dot ${value.look}` })),
+      svg("line", { x1: x, x2: x, y1: "0", y2: "100%", class: "cursor" }),
+      ...known.map((value) => svg("circle", { cx: x, cy: `${value.y}%`, r: 4.5, class: `dot ${value.cssClass}` })),
     );
     values.replaceChildren(html("strong", row.label), ...known.map((value) => {
       const line = html("div", "");
-      line.append(html("i", "", value.look), html("span", value.name), html("b", value.text));
+      line.append(html("i", "", value.cssClass), html("span", value.name), html("b", value.text));
       return line;
     }));
     values.className = `values ${row.x > 50 ? "left" : "right"} ${isHigh(known) ? "below" : "above"}`;
