@@ -16,11 +16,11 @@ fmt:
     uv run ruff check --fix --quiet
     uv run ruff format
 
-# Look for what ruff, flake8-async and import-linter know to be wrong
+# Check the code with ruff, flake8-async and the import contracts
 lint:
-    uv run lint-imports
     uv run ruff check
     uv run ruff format --check
+    uv run lint-imports --no-cache
     find oxaigen_auth load mock tests benchmarks docs -name '*.py' | xargs uv run flake8-async --anyio --disable=ASYNC106,ASYNC114,ASYNC124,ASYNC127,ASYNC9
 
 # Check the types, twice
