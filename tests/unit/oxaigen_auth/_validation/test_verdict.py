@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 
 from oxaigen_auth import (
@@ -43,3 +45,15 @@ def test_every_caller_gets_an_exception_of_its_own() -> None:
             unwrap(verdict)
         raised.append(caught.value)
     assert raised[0] is not raised[1]
+
+
+def test_verdicts_are_equal_whenever_they_were_asked_for() -> None:
+    verdict = Accepted(value=True, asked=1.0)
+    assert verdict == Accepted(value=True)
+    assert "asked" not in repr(verdict)
+    assert Accepted(value=True).asked == -inf
+
+
+def test_an_unavailable_proxy_is_neither_down_nor_slow_unless_it_says_so() -> None:
+    verdict = Unavailable("no answer")
+    assert (verdict.is_outage, verdict.timed_out) == (False, False)
