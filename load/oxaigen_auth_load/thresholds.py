@@ -25,7 +25,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge,
     "==": operator.eq,
 }
-# The units that an expectation of each kind may have, with how many of them make one.
+# The units of each kind of metric, and how many of them are a second, or 1.
 _UNITS = {
     "seconds": {"s": 1, "ms": 1_000, "us": 1_000_000, "µs": 1_000_000, "\u03bcs": 1_000_000},
     "ratio": {"": 1, "%": 100},

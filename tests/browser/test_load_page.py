@@ -1,4 +1,4 @@
-"""The page of a load test in a browser, opened from a file as people do."""
+"""The page of a load in a browser, opened from a file."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ Show = Callable[..., Page]
 
 @pytest.fixture
 def show(browser: Browser, tmp_path: Path) -> Iterator[Show]:
-    """Open the page of a report; it must say nothing on the console and ask nobody."""
+    """Open the page of a report, which must neither write to the console nor load anything."""
     said: list[str] = []
     asked: list[str] = []
     file = tmp_path / "report.html"
@@ -65,7 +65,7 @@ def test_hovering_shows_the_values_there(show: Show) -> None:
     expect(time.get_by_role("status")).to_contain_text("Upstream calls440")
 
 
-def test_the_arrow_keys_show_them_too(show: Show) -> None:
+def test_the_arrow_keys_show_the_values(show: Show) -> None:
     latency = plot(show(sample_report()), "Latency by percentile")
     values = latency.get_by_role("status")
     latency.focus()
@@ -104,7 +104,7 @@ def test_a_phone_does_not_scroll_sideways(show: Show, runs: int) -> None:
 
 
 def colliding(page: Page) -> list[str]:
-    """Give the texts of each plot that run into one before them."""
+    """Return the texts of each plot that overlap an earlier one."""
     found: list[str] = page.evaluate(
         """() => [...document.querySelectorAll(".plot")].flatMap((plot) => {
             const boxes = [...plot.querySelectorAll("text")]
@@ -130,7 +130,7 @@ def test_labels_do_not_collide(show: Show, width: int) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_texts_and_lines_stand_out_from_what_is_behind_them(show: Show, scheme: str) -> None:
+def test_texts_and_lines_contrast_with_their_background(show: Show, scheme: str) -> None:
     page = show(sample_report(), color_scheme=scheme)
     for selector in (
         "h1",
@@ -155,7 +155,7 @@ def test_light_and_dark_differ(show: Show) -> None:
 
 
 def colours(page: Page, selector: str) -> list[list[float]]:
-    """Give the red, green and blue of an element and of what is behind it."""
+    """Return the red, green and blue of an element and of its background."""
     found: list[list[float]] = page.locator(selector).first.evaluate(
         """(element) => {
             const style = getComputedStyle(element);
@@ -171,7 +171,7 @@ def colours(page: Page, selector: str) -> list[list[float]]:
 
 
 def contrast(page: Page, selector: str) -> float:
-    """Give the contrast ratio of WCAG 2."""
+    """Return the contrast ratio of WCAG 2."""
     darker, lighter = sorted(map(luminance, colours(page, selector)))
     return (lighter + 0.05) / (darker + 0.05)
 
@@ -184,13 +184,13 @@ def luminance(colour: list[float]) -> float:
     return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
-def test_a_partial_report_is_marked_at_its_head(show: Show) -> None:
+def test_a_partial_report_has_a_banner(show: Show) -> None:
     page = show(partial_report())
     expect(page.locator(".banner")).to_be_in_viewport()
     expect(page.locator(".banner")).to_contain_text("stopped after 3.2 s of 10 s")
 
 
-def test_the_numbers_of_a_plot_are_there_for_who_asks(show: Show) -> None:
+def test_the_numbers_of_a_plot_can_be_opened(show: Show) -> None:
     page = show(sample_report())
     numbers = page.get_by_role("region", name="Numbers: Latency by percentile")
     expect(numbers).to_be_hidden()
@@ -198,7 +198,7 @@ def test_the_numbers_of_a_plot_are_there_for_who_asks(show: Show) -> None:
     expect(numbers.get_by_role("row", name="p99.9 56.9 ms 104 ms")).to_be_visible()
 
 
-def test_it_is_whole_without_its_script(show: Show) -> None:
+def test_it_is_complete_without_its_script(show: Show) -> None:
     page = show(sample_report(), java_script_enabled=False)
     expect(plot(page, "Latency by percentile").locator("path")).to_have_count(2)
     expect(page.get_by_role("cell", name="127 ms").first).to_be_visible()

@@ -1,4 +1,4 @@
-"""The command as people call it: in this process, through sockets, against processes of its own."""
+"""The whole command: in this process, over sockets, against servers in their own processes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def results(path: Path) -> Any:
 
 
 def load(arguments: Sequence[str]) -> int:
-    """Run the command in a thread, so that coverage goes on seeing the test."""
+    """Run the command in a thread, because its event loop would end the coverage of this one."""
     with ThreadPoolExecutor(1) as threads:
         return threads.submit(main, arguments).result()
 
@@ -113,7 +113,7 @@ def test_pitfall_58_errors_meet_no_expectation_of_latency(
     assert "no lookup was answered" in page.read_text("utf-8")
 
 
-def test_a_rejection_that_is_wrong_is_no_answer(tmp_path: Path) -> None:
+def test_a_wrong_rejection_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "load.json"
     fault = ["--fault", "status,status=403,endpoint=get-me", "--expect", "p99 < 2s"]
     assert load(["burst", "--callers", "3", *fault, "--json", str(path)]) == 1
@@ -128,7 +128,7 @@ def test_a_failed_expectation_shows_the_figure_however_small(
     assert re.fullmatch(r"FAILED  p99<1us  \([0-9.]+ m?s\)", line)
 
 
-def test_faults_and_latency_of_the_mock_show(
+def test_faults_and_latency_of_the_mock_appear_in_the_results(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "load.json"
@@ -148,7 +148,7 @@ def test_faults_and_latency_of_the_mock_show(
 
 @pytest.fixture
 def elsewhere() -> Iterator[tuple[str, str]]:
-    """A proxy and an app that are not the command's own."""
+    """A proxy and an app that the command did not start."""
     tokens = ["secret-1", "secret-2"]
     with (
         embedded_mock(tokens, latency=0, faults=[], backend="asyncio") as proxy,
@@ -200,7 +200,7 @@ def test_pitfall_58_a_signal_keeps_what_there_is_and_says_that_it_is_partial(  #
     number: signal.Signals,
     backend: str,
 ) -> None:
-    """It arrives in the main thread, after whose event loop coverage sees no more of a test."""
+    """The load is in the main thread, where signals arrive; coverage stops with its event loop."""
     path, page = tmp_path / "load.json", tmp_path / "load.html"
 
     def press() -> None:
@@ -255,7 +255,7 @@ def test_a_signal_before_the_load_is_one_clear_line_and_leaves_no_file(
 
 @pytest.fixture
 def stop(monkeypatch: pytest.MonkeyPatch) -> Stop:
-    """What a signal would set, for a command that runs in a thread."""
+    """The state that a signal would set, for a command that runs in another thread."""
     stop = Stop()
     monkeypatch.setattr(cli, "handle_signals", lambda: nullcontext(stop))
     return stop
@@ -305,7 +305,7 @@ def test_stopped_when_all_is_done_a_load_is_not_partial(
 
 
 class Proxy(ThreadingHTTPServer):
-    """Accepts every token, and notes that it was asked about one."""
+    """Accepts every token, and sets an event when it is called."""
 
     daemon_threads = True
     asked = threading.Event()
@@ -320,7 +320,7 @@ class Accepting(BaseHTTPRequestHandler):
         self.wfile.write(b'{"is_authenticated": true}')
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (its name there)
-        """Be silent."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -336,7 +336,7 @@ def proxy() -> Iterator[str]:
 def test_pitfall_58_a_signal_to_the_whole_group_keeps_results_and_ends_every_process(
     tmp_path: Path, proxy: str
 ) -> None:
-    """As `timeout` and shells send it. The pipe is at its end when no process holds it any more."""
+    """As `timeout` and shells send it. The pipe ends when no process holds it any longer."""
     path = tmp_path / "load.json"
     (tmp_path / "tokens").write_text("one\n")
     words = f"steady --rate 50 --seconds 60 --target app --proxy {proxy} --tokens-file"
@@ -437,7 +437,7 @@ def test_a_file_of_another_encoding_gets_one_clear_line(
         assert "cannot use a file: 'utf-8' codec can't decode" in line
 
 
-def test_what_answers_neither_well_nor_in_time_is_an_error_of_its_kind(tmp_path: Path) -> None:
+def test_a_late_broken_or_malformed_response_is_an_error_of_its_kind(tmp_path: Path) -> None:
     path = tmp_path / "load.json"
     faults = (("hang", 0.5, "timeout"), ("reset", 60, "connection"), ("html", 60, "no_profile"))
     for fault, timeout, kind in faults:
@@ -461,7 +461,7 @@ def test_interrupted_before_a_process_starts_there_is_none_to_wait_for(
         stack.enter_context(embedded_mock([], latency=0, faults=[], backend="asyncio"))
 
 
-def test_a_process_whose_load_is_gone_ends_without_a_word(
+def test_a_server_whose_load_has_ended_exits_silently(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     ours, theirs = multiprocessing.Pipe()
@@ -471,7 +471,7 @@ def test_a_process_whose_load_is_gone_ends_without_a_word(
     assert capfd.readouterr() == ("", "")
 
 
-def test_what_cannot_be_written_in_the_end_costs_neither_table_nor_other_file(
+def test_a_file_that_cannot_be_written_costs_neither_the_table_nor_the_other_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def write_atomically(path: Path, text: str) -> None:
@@ -488,7 +488,7 @@ def test_what_cannot_be_written_in_the_end_costs_neither_table_nor_other_file(
     assert [path.name for path in tmp_path.iterdir()] == ["load.html"]
 
 
-def test_a_terminal_that_is_gone_costs_no_results(
+def test_a_closed_terminal_costs_no_results(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def gone(*_: object) -> None:
@@ -500,7 +500,7 @@ def test_a_terminal_that_is_gone_costs_no_results(
     assert results(tmp_path / "load.json")["runs"][0]["accepted"] == 3
 
 
-def test_a_process_that_cannot_serve_is_an_error(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_server_that_cannot_start_is_an_error(capfd: pytest.CaptureFixture[str]) -> None:
     mock = embedded_mock([], latency=0, faults=[{"kind": "nonsense"}], backend="asyncio")
     with (
         ExitStack() as stack,
@@ -512,17 +512,17 @@ def test_a_process_that_cannot_serve_is_an_error(capfd: pytest.CaptureFixture[st
 
 @pytest.fixture
 def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the variables that the app sets for its own process be gone afterwards."""
+    """Restore the variables that the app sets for its own process."""
     for name in ("PROXY_URL_OVERRIDE", "PROXY_TIMEOUT_SECONDS"):
         monkeypatch.setenv(f"OXAIGEN_AUTH_{name}", "")
 
 
 @pytest.mark.usefixtures("own_environment")
 @pytest.mark.parametrize("make", [servers._mock, servers._app])  # noqa: SLF001
-def test_a_process_serves_until_it_is_alone(
+def test_a_server_serves_until_its_pipe_is_closed(
     request: pytest.FixtureRequest, make: Callable[..., ASGIApp]
 ) -> None:
-    """Both ends of the pipe are in this process, so that what runs in the other is seen."""
+    """Both ends of the pipe are in this process, so that coverage sees the server."""
     ours, theirs = multiprocessing.Pipe()
     arguments = {
         servers._mock: (("one",), 0.0, [{"kind": "hang"}]),  # noqa: SLF001
@@ -555,20 +555,21 @@ def test_the_embedded_app_answers_with_the_user() -> None:
     assert answer.json()["user_name"] == "devuser"
 
 
-def test_a_process_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_exit_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(servers, "EXIT_TIMEOUT", 0.0)
     with embedded_mock(["one"], latency=0, faults=[], backend="asyncio") as url:
         assert url.startswith("http://127.0.0.1:")
 
 
-def test_a_page_can_be_all_that_is_wanted(tmp_path: Path) -> None:
+def test_the_page_can_be_the_only_file(tmp_path: Path) -> None:
     assert load(["burst", "--callers", "3", "--html", str(tmp_path / "load.html")]) == 0
     assert "<svg" in (tmp_path / "load.html").read_text("utf-8")
 
 
-def test_without_its_packages_the_command_says_how_to_get_them(
+def test_without_the_extra_the_command_prints_how_to_install_it_and_exits_with_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(oxaigen_auth_load, "find_spec", lambda _: None)
     assert load(["burst"]) == 2
-    assert 'pip install "oxaigen-auth[load]"' in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert 'pip install "oxaigen-auth[load]"' in line

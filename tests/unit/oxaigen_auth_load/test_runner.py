@@ -1,4 +1,4 @@
-"""Plans that really run: against targets in virtual time, and through everything over sockets."""
+"""Runs of plans in virtual time, against fake targets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 
 @define(eq=False)
 class Stalling:
-    """Answers at once, but once not for a second, in which nobody else is answered either."""
+    """Answers at once, except for one second in which it answers nothing."""
 
     name: str = "stalling"
     asked: int = 0
@@ -47,7 +47,7 @@ def plan_of(starts: Sequence[float]) -> Plan:
     return Plan("steady", starts, [0] * len(starts), 1)
 
 
-async def test_a_stall_shows_in_the_latency_of_those_who_wanted_to_start_meanwhile() -> None:
+async def test_a_stall_counts_as_latency_of_the_lookups_due_meanwhile() -> None:
     plan = plan_of([n / 100 for n in range(1, 501)])
     recording = await run_plan(plan, ["accepted"], Stalling())
     assert recording.accepted == 500
@@ -57,13 +57,13 @@ async def test_a_stall_shows_in_the_latency_of_those_who_wanted_to_start_meanwhi
     assert 0.9 < latency["max"] < 1.1
 
 
-async def test_lookups_start_when_they_should_whatever_became_of_those_before() -> None:
-    class Deaf(Stalling):
+async def test_lookups_start_on_time_whatever_became_of_earlier_ones() -> None:
+    class Slow(Stalling):
         async def look_up(self, token: str) -> str:
             await sleep(10)
             return token
 
-    recording = await run_plan(plan_of([0, 1, 2, 3]), ["accepted"], Deaf())
+    recording = await run_plan(plan_of([0, 1, 2, 3]), ["accepted"], Slow())
     assert recording.max_concurrency == 4
     assert recording.seconds == pytest.approx(13, abs=0.1)
     assert recording.answer_latencies.summary()["max"] == pytest.approx(10, abs=0.1)
@@ -92,7 +92,7 @@ async def test_upstream_calls_are_placed_in_time() -> None:
     assert sum(line["upstream_calls"][late:]) == 1
 
 
-async def test_a_plan_that_is_late_lets_others_run() -> None:
+async def test_a_late_plan_still_yields_to_other_tasks() -> None:
     number = 3 * MAX_STARTS_PER_CHECKPOINT
     recording = await run_plan(plan_of([1e-9] * number), ["accepted"], Stalling())
     assert recording.lookups == number

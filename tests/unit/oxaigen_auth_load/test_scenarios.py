@@ -69,7 +69,7 @@ def test_evenly_spread_tokens_are_all_used_if_they_can_be(
     assert plan.used == min(distinct, lookups) or lookups < distinct
 
 
-def test_skewed_tokens_are_used_as_zipf_says() -> None:
+def test_skewed_tokens_follow_zipf() -> None:
     plan = assign_tokens("burst", burst(100_000), TokenMix(distinct=100, zipf=1.0), Random(1))
     first, second, tenth = (plan.tokens.count(number) for number in (0, 1, 9))
     assert 1.8 < first / second < 2.2
@@ -77,27 +77,27 @@ def test_skewed_tokens_are_used_as_zipf_says() -> None:
 
 
 @given(st.integers(0, 20), seeds)
-def test_so_many_tokens_are_invalid_as_were_asked_for(invalid: int, seed: int) -> None:
+def test_the_plan_has_the_requested_number_of_invalid_tokens(invalid: int, seed: int) -> None:
     plan = assign_tokens("burst", burst(5), TokenMix(distinct=20, invalid=invalid), Random(seed))
     assert len(plan.invalid) == invalid
     assert plan.invalid <= set(range(20))
 
 
-def test_what_cannot_be_spread_is_refused() -> None:
+def test_an_impossible_plan_is_refused() -> None:
     with pytest.raises(PlanError, match="4 of 3 tokens cannot be invalid"):
         assign_tokens("burst", burst(5), TokenMix(distinct=3, invalid=4), Random(1))
     with pytest.raises(PlanError, match="no lookup would start"):
         assign_tokens("steady", [], TokenMix(distinct=3), Random(1))
 
 
-def written(folder: Path, text: str) -> Path:
+def file_with(folder: Path, text: str) -> Path:
     path = folder / "day.csv"
     path.write_text(text, "utf-8")
     return path
 
 
 def test_a_file_is_replayed_in_the_order_of_its_seconds(tmp_path: Path) -> None:
-    path = written(tmp_path, "# second,token\n1.5,ada\n\n0.25 bob\n2,ada\n")
+    path = file_with(tmp_path, "# second,token\n1.5,ada\n\n0.25 bob\n2,ada\n")
     plan = replay(path, 1, Random(1))
     assert list(plan.starts) == [0.25, 1.5, 2]
     assert list(plan.tokens) == [0, 1, 1]
@@ -105,19 +105,19 @@ def test_a_file_is_replayed_in_the_order_of_its_seconds(tmp_path: Path) -> None:
 
 
 def test_pitfall_59_a_file_that_begins_with_a_byte_order_mark_is_replayed(tmp_path: Path) -> None:
-    plan = replay(written(tmp_path, "\ufeff0.25,bob\n1,ada\n"), 0, Random(1))
+    plan = replay(file_with(tmp_path, "\ufeff0.25,bob\n1,ada\n"), 0, Random(1))
     assert (list(plan.starts), plan.distinct) == ([0.25, 1], 2)
 
 
 @pytest.mark.parametrize("line", ["eve", "x,eve", "-1,eve", "1,eve,eve", "nan,eve", "inf,eve"])
 def test_a_wrong_line_is_named_by_its_number_and_not_shown(tmp_path: Path, line: str) -> None:
     with pytest.raises(PlanError, match=r"^line 2 is not a second and a name") as caught:
-        replay(written(tmp_path, f"0,bob\n{line}\n"), 0, Random(1))
+        replay(file_with(tmp_path, f"0,bob\n{line}\n"), 0, Random(1))
     assert "eve" not in str(caught.value)
 
 
 def test_a_file_without_a_line_or_with_too_few_tokens_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="1 to 1,000,000"):
-        replay(written(tmp_path, "# nothing\n"), 0, Random(1))
+        replay(file_with(tmp_path, "# nothing\n"), 0, Random(1))
     with pytest.raises(PlanError, match=r"day\.csv has 1 tokens; 2 of them cannot be invalid"):
-        replay(written(tmp_path, "0,ada\n"), 2, Random(1))
+        replay(file_with(tmp_path, "0,ada\n"), 2, Random(1))

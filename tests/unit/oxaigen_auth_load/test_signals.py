@@ -1,4 +1,4 @@
-"""Signals that end a load, without a load."""
+"""The handling of signals, without a load."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ with signals.handle_signals() as stop:
     ("first", "second"),
     [("SIGTERM", "SIGTERM"), ("SIGINT", "SIGINT"), ("SIGINT", "SIGTERM"), ("SIGHUP", "SIGINT")],
 )
-def test_the_first_signal_is_noted_and_the_second_ends_the_process(first: str, second: str) -> None:
+def test_the_first_signal_is_recorded_and_the_second_ends_the_process(
+    first: str, second: str
+) -> None:
     script = TWICE.format(first=first, second=second)
     ended = subprocess.run(  # noqa: S603
         [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60
@@ -38,7 +40,7 @@ def test_the_first_signal_is_noted_and_the_second_ends_the_process(first: str, s
     assert ended.returncode == -signal.Signals[second]
 
 
-def test_a_second_signal_has_its_usual_effect(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_signal_has_its_default_effect(monkeypatch: pytest.MonkeyPatch) -> None:
     raised: list[int] = []
     monkeypatch.setattr(signals, "DUPLICATE_WINDOW", -1.0)
     monkeypatch.setattr(signal, "raise_signal", raised.append)
@@ -57,13 +59,13 @@ def test_a_signal_that_arrives_twice_at_once_counts_once() -> None:
     assert stop.requested
 
 
-def test_before_there_are_results_a_signal_interrupts() -> None:
+def test_before_there_are_results_a_signal_raises_keyboard_interrupt() -> None:
     with pytest.raises(KeyboardInterrupt), handle_signals() as stop:
         signal.raise_signal(signal.SIGTERM)
     assert stop.requested
 
 
-def test_every_handler_is_put_back() -> None:
+def test_every_handler_is_restored() -> None:
     before = [signal.getsignal(number) for number in SIGNALS]
     with handle_signals() as stop:
         assert {signal.getsignal(number) for number in SIGNALS} == {stop}

@@ -1,4 +1,4 @@
-"""What becomes of an answer, by targets whose server is in this process."""
+"""Outcomes of responses, from a fake transport."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def asking(respond: Callable[[httpx.Request], Any]) -> httpx.AsyncClient:
         (503, b"", "status_503", "status_503"),
     ],
 )
-async def test_an_answer_is_a_verdict_or_an_error_of_its_kind(
+async def test_a_response_is_a_verdict_or_an_error_of_its_kind(
     status: int, body: bytes, naive: str, app: str
 ) -> None:
     async with asking(lambda _: httpx.Response(status, content=body)) as http:
@@ -53,7 +53,7 @@ async def test_an_answer_is_a_verdict_or_an_error_of_its_kind(
         (httpx.DecodingError("not gzip"), "decoding"),
     ],
 )
-async def test_what_is_no_answer_is_an_error_of_its_kind(error: Exception, kind: str) -> None:
+async def test_a_failed_call_is_an_error_of_its_kind(error: Exception, kind: str) -> None:
     def respond(_: httpx.Request) -> httpx.Response:
         raise error
 
@@ -61,7 +61,7 @@ async def test_what_is_no_answer_is_an_error_of_its_kind(error: Exception, kind:
         assert await HttpTarget("naive", "http://proxy", http).look_up("one") == kind
 
 
-async def test_a_mock_that_does_not_answer_costs_no_results() -> None:
+async def test_a_mock_that_gives_no_count_costs_no_results() -> None:
     bodies = [b"<html>", b"{}", b'{"total": 7}']
     async with asking(lambda _: httpx.Response(200, content=bodies.pop(0))) as http:
         app = AppTarget("app", "http://app", http, mock_url="http://mock")

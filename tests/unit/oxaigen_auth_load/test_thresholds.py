@@ -29,7 +29,7 @@ def measured(**figures: float | None) -> dict[str, float | None]:
         ("throughput > 100", None, False),
     ],
 )
-def test_a_figure_is_as_expected_or_not(text: str, value: float | None, *, met: bool) -> None:
+def test_a_metric_meets_its_limit_or_not(text: str, value: float | None, *, met: bool) -> None:
     expectation = read_expectation(text)
     checked = expectation.check(measured(**{expectation.name: value}))
     assert checked["text"] == " ".join(text.split())
@@ -40,7 +40,7 @@ def test_a_figure_is_as_expected_or_not(text: str, value: float | None, *, met: 
 @pytest.mark.parametrize(
     "text", ["", "p99", "p98 < 1ms", "p99 < ", "p99 ~ 1ms", "errors = 0", "p99 < -1ms", "p99<.s"]
 )
-def test_what_is_no_expectation_is_refused_with_all_names(text: str) -> None:
+def test_a_malformed_expectation_is_refused_with_all_names(text: str) -> None:
     with pytest.raises(ValueError, match="is not an expectation such as") as caught:
         read_expectation(text)
     assert all(name in str(caught.value) for name in METRICS)
@@ -65,13 +65,13 @@ def test_a_rate_may_be_a_percentage_and_has_no_other_unit() -> None:
 
 
 @pytest.mark.parametrize("text", ["error_rate < 5", "error_rate < 101%", f"p99 < {'9' * 400}s"])
-def test_what_is_always_so_is_refused(text: str) -> None:
+def test_a_limit_beyond_any_value_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is more than any"):
         read_expectation(text)
 
 
 @pytest.mark.parametrize(
-    ("text", "value", "written"),
+    ("text", "value", "formatted"),
     [
         ("p99<1us", 0.0000134, "13.4 µs"),
         ("p99 < 300ns".replace("300ns", "0.3us"), 0.00000041, "410 ns"),
@@ -85,11 +85,11 @@ def test_what_is_always_so_is_refused(text: str) -> None:
         ("cache_hits > 0", None, "unknown"),
     ],
 )
-def test_a_figure_is_written_so_that_it_differs_from_its_limit(
-    text: str, value: float | None, written: str
+def test_a_value_is_formatted_so_that_it_differs_from_its_limit(
+    text: str, value: float | None, formatted: str
 ) -> None:
     expectation = read_expectation(text)
-    assert expectation.check(measured(**{expectation.name: value}))["measured"] == written
+    assert expectation.check(measured(**{expectation.name: value}))["measured"] == formatted
 
 
 @pytest.mark.parametrize("text", ["p99 < 2s", "p50 > 0s", "max >= 0s", "mean <= 1s"])

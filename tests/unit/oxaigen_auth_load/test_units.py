@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""The format of numbers."""
 
 import doctest
 
@@ -24,5 +24,5 @@ def test_the_examples_in_docstrings_are_true() -> None:
         (90, "90 s"),
     ],
 )
-def test_durations_have_the_unit_that_suits_them(value: float | None, text: str) -> None:
+def test_durations_have_a_fitting_unit(value: float | None, text: str) -> None:
     assert format_seconds(value).replace("\N{NO-BREAK SPACE}", " ") == text

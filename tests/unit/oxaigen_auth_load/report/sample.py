@@ -1,4 +1,4 @@
-"""A report as a load test writes it, made without one: the same numbers every time."""
+"""A report with the same numbers every time, made without a load."""
 
 from collections.abc import Sequence
 from random import Random
@@ -9,7 +9,7 @@ UPSTREAM = 0.020
 
 
 def sample_report() -> dict[str, Any]:
-    """A client beside the naive way, both asked 5,000 times in ten seconds."""
+    """A client and the naive target, each with 5,000 lookups in ten seconds."""
     client = _client()
     p50, p99 = (client["latency_seconds"][name] for name in ("p50", "p99"))
     return {
@@ -50,7 +50,7 @@ def _checked(text: str, value: float, measured: str, *, met: bool) -> dict[str, 
 
 
 def partial_report() -> dict[str, Any]:
-    """A run of an app, whose cache and upstream calls nobody saw, stopped early."""
+    """A run of an app, without counts of its cache and upstream calls, stopped early."""
     report = sample_report()
     run = _client() | {"name": "app", "seconds": 3.2, "lookups": 1600}
     run |= dict.fromkeys(("cache_hits", "coalesced", "upstream_calls", "upstream_calls_per_token"))
@@ -123,7 +123,7 @@ def _run(
 
 
 def _percentiles() -> list[float]:
-    """Halve what is left, in four steps each time; the named percentiles are there as well."""
+    """Halve the rest in four steps each time, and include the named percentiles."""
     halves = [100 - 100 / 2 ** (step / 4) for step in range(49)]
     return sorted({*halves, 90.0, 99.0, 99.9, 100.0})
 

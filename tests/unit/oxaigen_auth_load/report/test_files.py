@@ -1,4 +1,4 @@
-"""Files of results: whole, or as they were."""
+"""Result files: complete, or unchanged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from oxaigen_auth_load.report.files import check_writable, write_atomically
 
 
-def test_to_check_a_file_leaves_it_as_it_is(tmp_path: Path) -> None:
+def test_checking_a_file_leaves_it_unchanged(tmp_path: Path) -> None:
     old, new = tmp_path / "old", tmp_path / "new"
     old.write_text("before")
     check_writable(old)
@@ -22,13 +22,13 @@ def test_to_check_a_file_leaves_it_as_it_is(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [old]
 
 
-def test_what_cannot_be_written_is_found_before_the_load(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "no-such-folder" / "file"):
         with pytest.raises(OSError, match=path.name):
             check_writable(path)
 
 
-def test_a_file_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+def test_a_file_replaces_the_one_before(tmp_path: Path) -> None:
     path, link = tmp_path / "results", tmp_path / "link"
     path.write_text("before")
     path.chmod(0o640)
@@ -42,7 +42,7 @@ def test_a_file_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
 
 @pytest.fixture
 def full(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a file system be full after a few bytes."""
+    """A file system that is full after a few bytes."""
 
     def write_text(self: Path, text: str, encoding: str) -> int:
         self.write_bytes(text.encode(encoding)[:3])
@@ -62,7 +62,7 @@ def test_pitfall_58_a_file_that_cannot_be_written_whole_stays_as_it_was(tmp_path
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_single_file_that_is_mounted_is_written_in_place(
+def test_a_file_that_cannot_be_renamed_is_written_in_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def replace(_: Path, target: Path) -> None:
@@ -74,7 +74,7 @@ def test_a_single_file_that_is_mounted_is_written_in_place(
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_pipe_is_written_to_and_stays_one(tmp_path: Path) -> None:
+def test_a_pipe_is_written_to_and_remains_a_pipe(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     check_writable(pipe)

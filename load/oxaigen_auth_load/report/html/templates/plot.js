@@ -1,4 +1,4 @@
-// Shows the values of a plot where the pointer or the arrow keys are; they are those of its table.
+// Shows the values of a plot at the pointer, or as selected by the arrow keys; reads its table.
 "use strict";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -33,7 +33,7 @@ function nearest(rows, x) {
   return best;
 }
 
-// Whether most of the values stand in the upper half, so that those shown leave them in sight.
+// Returns whether most values are in the upper half, where the output would hide them.
 function isHigh(values) {
   return values.filter((value) => value.y < 50).length * 2 > values.length;
 }
@@ -48,7 +48,7 @@ function listen(plot, rows) {
   plot.append(values);
   plot.tabIndex = 0;
   plot.setAttribute("role", "group");
-  plot.setAttribute("aria-label", "Plot; the arrow keys go through its values");
+  plot.setAttribute("aria-label", "Plot; use the arrow keys to read its values");
 
   function hide() {
     shown = null;

@@ -18,7 +18,7 @@ def labels(ticks: Sequence[axes.Tick]) -> list[str]:
     return [tick.label.replace("\N{NO-BREAK SPACE}", " ") for tick in ticks]
 
 
-def test_every_nine_has_the_same_room() -> None:
+def test_every_nine_has_the_same_length() -> None:
     axis = percentile_axis([0, 90, 99.9, 99.999, 100])
     places = {tick.label: tick.at for tick in axis.ticks}
     assert places["99"] - places["90"] == pytest.approx(places["99.999"] - places["99.99"])
@@ -40,7 +40,7 @@ def test_latencies_of_many_decades_have_one_for_each_decade() -> None:
 
 
 @pytest.mark.parametrize("latency", [0.0, 1.0, 1e-9, 0.01])
-def test_a_single_latency_has_its_place(latency: float) -> None:
+def test_a_single_latency_is_on_the_axis(latency: float) -> None:
     axis = latency_axis([latency])
     assert 0 <= axis.place(latency) <= 100
     assert len(axis.ticks) > 1

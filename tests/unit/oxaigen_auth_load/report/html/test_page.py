@@ -58,7 +58,7 @@ def shown(report: dict[str, Any]) -> Document:
 
 
 def row(document: Document, head: str) -> list[str]:
-    """Give the cells beside a head."""
+    """Return the cells of a row by its heading."""
     names = [(tag, "".join(texts)) for tag, found, texts in document.elements]
     start = names.index(("th", head)) + 1
     cells: list[str] = []
@@ -70,10 +70,10 @@ def row(document: Document, head: str) -> list[str]:
     return cells
 
 
-# What was run
+# Facts
 
 
-def test_it_says_what_was_run() -> None:
+def test_it_describes_the_load() -> None:
     document = shown(sample_report())
     assert document.all("h1") == document.all("title") == ["Load report: steady · client, naive"]
     assert document.all("time") == ["2026-11-24 02:40 UTC"]
@@ -84,7 +84,7 @@ def test_it_says_what_was_run() -> None:
     assert "embedded mock, latency 20 ms" in render_page(sample_report())
 
 
-def test_what_is_unknown_of_a_plan_is_left_out_and_the_rest_is_in_words() -> None:
+def test_unknown_facts_are_left_out_and_the_others_formatted() -> None:
     report = sample_report()
     report["plan"] |= {
         "cold_start": True,
@@ -106,11 +106,11 @@ def test_a_partial_report_is_marked() -> None:
     assert shown(sample_report()).all("p", class_="banner") == []
 
 
-# Nothing but itself
+# Self-containment
 
 
 def with_texts(value: Any, change: Callable[[str], str]) -> Any:
-    """Change all texts in a report, but neither its own keys nor its time."""
+    """Change all texts in a report, except its keys and its time."""
     if isinstance(value, dict):
         return {key: with_texts(each, change) for key, each in value.items()}
     if isinstance(value, list):
@@ -160,7 +160,7 @@ def test_nothing_in_it_is_loaded_from_elsewhere() -> None:
 # Figures
 
 
-def test_the_figures_of_runs_stand_side_by_side() -> None:
+def test_the_figures_of_runs_are_side_by_side() -> None:
     document = shown(sample_report())
     assert row(document, "Lookups") == ["5,000", "5,000"]
     assert row(document, "Duration") == ["10.1 s", "10.1 s"]
@@ -169,7 +169,7 @@ def test_the_figures_of_runs_stand_side_by_side() -> None:
     assert row(document, "max") == ["127 ms", "167 ms"]
 
 
-def test_numbers_nobody_knows_are_dashes_and_no_lines() -> None:
+def test_unknown_numbers_are_dashes_and_not_drawn() -> None:
     document = shown(partial_report())
     for head in ("Cache hits", "Coalesced lookups", "Upstream calls"):
         assert row(document, head) == [UNKNOWN]
@@ -189,7 +189,7 @@ def test_errors_stand_out_and_so_do_figures_that_failed_expectations() -> None:
     ]
 
 
-def test_expectations_say_what_came_of_them() -> None:
+def test_expectations_show_their_outcomes() -> None:
     document = shown(sample_report())
     assert document.all("span", class_="tag bad") == ["2 of 4 failed"]
     assert row(document, "p99 < 25ms") == [
@@ -200,14 +200,14 @@ def test_expectations_say_what_came_of_them() -> None:
     assert row(document, "upstream_calls_per_token < 2") == ["client", "1.15", "✓ met"]
 
 
-def test_when_all_expectations_are_met_it_says_so() -> None:
+def test_met_expectations_are_summarized() -> None:
     report = sample_report()
     for each in report["expectations"]:
         each["met"] = True
     assert shown(report).all("span", class_="tag good") == ["all 4 met"]
 
 
-def test_without_expectations_there_is_no_word_of_them() -> None:
+def test_without_expectations_their_section_is_left_out() -> None:
     assert "Expectations" not in "".join(shown(partial_report()).all("h2"))
 
 
@@ -240,7 +240,7 @@ def test_the_table_of_a_plot_has_its_numbers() -> None:
     assert row(document, "0.1\N{NO-BREAK SPACE}s") == ["420", "170", "0"]
 
 
-def test_a_run_without_a_percentile_has_what_its_next_one_says() -> None:
+def test_a_run_without_a_percentile_shows_its_next_one() -> None:
     report = sample_report()
     report["runs"][0]["distribution"] = [[0.0, 0.001], [75.0, 0.003], [100.0, 0.004]]
     report["runs"][1]["distribution"] = [[0.0, 0.002], [50.0, 0.005]]
@@ -258,7 +258,7 @@ def test_time_lines_have_the_same_scales() -> None:
     assert document.all("text", class_="x").count("10") == 2
 
 
-def test_a_long_time_line_is_told_in_fewer_steps() -> None:
+def test_a_long_time_line_is_merged_into_fewer_steps() -> None:
     report = partial_report()
     report["runs"][0]["timeline"] |= {"arrivals": [2] * 400 + [8], "errors": [0] * 401}
     document = shown(report)
@@ -272,7 +272,7 @@ def test_where_counting_stopped_early_the_table_has_dashes() -> None:
     assert row(shown(report), "0.1\N{NO-BREAK SPACE}s") == ["30", UNKNOWN]
 
 
-def test_a_run_that_did_nothing_is_told_too() -> None:
+def test_a_run_without_lookups_is_shown() -> None:
     report = partial_report()
     run = report["runs"][0]
     run |= {"distribution": [], "lookups": 0, "rejected": 0, "throughput_per_second": None}
@@ -302,7 +302,7 @@ def test_a_run_of_another_name_has_a_colour_too() -> None:
     assert 'class="line run-other"' in render_page(report | {"runs": [other]})
 
 
-def test_rare_errors_are_never_too_small_to_be_seen() -> None:
+def test_rare_errors_are_drawn_large_enough_to_see() -> None:
     report = sample_report()
     report["runs"][0]["timeline"] |= {"arrivals": [100_000], "errors": [0, 1]}
     (errors, *_) = [
