@@ -11,7 +11,7 @@ from oxaigen_auth_load.thresholds import read_expectation
 from oxaigen_auth_mock import MockSettings
 from oxaigen_auth_mock.config.files import FAULT
 from oxaigen_auth_mock.faults.plan import unknown_persona
-from oxaigen_auth_mock.personas.store import Roster
+from oxaigen_auth_mock.personas.store import PersonaStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,4 +75,4 @@ def _fault_problem(described: dict[str, Any]) -> str | None:
     except ValueError as error:
         first = str(error).partition(" [type=")[0].splitlines()[1:]
         return " ".join(" ".join(first).split())
-    return unknown_persona(parsed, Roster(MockSettings()).names)
+    return unknown_persona(parsed, PersonaStore(MockSettings()).names)

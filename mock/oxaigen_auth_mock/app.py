@@ -8,7 +8,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from oxaigen_auth_mock.asgi.middleware import Marked, PrivateNetworkPreflight, Recorded
-from oxaigen_auth_mock.config.initial_state import beginning
+from oxaigen_auth_mock.config.initial_state import build_initial_state
 from oxaigen_auth_mock.config.settings import MockSettings
 from oxaigen_auth_mock.control import MockControl
 from oxaigen_auth_mock.identity_provider.base import Provider, StaticProvider
@@ -16,7 +16,7 @@ from oxaigen_auth_mock.identity_provider.strict import StrictProvider
 from oxaigen_auth_mock.journal.clock import Changes, Clock
 from oxaigen_auth_mock.journal.journal import Journal
 from oxaigen_auth_mock.personas.model import Persona
-from oxaigen_auth_mock.personas.store import Roster
+from oxaigen_auth_mock.personas.store import PersonaStore
 from oxaigen_auth_mock.routes.login import login_router, route_of
 from oxaigen_auth_mock.routes.session import sessions_router
 from oxaigen_auth_mock.routes.token import add_checks
@@ -81,7 +81,7 @@ def create_app(
             may not.
     """
     settings = MockSettings.from_env() if settings is None else settings
-    roster, faults = beginning(settings, personas)
+    roster, faults = build_initial_state(settings, personas)
     changes, mock_clock = Changes(), Clock(clock)
     proxy = MockProxy(
         settings=settings,
@@ -96,7 +96,7 @@ def create_app(
     return MockApp(proxy)
 
 
-def _provider(settings: MockSettings, roster: Roster, clock: Clock) -> Provider:
+def _provider(settings: MockSettings, roster: PersonaStore, clock: Clock) -> Provider:
     if settings.strict:
         return StrictProvider(settings, roster, clock)
     return StaticProvider(settings, roster)

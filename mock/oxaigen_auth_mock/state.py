@@ -15,7 +15,7 @@ from oxaigen_auth_mock.journal.clock import Changes, Clock
 from oxaigen_auth_mock.journal.counts import fingerprint
 from oxaigen_auth_mock.journal.journal import Journal
 from oxaigen_auth_mock.personas.model import Persona
-from oxaigen_auth_mock.personas.store import Roster
+from oxaigen_auth_mock.personas.store import PersonaStore
 
 TOKEN: Final = "oxaigen_auth_mock.token"  # noqa: S105 - where a call's scope keeps what was read
 
@@ -30,7 +30,7 @@ class MockProxy:
     settings: MockSettings
     clock: Clock
     changes: Changes
-    roster: Roster
+    roster: PersonaStore
     provider: Provider
     journal: Journal
     faults: FaultPlan = field(factory=FaultPlan)

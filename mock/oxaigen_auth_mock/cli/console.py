@@ -13,18 +13,18 @@ WARNING = (
 )
 
 
-def greet(urls: Sequence[str], proxy: MockProxy) -> None:
+def print_banner(urls: Sequence[str], proxy: MockProxy) -> None:
     """Tell people that the mock at these URLs answers now."""
     _say(sys.stdout, _greeting(urls, proxy))
     if proxy.settings.allow_remote:
-        warn(WARNING)
+        print_warning(WARNING)
 
 
-def warn(warning: str) -> None:
-    complain(f"warning: {warning}")
+def print_warning(warning: str) -> None:
+    print_errors(f"warning: {warning}")
 
 
-def complain(*problems: str) -> None:
+def print_errors(*problems: str) -> None:
     """Write each problem on a line of its own."""
     _say(sys.stderr, "".join(f"{PROGRAM}: {problem}\n" for problem in problems))
 

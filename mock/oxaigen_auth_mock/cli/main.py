@@ -8,7 +8,7 @@ from errno import EADDRINUSE
 import anyio
 
 from oxaigen_auth_mock.app import MockApp, create_app
-from oxaigen_auth_mock.cli.console import complain, greet, warn
+from oxaigen_auth_mock.cli.console import print_banner, print_errors, print_warning
 from oxaigen_auth_mock.cli.flags import read_flags, settings_of
 from oxaigen_auth_mock.config.settings import MockConfigurationError, MockSettings
 from oxaigen_auth_mock.server.hypercorn import (
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     flags = read_flags(arguments)
     try:
-        settings = settings_of(flags, warn=warn)
+        settings = settings_of(flags, warn=print_warning)
         app = create_app(settings)
     except MockConfigurationError as error:
         return _fail(2, *error.problems)
@@ -67,7 +67,7 @@ def _cannot_listen(settings: MockSettings, error: OSError) -> str:
 
 
 def _fail(status: int, *problems: str) -> int:
-    complain(*problems)
+    print_errors(*problems)
     return status
 
 
@@ -76,5 +76,5 @@ async def _serve_until_told(app: MockApp, listeners: Sequence[socket.socket]) ->
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         urls = [base_url(each) for each in listeners]
         async with serving(app, *listeners):
-            greet(urls, app.proxy)
+            print_banner(urls, app.proxy)
             await anext(signals)

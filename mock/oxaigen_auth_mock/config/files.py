@@ -14,9 +14,14 @@ from attrs import define
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from oxaigen_auth_mock.config import json_values
-from oxaigen_auth_mock.config.json_values import pruned
+from oxaigen_auth_mock.config.json_values import strip_unencodable
 from oxaigen_auth_mock.config.settings import MockConfigurationError
-from oxaigen_auth_mock.config.validation_errors import in_words, path_text, shortened, unknown_key
+from oxaigen_auth_mock.config.validation_errors import (
+    format_error,
+    format_path,
+    format_unknown_key,
+    format_value,
+)
 from oxaigen_auth_mock.faults.plan import Fault, unknown_persona
 from oxaigen_auth_mock.personas.model import Persona
 
@@ -68,7 +73,9 @@ def load_faults(path: str | Path, personas: Collection[str] | None = None) -> li
     for place, fault in faults.items():
         problem = None if personas is None else unknown_persona(fault, personas)
         if problem is not None:
-            section.refuse((place, "persona"), f"holds {shortened(fault.persona)}, but {problem}")
+            section.refuse(
+                (place, "persona"), f"holds {format_value(fault.persona)}, but {problem}"
+            )
     return section.result(faults)
 
 
@@ -88,7 +95,7 @@ class _Section:
     problems: dict[json_values.Path, str]
 
     def refuse(self, path: json_values.Path, words: str) -> None:
-        where = path_text((self.key, *path))
+        where = format_path((self.key, *path))
         self.problems.setdefault((self.key, *path), f"{where} {words}")
 
     def read(
@@ -113,7 +120,7 @@ class _Section:
                 continue  # derived from a mistake that is named itself
             path = (self.key, place, *loc)
             known = keys(entry) if detail["type"] in KEYED else ()
-            self.problems.setdefault(path, in_words(path_text(path), detail, known))
+            self.problems.setdefault(path, format_error(format_path(path), detail, known))
 
     def refuse_twins(self, key: str, good: Mapping[int, BaseModel]) -> None:
         """Refuse what two entries share, be they without other mistakes or not."""
@@ -122,7 +129,7 @@ class _Section:
             value = getattr(good[place], key) if place in good else _text_of(entry, key)
             named = (self.key, place, "name") in self.problems  # its token may follow from that
             if value is not None and first.setdefault(value, place) != place and not named:
-                twin = path_text((self.key, first[value], key))
+                twin = format_path((self.key, first[value], key))
                 self.refuse((place, key), f"is the same as {twin}; no two may share one.")
 
     def result(self, good: Mapping[int, T]) -> list[T]:
@@ -140,22 +147,22 @@ def _text_of(entry: object, key: str) -> str | None:
 
 def _section(path: str | Path, key: str) -> _Section:
     """Open a file that holds one list under one key."""
-    data, unfit = pruned(parsed(path))
+    data, unfit = strip_unencodable(parsed(path))
     section = _Section(str(path), key, [], {})
     for where, what in unfit.items():
-        section.problems[where] = f"{path_text(where) or 'it'} holds {what}."
+        section.problems[where] = f"{format_path(where) or 'it'} holds {what}."
     if not isinstance(data, dict):
-        section.problems.setdefault((), f"it holds {shortened(data)}, but it should be a table.")
+        section.problems.setdefault((), f"it holds {format_value(data)}, but it should be a table.")
         return section
     content: dict[str, Any] = data
     for other in content:
         if other != key:
-            section.problems[other,] = unknown_key(path_text((other,)), other, (key,))
+            section.problems[other,] = format_unknown_key(format_path((other,)), other, (key,))
     entries = content.get(key)
     if isinstance(entries, list):
         section.entries = entries
     elif key in content:
-        section.refuse((), f"holds {shortened(entries)}, but it should be a list of tables.")
+        section.refuse((), f"holds {format_value(entries)}, but it should be a list of tables.")
     else:
         section.refuse((), "is missing.")
     return section

@@ -5,15 +5,15 @@ from contextlib import contextmanager
 
 from oxaigen_auth_mock.config.files import load_faults, load_personas
 from oxaigen_auth_mock.config.settings import MockConfigurationError, MockSettings, variable_name
-from oxaigen_auth_mock.config.validation_errors import nearest
+from oxaigen_auth_mock.config.validation_errors import did_you_mean
 from oxaigen_auth_mock.faults.plan import Fault
 from oxaigen_auth_mock.personas.model import DENY, Persona
-from oxaigen_auth_mock.personas.store import NameTakenError, Roster
+from oxaigen_auth_mock.personas.store import NameTakenError, PersonaStore
 
 
-def beginning(
+def build_initial_state(
     settings: MockSettings, personas: Iterable[Persona] = ()
-) -> tuple[Roster, list[Fault]]:
+) -> tuple[PersonaStore, list[Fault]]:
     """Gather whom a mock knows and what befalls its calls, before the first one.
 
     Args:
@@ -26,7 +26,7 @@ def beginning(
         NameTakenError: two of `personas` have the same name.
     """
     problems: list[str] = []
-    roster, faults = Roster(settings), list[Fault]()
+    roster, faults = PersonaStore(settings), list[Fault]()
     with _gathered(problems):
         _take_in(roster, settings)
         for persona in _no_twins(personas):
@@ -56,7 +56,7 @@ def _gathered(problems: list[str]) -> Generator[None]:
         problems.extend(error.problems)
 
 
-def _take_in(roster: Roster, settings: MockSettings) -> None:
+def _take_in(roster: PersonaStore, settings: MockSettings) -> None:
     """Read the settings' personas; one may replace a built-in one of its name."""
     if settings.personas is None:
         return
@@ -71,10 +71,10 @@ def _take_in(roster: Roster, settings: MockSettings) -> None:
     roster.replace({each.name: each for each in (*roster.personas, *loaded)}.values())
 
 
-def _require_auto_login(roster: Roster, name: str | None) -> None:
+def _require_auto_login(roster: PersonaStore, name: str | None) -> None:
     if name is None or name == DENY or roster.named(name) is not None:
         return
     names = [*(persona.name for persona in roster.personas), DENY]
     held = f"{variable_name('auto_login')} holds {name!r}"
-    problem = f"{held}, but it should be one of {', '.join(names)}{nearest(name, names)}"
+    problem = f"{held}, but it should be one of {', '.join(names)}{did_you_mean(name, names)}"
     raise MockConfigurationError((problem,))

@@ -14,10 +14,10 @@ DEPTH: Final = 40
 BITS: Final = 1024
 
 
-def pruned(value: Any, path: Path = ()) -> tuple[Any, dict[Path, str]]:
+def strip_unencodable(value: Any, path: Path = ()) -> tuple[Any, dict[Path, str]]:
     """Copy data without what JSON cannot carry; gives the copy, and what is wrong by its path.
 
-    >>> pruned({"a": [1, float("nan")]})
+    >>> strip_unencodable({"a": [1, float("nan")]})
     ({'a': [1, None]}, {('a', 1): 'a number that is not finite'})
     """
     items = _items(value)
@@ -32,7 +32,7 @@ def pruned(value: Any, path: Path = ()) -> tuple[Any, dict[Path, str]]:
         if _mistake(key):
             mistakes[*path, key] = "something under a key that is not valid Unicode"
             continue
-        copies[key], found = pruned(item, (*path, key))
+        copies[key], found = strip_unencodable(item, (*path, key))
         mistakes |= found
     return (copies if isinstance(value, Mapping) else list(copies.values())), mistakes
 

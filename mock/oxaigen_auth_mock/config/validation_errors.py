@@ -32,10 +32,10 @@ SHAPES: Final = {
 }
 
 
-def path_text(path: Iterable[str | int]) -> str:
+def format_path(path: Iterable[str | int]) -> str:
     """Write a path as people do.
 
-    >>> path_text(("personas", 0, "extra", "e mail"))
+    >>> format_path(("personas", 0, "extra", "e mail"))
     "personas[0].extra['e mail']"
     """
     text = ""
@@ -43,11 +43,11 @@ def path_text(path: Iterable[str | int]) -> str:
         if isinstance(step, str) and NAME.fullmatch(step):
             text += f".{step}" if text else step
         else:
-            text += f"[{shortened(step)}]"
+            text += f"[{format_value(step)}]"
     return text
 
 
-def in_words(subject: str, error: ErrorDetails, known: Iterable[str] = ()) -> str:
+def format_error(subject: str, error: ErrorDetails, known: Iterable[str] = ()) -> str:
     """Say what is wrong with a subject, such as a path or a variable, in a sentence.
 
     Args:
@@ -59,34 +59,32 @@ def in_words(subject: str, error: ErrorDetails, known: Iterable[str] = ()) -> st
     if kind == "missing":
         return f"{subject} is missing."
     if kind == "extra_forbidden":
-        return unknown_key(subject, str(error["loc"][-1]), known)
+        return format_unknown_key(subject, str(error["loc"][-1]), known)
     if kind == "union_tag_not_found":
         return f"{subject}.kind is missing; it should be one of {', '.join(known)}."
     if kind == "union_tag_invalid":
         choices = CHOICE.findall(context["expected_tags"])
-        held = _held(f"{subject}.kind", value["kind"])
-        return (
-            f"{held}, but it should be one of {', '.join(choices)}{nearest(value['kind'], choices)}"
-        )
+        held, close = _held(f"{subject}.kind", value["kind"]), did_you_mean(value["kind"], choices)
+        return f"{held}, but it should be one of {', '.join(choices)}{close}"
     if kind == "value_error":
         held = subject if isinstance(value, Mapping) else _held(subject, value)
         return f"{held}: {context['error']}."
     return f"{_held(subject, value)}, but {_allowed(error, context)}"
 
 
-def unknown_key(subject: str, key: str, known: Iterable[str]) -> str:
+def format_unknown_key(subject: str, key: str, known: Iterable[str]) -> str:
     """Say that there is no such key, and which ones there are."""
     known = list(known)
-    return f"{subject} is unknown; there are {', '.join(known)}{nearest(key, known)}"
+    return f"{subject} is unknown; there are {', '.join(known)}{did_you_mean(key, known)}"
 
 
-def nearest(name: object, names: Iterable[str]) -> str:
+def did_you_mean(name: object, names: Iterable[str]) -> str:
     """End a sentence, with the question whether the nearest of some names was meant."""
     close = get_close_matches(name, list(names), 1) if isinstance(name, str) else []
     return f"; did you mean {close[0]!r}?" if close else "."
 
 
-def shortened(value: object) -> str:
+def format_value(value: object) -> str:
     """Write a value as JSON would, in a few words."""
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()
@@ -98,7 +96,7 @@ def shortened(value: object) -> str:
 
 def _held(subject: str, value: object) -> str:
     secret = "token" in subject.lower() and isinstance(value, str)
-    return f"{subject} holds {'what is not shown here' if secret else shortened(value)}"
+    return f"{subject} holds {'what is not shown here' if secret else format_value(value)}"
 
 
 def _allowed(error: ErrorDetails, context: Mapping[str, Any]) -> str:
@@ -109,4 +107,4 @@ def _allowed(error: ErrorDetails, context: Mapping[str, Any]) -> str:
         return f"it may only hold {PATTERNS[context['pattern']]}."
     words = re.sub(r"^\w+ should", "it should", error["msg"])
     choices = CHOICE.findall(context["expected"]) if kind == "literal_error" else []
-    return words + nearest(error["input"], choices)
+    return words + did_you_mean(error["input"], choices)

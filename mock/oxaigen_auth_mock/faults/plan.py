@@ -11,7 +11,7 @@ from typing import Annotated
 from attrs import Factory, define, field
 from pydantic import Field
 
-from oxaigen_auth_mock.config.validation_errors import nearest
+from oxaigen_auth_mock.config.validation_errors import did_you_mean
 from oxaigen_auth_mock.faults.kinds import (
     Close,
     Drip,
@@ -81,7 +81,7 @@ def unknown_persona(fault: Fault, names: Collection[str]) -> str | None:
     if fault.persona is None or fault.persona in names:
         return None
     there = f"there are {', '.join(names)}" if names else "there are none"
-    return f"no persona is called {fault.persona!r}; {there}{nearest(fault.persona, names)}"
+    return f"no persona is called {fault.persona!r}; {there}{did_you_mean(fault.persona, names)}"
 
 
 @define(eq=False)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from oxaigen_auth_mock.config.settings import MockSettings
 from oxaigen_auth_mock.personas.model import Persona
-from oxaigen_auth_mock.personas.store import Roster
+from oxaigen_auth_mock.personas.store import PersonaStore
 
 
 class ProviderError(Exception):
@@ -102,7 +102,7 @@ class StaticProvider:
     """
 
     settings: MockSettings
-    roster: Roster
+    roster: PersonaStore
 
     def begin(self) -> str:
         return ""

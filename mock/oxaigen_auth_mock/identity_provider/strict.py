@@ -20,7 +20,7 @@ from oxaigen_auth_mock.identity_provider.base import (
     may_refresh,
 )
 from oxaigen_auth_mock.journal.clock import Clock
-from oxaigen_auth_mock.personas.store import Roster
+from oxaigen_auth_mock.personas.store import PersonaStore
 
 STATE_LASTS: Final = 600.0  # seconds
 CODE_LASTS: Final = 60.0  # seconds
@@ -37,7 +37,7 @@ class StrictProvider:
     """
 
     settings: MockSettings
-    roster: Roster
+    roster: PersonaStore
     clock: Clock
     _issued: OrderedDict[tuple[Kind, str], Issued] = field(
         init=False, repr=False, factory=OrderedDict[tuple[Kind, str], Issued]

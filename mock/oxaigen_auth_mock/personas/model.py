@@ -20,9 +20,9 @@ from pydantic import (
     model_validator,
 )
 
-from oxaigen_auth_mock.config.json_values import pruned
+from oxaigen_auth_mock.config.json_values import strip_unencodable
 from oxaigen_auth_mock.config.settings import MockConfigurationError, MockSettings, variable_name
-from oxaigen_auth_mock.config.validation_errors import in_words, path_text
+from oxaigen_auth_mock.config.validation_errors import format_error, format_path
 
 GUEST_PERMISSIONS: Final = ("workspaceBasicAccess",)
 USER_PERMISSIONS: Final = (*GUEST_PERMISSIONS, "workspaceDataSourceIntegration")
@@ -128,9 +128,9 @@ class Persona(BaseModel):
         known = sorted(PROFILE_FIELDS & extra.keys())
         if known:
             raise ValueError(f"holds fields of the persona itself: {', '.join(known)}")
-        _, unfit = pruned(extra)
+        _, unfit = strip_unencodable(extra)
         if unfit:
-            words = (f"{path_text(path)} holds {what}" for path, what in unfit.items())
+            words = (f"{format_path(path)} holds {what}" for path, what in unfit.items())
             raise ValueError("; ".join(words))
         return extra
 
@@ -166,7 +166,7 @@ def _numbered(names: tuple[str, ...] | list[str]) -> list[dict[str, object]]:
     ]
 
 
-def built_in(settings: MockSettings) -> list[Persona]:
+def builtin_personas(settings: MockSettings) -> list[Persona]:
     """Introduce those that every mock has: the user of the settings, then three levels of access.
 
     The forbidden token makes one more, of that name, who comes first and so keeps the token.
@@ -206,7 +206,7 @@ def _of(settings: MockSettings, sources: Mapping[str, str], **fields: Any) -> Pe
         return Persona(**fields)
     except ValidationError as error:
         problems = [
-            in_words(variable_name(sources[str(name)]) + path_text(place), detail)
+            format_error(variable_name(sources[str(name)]) + format_path(place), detail)
             for detail in error.errors()
             for name, *place in [detail["loc"]]
             if name in sources  # others were derived from a mistake that is named itself

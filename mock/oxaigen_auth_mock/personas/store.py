@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from attrs import define, field
 
 from oxaigen_auth_mock.config.settings import MockSettings
-from oxaigen_auth_mock.personas.model import Persona, built_in, profile_of
+from oxaigen_auth_mock.personas.model import Persona, builtin_personas, profile_of
 
 
 class UnknownPersonaError(LookupError):
@@ -22,7 +22,7 @@ class TokenTakenError(ValueError):
 
 
 @define(eq=False)
-class Roster:
+class PersonaStore:
     """The personas of a mock; no two have the same name.
 
     Of two with the same token the one that came first has it. Further tokens of the settings are
@@ -36,7 +36,7 @@ class Roster:
 
     def __attrs_post_init__(self) -> None:
         personas: dict[str, Persona] = {}
-        for persona in built_in(self.settings):
+        for persona in builtin_personas(self.settings):
             personas.setdefault(persona.name, persona)
         self.replace(personas.values())
 

@@ -13,7 +13,7 @@ from attrs import define, field
 
 
 @define(eq=False)
-class Background:
+class BackgroundTask:
     """A running function, which nobody's scope cancels; `error` is what it raised, once it ended.
 
     The function calls `started` when others may go on. An error that is alone in its exception
@@ -34,11 +34,11 @@ class Background:
         task.add_done_callback(self._end)  # also where it is cancelled before its first step
         self._task = task
 
-    async def until_started(self) -> None:
+    async def wait_started(self) -> None:
         """Wait until the function has called `started`, or has ended."""
         await self._begun.wait()
 
-    async def until_ended(self) -> None:
+    async def wait_ended(self) -> None:
         """Wait for the end, also in a caller that is cancelled: the function must end soon."""
         with CancelScope(shield=True):
             await self._ended.wait()

@@ -18,7 +18,7 @@ from hypercorn.config import Config, Sockets
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from oxaigen_auth_mock.asgi.middleware import is_remote
-from oxaigen_auth_mock.server.background_task import Background
+from oxaigen_auth_mock.server.background_task import BackgroundTask
 
 BACKLOG: Final = 1024
 IDLE: Final = 60.0  # seconds until a request must come; a burst on a busy machine may take long
@@ -155,15 +155,15 @@ async def serving(app: ASGIApp, *listeners: socket.socket) -> AsyncGenerator[str
     """
     url = base_url(listeners[0])
     stopping = Event()
-    server = Background(partial(_serve, app, listeners, stopping))
+    server = BackgroundTask(partial(_serve, app, listeners, stopping))
     server.start()
     try:
-        await server.until_started()
+        await server.wait_started()
         if server.error is None:
             yield url
     finally:
         stopping.set()
-        await server.until_ended()  # noqa: ASYNC102 (it shields, and the server ends in bounded time)
+        await server.wait_ended()  # noqa: ASYNC102 (it shields, and the server ends in bounded time)
         for listener in listeners:
             listener.close()
     if server.error is not None:

@@ -27,7 +27,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from oxaigen_auth_mock.app import create_app
 from oxaigen_auth_mock.asgi.middleware import Marked
-from oxaigen_auth_mock.cli.console import complain, greet
+from oxaigen_auth_mock.cli.console import print_banner, print_errors
 from oxaigen_auth_mock.config.settings import MockConfigurationError, MockSettings
 from oxaigen_auth_mock.server.hypercorn import (
     GRACE,
@@ -62,7 +62,7 @@ def serve_reloading(settings: MockSettings, *listeners: socket.socket) -> int:
         run(config)  # whose result is 0 even where the mock could not be started
         if any(os.read(signals, 100)):
             return 0
-    complain("the mock ended by itself, for the reason above; mend that and start it again")
+    print_errors("the mock ended by itself, for the reason above; mend that and start it again")
     return 1
 
 
@@ -176,10 +176,10 @@ def _started() -> ASGIApp:
     try:
         mock = create_app(settings)
     except MockConfigurationError as error:
-        complain(*error.problems, MENDING)
+        print_errors(*error.problems, MENDING)
         return _stand_in(error, settings)
     here = f"http://{host_and_port(settings.host, settings.port)}"
-    greet(os.environ.get(URLS, here).split(), mock.proxy)
+    print_banner(os.environ.get(URLS, here).split(), mock.proxy)
     return mock
 
 

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from oxaigen_auth_mock.cli import main as cli
-from oxaigen_auth_mock.cli.console import complain, warn
+from oxaigen_auth_mock.cli.console import print_errors, print_warning
 from oxaigen_auth_mock.cli.flags import read_flags, settings_of
 from oxaigen_auth_mock.cli.main import main
 from oxaigen_auth_mock.config.settings import variables
@@ -127,7 +127,7 @@ def test_pitfall_59_what_is_wrong_with_variables_is_warned_of_at_the_start(
     monkeypatch.setenv("OXAIGEN_AUTH_MOCK_PORT", "tcp://10.0.0.1:8765")
     monkeypatch.setenv("OXAIGEN_AUTH_MOCK_SERVICE_HOST", "10.0.0.1")
     monkeypatch.setenv("OXAIGEN_AUTH_MOCK_PERMISSION", "audit")
-    assert settings_of({"latency": 1.0}, warn=warn).port == 8765
+    assert settings_of({"latency": 1.0}, warn=print_warning).port == 8765
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(" ")[:3] for line in lines] == [
         ["oxaigen-auth-mock:", "warning:", "OXAIGEN_AUTH_MOCK_PERMISSION"],
@@ -287,7 +287,7 @@ def test_a_name_that_the_terminal_cannot_show_is_escaped(
 ) -> None:
     written = BytesIO()
     monkeypatch.setattr(sys, "stderr", TextIOWrapper(written, encoding))
-    complain("no persona is called 'Zoë'")
+    print_errors("no persona is called 'Zoë'")
     shown = "Zo\\xeb" if encoding == "ascii" else "Zoë"
     assert (
         written.getvalue().decode(encoding)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from oxaigen_auth_mock import MockConfigurationError
 from oxaigen_auth_mock.config.files import FAULT, FAULTS, load_faults, load_personas
-from oxaigen_auth_mock.config.json_values import pruned
-from oxaigen_auth_mock.config.validation_errors import PATTERNS, path_text
+from oxaigen_auth_mock.config.json_values import strip_unencodable
+from oxaigen_auth_mock.config.validation_errors import PATTERNS, format_path
 from oxaigen_auth_mock.personas.model import Persona
 
 Write = Callable[[str, Any], Path]
@@ -337,14 +337,14 @@ json_values = st.recursive(
 
 @given(json_values)
 def test_what_is_pruned_is_json_and_loses_only_what_is_named(value: Any) -> None:
-    copy, mistakes = pruned(value)
+    copy, mistakes = strip_unencodable(value)
     json.dumps(copy, allow_nan=False).encode()
     assert (copy == value) == (not mistakes)
 
 
 @given(st.lists(st.text() | st.integers(0), min_size=1))
 def test_a_path_can_always_be_shown(path: list[str | int]) -> None:
-    path_text(path).encode()
+    format_path(path).encode()
 
 
 @given(json_values)

@@ -30,7 +30,7 @@ from oxaigen_auth_mock.identity_provider.strict import (
     StrictProvider,
 )
 from oxaigen_auth_mock.journal.clock import Clock
-from oxaigen_auth_mock.personas.store import Roster
+from oxaigen_auth_mock.personas.store import PersonaStore
 
 ACCESS_LASTS = 300
 REFRESH_LASTS = 1800
@@ -41,7 +41,7 @@ class Strict:
     """A strict provider with a clock that stands still until it is moved."""
 
     time: float = 1_000_000.0
-    roster: Roster = field(factory=lambda: Roster(MockSettings()))
+    roster: PersonaStore = field(factory=lambda: PersonaStore(MockSettings()))
     provider: StrictProvider = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -260,7 +260,7 @@ def test_no_code_or_token_is_in_its_repr(strict: Strict) -> None:
 @pytest.fixture
 def static() -> StaticProvider:
     settings = MockSettings()
-    return StaticProvider(settings, Roster(settings))
+    return StaticProvider(settings, PersonaStore(settings))
 
 
 def test_the_static_one_hands_out_what_scripts_can_know(static: StaticProvider) -> None:

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from oxaigen_auth_mock import MockSettings, Persona
-from oxaigen_auth_mock.personas.store import Roster, TokenTakenError, UnknownPersonaError
+from oxaigen_auth_mock.personas.store import PersonaStore, TokenTakenError, UnknownPersonaError
 
 LEVELS = [
     ("guest", "external", ["workspacebasicaccess"]),
@@ -16,19 +16,19 @@ LEVELS = [
 ]
 
 
-def holder_name(roster: Roster, token: str) -> str | None:
+def holder_name(roster: PersonaStore, token: str) -> str | None:
     persona = roster.holder(token)
     return persona.name if persona else None
 
 
-def profile(roster: Roster, name: str) -> str:
+def profile(roster: PersonaStore, name: str) -> str:
     persona = roster.named(name)
     assert persona is not None
     return roster.profile(persona).decode()
 
 
 def test_the_default_profile_is_the_wires_with_its_keys_in_order() -> None:
-    assert profile(Roster(MockSettings(role_names=("owner",))), "devuser") == (
+    assert profile(PersonaStore(MockSettings(role_names=("owner",))), "devuser") == (
         '{"is_authenticated":true,"id":1,"user_name":"devuser","email":"dev@localhost",'
         '"account_type":"internal","enabled":true,"first_name":"Dev","last_name":"User",'
         '"user_workspace":{"id":"00000000-0000-0000-0000-000000000001","name":"Dev Workspace"},'
@@ -50,7 +50,7 @@ def test_every_setting_of_the_user_shows_in_the_profile() -> None:
         role_names=("owner", "analyst"),
         permissions=("Zeta", "alpha", "ALPHA"),
     )
-    assert json.loads(profile(Roster(settings), "zoe")) == {
+    assert json.loads(profile(PersonaStore(settings), "zoe")) == {
         "is_authenticated": True,
         "id": 7,
         "user_name": "zoe",
@@ -75,7 +75,7 @@ def test_every_setting_of_the_user_shows_in_the_profile() -> None:
 def test_a_built_in_persona_has_its_account_type_and_permissions(
     name: str, account_type: str, permissions: list[str]
 ) -> None:
-    roster = Roster(MockSettings())
+    roster = PersonaStore(MockSettings())
     answer = json.loads(profile(roster, name))
     assert holder_name(roster, f"mock-{name}-token") == name
     assert answer["user_name"] == name
@@ -84,37 +84,37 @@ def test_a_built_in_persona_has_its_account_type_and_permissions(
 
 
 def test_no_two_personas_share_an_id_or_an_address() -> None:
-    personas = Roster(MockSettings()).personas
+    personas = PersonaStore(MockSettings()).personas
     assert len({persona.id for persona in personas}) == 4
     assert len({persona.email for persona in personas}) == 4
 
 
 def test_every_listed_token_and_the_access_token_are_the_users() -> None:
-    roster = Roster(MockSettings(tokens=("one", "two"), access_token_value="three"))
+    roster = PersonaStore(MockSettings(tokens=("one", "two"), access_token_value="three"))
     assert {holder_name(roster, token) for token in ("one", "two", "three")} == {"devuser"}
     assert roster.holder("mock-dev-token") is None
 
 
 def test_a_built_in_token_that_the_settings_name_is_the_users() -> None:
-    roster = Roster(MockSettings(tokens=("mock-admin-token",)))
+    roster = PersonaStore(MockSettings(tokens=("mock-admin-token",)))
     assert holder_name(roster, "mock-admin-token") == "devuser"
 
 
 @pytest.mark.parametrize("token", ["mock-dev-token", "mock-user-token", "keep-out"])
 def test_the_forbidden_token_is_not_for_this_app_whosever_it_was(token: str) -> None:
-    forbidden = Roster(MockSettings(forbidden_token=token)).holder(token)
+    forbidden = PersonaStore(MockSettings(forbidden_token=token)).holder(token)
     assert forbidden is not None
     assert (forbidden.name, forbidden.state) == ("forbidden", "not-allowed")
 
 
 def test_a_user_called_like_a_built_in_persona_takes_its_place() -> None:
-    roster = Roster(MockSettings(user_name="guest"))
+    roster = PersonaStore(MockSettings(user_name="guest"))
     assert [persona.name for persona in roster.personas] == ["guest", "user", "admin"]
     assert roster.default.token == "mock-dev-token"
 
 
 def test_putting_a_persona_again_changes_it() -> None:
-    roster = Roster(MockSettings())
+    roster = PersonaStore(MockSettings())
     roster.put(Persona(name="ada", token="one"))
     roster.put(Persona(name="ada", token="two", email=None))
     assert roster.holder("one") is None
@@ -123,7 +123,7 @@ def test_putting_a_persona_again_changes_it() -> None:
 
 
 def test_a_token_that_is_somebody_elses_is_refused_and_changes_nothing() -> None:
-    roster = Roster(MockSettings())
+    roster = PersonaStore(MockSettings())
     with pytest.raises(TokenTakenError, match="'guest' already has the token of 'ada'"):
         roster.put(Persona(name="ada", token="mock-guest-token"))
     assert roster.named("ada") is None
@@ -131,7 +131,7 @@ def test_a_token_that_is_somebody_elses_is_refused_and_changes_nothing() -> None
 
 
 def test_a_persona_that_is_removed_is_unknown() -> None:
-    roster = Roster(MockSettings())
+    roster = PersonaStore(MockSettings())
     roster.remove("guest")
     assert roster.holder("mock-guest-token") is None
     with pytest.raises(UnknownPersonaError, match="no persona is called 'guest'"):
@@ -139,7 +139,7 @@ def test_a_persona_that_is_removed_is_unknown() -> None:
 
 
 def test_without_the_user_whoever_comes_first_signs_in() -> None:
-    roster = Roster(MockSettings())
+    roster = PersonaStore(MockSettings())
     roster.remove("devuser")
     assert roster.default.name == "guest"
     assert roster.holder("mock-dev-token") is None

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from anyio import create_task_group
 
-from oxaigen_auth_mock.server.background_task import Background
+from oxaigen_auth_mock.server.background_task import BackgroundTask
 
 pytestmark = pytest.mark.anyio
 
@@ -23,10 +23,10 @@ def raising(error: Exception, *, first: bool) -> Callable[[Started], Awaitable[N
 @pytest.mark.parametrize("first", [True, False])
 async def test_what_it_raises_is_kept_and_ends_nothing_else(*, first: bool) -> None:
     error = LookupError("mine")
-    background = Background(raising(error, first=first))
+    background = BackgroundTask(raising(error, first=first))
     background.start()
-    await background.until_started()
-    await background.until_ended()
+    await background.wait_started()
+    await background.wait_ended()
     assert background.error is error
 
 
@@ -34,9 +34,9 @@ async def test_an_error_is_taken_out_of_groups_unless_there_are_others() -> None
     alone, other = LookupError("one"), KeyError("two")
     both = ExceptionGroup("", [alone, other])
     for group, kept in ((ExceptionGroup("", [ExceptionGroup("", [alone])]), alone), (both, both)):
-        background = Background(raising(group, first=True))
+        background = BackgroundTask(raising(group, first=True))
         background.start()
-        await background.until_ended()
+        await background.wait_ended()
         assert background.error is kept
 
 
@@ -47,21 +47,21 @@ async def test_it_is_nobodys_child() -> None:
         events.append("began")
         started()
 
-    background = Background(run)
+    background = BackgroundTask(run)
     async with create_task_group() as tasks:
         background.start()
         tasks.cancel_scope.cancel()
-    await background.until_ended()
+    await background.wait_ended()
     assert (events, background.error) == (["began"], None)
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_task_that_is_cancelled_before_its_first_step_has_ended() -> None:
     before = asyncio.all_tasks()
-    background = Background(raising(LookupError("It began."), first=True))
+    background = BackgroundTask(raising(LookupError("It began."), first=True))
     background.start()
     (task,) = asyncio.all_tasks() - before
     task.cancel()
-    await background.until_started()
-    await background.until_ended()
+    await background.wait_started()
+    await background.wait_ended()
     assert (task.cancelled(), background.error) == (True, None)
