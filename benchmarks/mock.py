@@ -13,7 +13,8 @@ from fastapi import FastAPI
 from benchmarks.harness import Figure, alternate, ratios
 from benchmarks.proxy_process import serving_process
 from oxaigen_auth_mock import MockSettings, create_app
-from oxaigen_auth_mock.server.hypercorn import listen, serving
+from oxaigen_auth_mock.server.hypercorn import serving
+from oxaigen_auth_mock.server.sockets import listen
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection

@@ -16,7 +16,8 @@ from benchmarks.harness import Figure, NotMeasuredError, alternate_calls, measur
 from benchmarks.proxy_process import local_proxy, serving_process
 from benchmarks.route import TOKEN, anyone
 from oxaigen_auth import get_current_user
-from oxaigen_auth_mock.server.hypercorn import listen, serving
+from oxaigen_auth_mock.server.hypercorn import serving
+from oxaigen_auth_mock.server.sockets import listen
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -38,7 +38,8 @@ from oxaigen_auth import (
     get_current_user,
 )
 from oxaigen_auth_mock import MockSettings, Persona, create_app
-from oxaigen_auth_mock.server.hypercorn import listen, serving
+from oxaigen_auth_mock.server.hypercorn import serving
+from oxaigen_auth_mock.server.sockets import listen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

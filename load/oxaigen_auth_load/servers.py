@@ -17,7 +17,8 @@ from fastapi import Depends, FastAPI
 from oxaigen_auth import User, get_current_user
 from oxaigen_auth_load.signals import signals_blocked
 from oxaigen_auth_mock import MockSettings, create_app
-from oxaigen_auth_mock.server.hypercorn import listen, serving
+from oxaigen_auth_mock.server.hypercorn import serving
+from oxaigen_auth_mock.server.sockets import listen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -14,7 +14,8 @@ from oxaigen_auth_mock.app import create_app
 from oxaigen_auth_mock.config.settings import MockSettings
 from oxaigen_auth_mock.control import MockControl
 from oxaigen_auth_mock.personas.model import Persona
-from oxaigen_auth_mock.server.hypercorn import listen, serving
+from oxaigen_auth_mock.server.hypercorn import serving
+from oxaigen_auth_mock.server.sockets import listen
 
 
 @define(eq=False)

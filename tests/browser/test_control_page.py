@@ -10,7 +10,8 @@ from anyio.from_thread import BlockingPortal
 from playwright.sync_api import Locator, Page, expect
 
 from oxaigen_auth_mock import MockSettings, Persona, create_app
-from oxaigen_auth_mock.server.hypercorn import listen, serving
+from oxaigen_auth_mock.server.hypercorn import serving
+from oxaigen_auth_mock.server.sockets import listen
 from tests.browser.conftest import Mock
 
 ShowControl = Callable[..., Mock]

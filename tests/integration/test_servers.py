@@ -19,7 +19,8 @@ from websockets.exceptions import InvalidStatus
 
 from oxaigen_auth import OxaigenAuthMiddleware
 from oxaigen_auth_mock import MockSettings, create_app
-from oxaigen_auth_mock.server.hypercorn import listen, serving
+from oxaigen_auth_mock.server.hypercorn import serving
+from oxaigen_auth_mock.server.sockets import listen
 from tests.support.apps import make_app
 from tests.support.paths import ROOT
 from tests.support.tokens import TOKEN

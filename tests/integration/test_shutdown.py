@@ -14,7 +14,7 @@ import httpx
 import pytest
 from attrs import define, field
 
-from oxaigen_auth_mock.server.hypercorn import base_url, listen
+from oxaigen_auth_mock.server.sockets import base_url, listen
 from tests.support.paths import ROOT
 from tests.support.processes import PATIENCE, kill_group
 from tests.support.raw_server import PROFILE, answer, serving

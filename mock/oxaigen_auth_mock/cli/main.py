@@ -11,14 +11,14 @@ from oxaigen_auth_mock.app import MockApp, create_app
 from oxaigen_auth_mock.cli.console import print_banner, print_errors, print_warning
 from oxaigen_auth_mock.cli.flags import read_flags, settings_of
 from oxaigen_auth_mock.config.settings import MockConfigurationError, MockSettings
-from oxaigen_auth_mock.server.hypercorn import (
+from oxaigen_auth_mock.server.hypercorn import serving
+from oxaigen_auth_mock.server.reload import serve_reloading
+from oxaigen_auth_mock.server.sockets import (
     RemoteAddressError,
     base_url,
     host_and_port,
     listen_on_all,
-    serving,
 )
-from oxaigen_auth_mock.server.reload import serve_reloading
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

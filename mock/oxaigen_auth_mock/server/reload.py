@@ -29,13 +29,8 @@ from oxaigen_auth_mock.app import create_app
 from oxaigen_auth_mock.asgi.middleware import Marked
 from oxaigen_auth_mock.cli.console import print_banner, print_errors
 from oxaigen_auth_mock.config.settings import MockConfigurationError, MockSettings
-from oxaigen_auth_mock.server.hypercorn import (
-    GRACE,
-    EndingCalls,
-    base_url,
-    configuration,
-    host_and_port,
-)
+from oxaigen_auth_mock.server.hypercorn import GRACE, EndingCalls, configuration
+from oxaigen_auth_mock.server.sockets import base_url, host_and_port
 
 POLL: Final = 0.1  # seconds
 TELLING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -8,7 +8,7 @@ import pytest
 from httpx import ASGITransport, AsyncClient
 
 from oxaigen_auth_mock import MockSettings, create_app
-from oxaigen_auth_mock.server.hypercorn import listen
+from oxaigen_auth_mock.server.sockets import listen
 
 
 def ipv6_is_available() -> bool:

@@ -20,7 +20,7 @@ from oxaigen_auth_mock.cli.console import print_errors, print_warning
 from oxaigen_auth_mock.cli.flags import read_flags, settings_of
 from oxaigen_auth_mock.cli.main import main
 from oxaigen_auth_mock.config.settings import variables
-from oxaigen_auth_mock.server.hypercorn import listen
+from oxaigen_auth_mock.server.sockets import listen
 from tests.support.processes import PATIENCE, started
 from tests.unit.oxaigen_auth_mock.conftest import needs_ipv6
 

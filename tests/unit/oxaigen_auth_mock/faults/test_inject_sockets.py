@@ -39,7 +39,8 @@ from oxaigen_auth_mock.faults.plan import (
     WrongContentType,
     WrongShape,
 )
-from oxaigen_auth_mock.server.hypercorn import listen, serving
+from oxaigen_auth_mock.server.hypercorn import serving
+from oxaigen_auth_mock.server.sockets import listen
 from tests.support.broken_mock import BrokenMock, until_the_end
 
 pytestmark = pytest.mark.anyio

@@ -23,8 +23,8 @@ from oxaigen_auth_mock import MockSettings, create_app
 from oxaigen_auth_mock.cli.main import main
 from oxaigen_auth_mock.config.settings import variables
 from oxaigen_auth_mock.server import reload as reloading
-from oxaigen_auth_mock.server.hypercorn import listen
 from oxaigen_auth_mock.server.reload import ReloadedMock, serve_reloading
+from oxaigen_auth_mock.server.sockets import listen
 from tests.support.processes import PATIENCE, started
 
 every_backend = pytest.mark.parametrize("backend", ["asyncio", "trio"])

@@ -1,0 +1,121 @@
+"""Opens the listening TCP sockets of a server, on loopback addresses unless others are allowed."""
+
+import socket
+from contextlib import ExitStack, suppress
+from errno import EADDRNOTAVAIL, EAFNOSUPPORT
+from typing import Any, Final, TypeAlias
+
+from oxaigen_auth_mock.asgi.middleware import is_remote
+
+BACKLOG: Final = 1024
+PORT_ATTEMPTS: Final = 10  # to find a port that is free at several addresses
+UNAVAILABLE: Final = (EADDRNOTAVAIL, EAFNOSUPPORT)  # this machine lacks the address or the family
+LOOPBACK: Final[dict[str, str]] = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to call it
+
+Address: TypeAlias = tuple[int, tuple[Any, ...]]  # a family, and what its sockets are bound to
+
+
+class RemoteAddressError(OSError):
+    """Other machines could reach this address, and that was not asked for."""
+
+
+def listen(host: str = "127.0.0.1", port: int = 0, *, allow_remote: bool = False) -> socket.socket:
+    """Open a listening TCP socket at the first address of a host; port 0 takes any free one.
+
+    The caller owns it.
+
+    Raises:
+        RemoteAddressError: the host is, or its name stands for, no loopback address.
+        OSError: the host is not known here, or the port is taken or not allowed.
+    """
+    return _listen_at(addresses_of(host, allow_remote=allow_remote)[:1], port)[0]
+
+
+def listen_on_all(
+    host: str = "127.0.0.1", port: int = 0, *, allow_remote: bool = False
+) -> list[socket.socket]:
+    """Open a listening TCP socket at every address of a host, all with the same port.
+
+    Addresses that this machine does not have, such as `::1` without IPv6, are left out. Port 0
+    takes a port that is free at all of them. The caller owns the sockets.
+
+    Raises:
+        RemoteAddressError: the host is, or its name stands for, no loopback address.
+        OSError: the host is not known here, or the port is taken or not allowed.
+    """
+    addresses = addresses_of(host, allow_remote=allow_remote)
+    for _ in range(PORT_ATTEMPTS if port == 0 else 0):
+        with suppress(OSError):
+            return _listen_at(addresses, port)
+    return _listen_at(addresses, port)
+
+
+def addresses_of(host: str, *, allow_remote: bool = False) -> list[Address]:
+    """Find the addresses of a host; `localhost` has both of RFC 6761 §6.3, whatever is configured.
+
+    Raises:
+        RemoteAddressError: one of them is no loopback address.
+        OSError: the host is not known here.
+    """
+    if host.lower() == "localhost":
+        return [(socket.AF_INET, ("127.0.0.1", 0)), (socket.AF_INET6, ("::1", 0))]
+    try:
+        found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except UnicodeError as error:
+        raise OSError(f"{host!r} is not a host name") from error
+    addresses: list[Address] = [(family, address) for family, _, _, _, address in found]
+    for _, (ip, *_) in addresses:
+        if not allow_remote and is_remote(str(ip)):
+            raise RemoteAddressError(f"{ip} is no loopback address")
+    return list(dict.fromkeys(addresses))
+
+
+def _listen_at(addresses: list[Address], port: int) -> list[socket.socket]:
+    """Listen at those of the addresses that there are, with the port that the first one got."""
+    listeners: list[socket.socket] = []
+    missing = OSError("no address")
+    with ExitStack() as undo:
+        for family, (ip, _, *rest) in addresses:
+            try:
+                listener = _bound(family, (ip, port, *rest), alone=len(addresses) == 1)
+            except OSError as error:
+                if error.errno not in UNAVAILABLE:
+                    raise
+                missing = error
+                continue
+            listeners.append(undo.enter_context(listener))
+            port = listener.getsockname()[1]
+        undo.pop_all()
+    if not listeners:
+        raise missing
+    return listeners
+
+
+def _bound(family: int, address: tuple[Any, ...], *, alone: bool) -> socket.socket:
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6 and not alone:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def base_url(listener: socket.socket) -> str:
+    """Tell where a listening socket can be reached, as `http://host:port`.
+
+    For one that is bound to every address, that is the loopback address of its family.
+    """
+    host: str
+    port: int
+    host, port = listener.getsockname()[:2]
+    return f"http://{host_and_port(LOOPBACK.get(host, host), port)}"
+
+
+def host_and_port(host: str, port: int) -> str:
+    """Join them as in a URL, where an IPv6 address stands in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
