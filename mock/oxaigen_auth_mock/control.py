@@ -6,11 +6,12 @@ from typing import Annotated, Any, Self, TypeAlias
 from attrs import Factory, define, field
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
 
+from oxaigen_auth_mock.config.constraints import DENY
 from oxaigen_auth_mock.faults.plan import Fault, unknown_persona
 from oxaigen_auth_mock.identity_provider.base import Issued
 from oxaigen_auth_mock.journal.counts import fingerprint
 from oxaigen_auth_mock.journal.journal import Call
-from oxaigen_auth_mock.personas.model import DENY, Persona
+from oxaigen_auth_mock.personas.model import Persona
 from oxaigen_auth_mock.personas.store import NameTakenError, UnknownPersonaError
 from oxaigen_auth_mock.state import MockProxy
 

@@ -1,23 +1,30 @@
-"""What the command says: where the mock is and whom it knows, its warnings, and what is wrong."""
+"""What the command prints: the banner with addresses and personas, warnings and errors."""
 
 import sys
-from collections.abc import Sequence
-from typing import TextIO
+from collections.abc import Iterable, Sequence
+from typing import Final, TextIO
 
-from oxaigen_auth_mock.cli.flags import PROGRAM, table
 from oxaigen_auth_mock.state import MockProxy
 
-WARNING = (
-    "--allow-remote lets other machines in; whoever reaches this mock can be anybody to "
-    "the apps that ask it, and can change what it answers"
+PROGRAM: Final = "oxaigen-auth-mock"
+REMOTE_WARNING: Final = (
+    "--allow-remote accepts connections from other machines; anyone who can reach this mock can "
+    "sign in as anybody to the apps that ask it, and can change its answers"
 )
 
 
 def print_banner(urls: Sequence[str], proxy: MockProxy) -> None:
-    """Tell people that the mock at these URLs answers now."""
-    _say(sys.stdout, _greeting(urls, proxy))
+    """Print where the mock listens, what is unusual about it, and its personas."""
+    rows = [("PERSONA", "TOKEN", "STATE", "PERMISSIONS")]
+    rows += [
+        (each.name, each.token, each.state, ", ".join(sorted(each.permissions)) or "none")
+        for each in proxy.roster.personas
+    ]
+    lines = [*(f"Listening on {url}" for url in urls), f"Control page: {urls[0]}/_mock/"]
+    lines += _notes(proxy)
+    _write(sys.stdout, "".join(f"{line}\n" for line in lines) + format_table(rows))
     if proxy.settings.allow_remote:
-        print_warning(WARNING)
+        print_warning(REMOTE_WARNING)
 
 
 def print_warning(warning: str) -> None:
@@ -25,35 +32,32 @@ def print_warning(warning: str) -> None:
 
 
 def print_errors(*problems: str) -> None:
-    """Write each problem on a line of its own."""
-    _say(sys.stderr, "".join(f"{PROGRAM}: {problem}\n" for problem in problems))
+    """Print each problem on a line of its own."""
+    _write(sys.stderr, "".join(f"{PROGRAM}: {problem}\n" for problem in problems))
 
 
-def _greeting(urls: Sequence[str], proxy: MockProxy) -> str:
-    rows = [("PERSONA", "TOKEN", "STATE", "PERMISSIONS")]
-    rows += [
-        (each.name, each.token, each.state, ", ".join(sorted(each.permissions)) or "none")
-        for each in proxy.roster.personas
-    ]
-    notes = "".join(f"{note}\n" for note in _notes(proxy))
-    listening = "".join(f"Listening on {url}\n" for url in urls)
-    return f"{listening}Control page: {urls[0]}/_mock/\n{notes}{table(rows)}"
+def format_table(rows: Sequence[Sequence[str]]) -> str:
+    """Align all columns but the last."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+    return "".join(f"  {line}\n" for line in lines)
 
 
-def _notes(proxy: MockProxy) -> list[str]:
-    notes: list[str] = []
+def _notes(proxy: MockProxy) -> Iterable[str]:
     if proxy.settings.strict:
-        notes.append("Strict: tokens end, and codes work once.")
+        yield "Strict: tokens expire, and codes work once."
     faults = len(proxy.faults.report())
     if faults:
-        notes.append(f"{faults} fault{'s' if faults > 1 else ''} in place.")
+        yield f"{faults} fault{'s' if faults > 1 else ''} in place."
     if proxy.settings.reload:
-        notes.append("Starts anew when a source, persona or fault file changes.")
-    return notes
+        yield "Restarts when a source, persona or fault file changes."
 
 
-def _say(stream: TextIO, text: str) -> None:
-    """Write at once; what the stream cannot show is written as its escape."""
+def _write(stream: TextIO, text: str) -> None:
+    """Write and flush; characters that the stream cannot encode are escaped."""
     encoding = stream.encoding or "utf-8"
     stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
     stream.flush()

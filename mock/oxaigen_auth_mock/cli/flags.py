@@ -1,4 +1,4 @@
-"""The flags of the command: how they are read, and how `--help` explains them and the variables."""
+"""The flags of the command, generated from the settings, and its `--help`."""
 
 import os
 from argparse import (
@@ -9,132 +9,118 @@ from argparse import (
     Namespace,
     RawDescriptionHelpFormatter,
 )
-from collections.abc import Callable, Iterable, Sequence
-from itertools import chain
-from typing import Any, Final, cast
+from collections.abc import Callable, Sequence
+from typing import Any, Final, cast, get_origin
 
-from attrs import evolve, frozen
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 
-from oxaigen_auth_mock.config import kinds
-from oxaigen_auth_mock.config.kinds import Kind
-from oxaigen_auth_mock.config.settings import MockSettings, Variable, log_warning, variables
+from oxaigen_auth_mock.cli.console import PROGRAM, format_table
+from oxaigen_auth_mock.config.environment import variable_name
+from oxaigen_auth_mock.config.settings import MockSettings, log_warning
+from oxaigen_auth_mock.config.validation_errors import format_error
 
-PROGRAM: Final = "oxaigen-auth-mock"
 EXAMPLE: Final = f"""\
 two terminals:
   $ {PROGRAM} --pick
   $ OXAIGEN_AUTH_DEV_MODE=1 hypercorn --bind 127.0.0.1:8000 my_app:app
 
-The mock's control page is at http://127.0.0.1:8765/_mock/: who is known, which faults strike,
-what your app asked.
+The mock's control page, http://127.0.0.1:8765/_mock/, shows its personas, its faults and the calls
+of your app.
 """
 
-
-@frozen
-class Flag:
-    """A setting that has a flag as well as a variable."""
-
-    setting: str
-    group: str
-    name: str = ""
-    metavar: str | None = None
-
-
-FLAGS: Final = (
-    Flag("host", "where it listens"),
-    Flag("port", "where it listens"),
-    Flag("cors_origins", "where it listens", "--origins", "ORIGIN"),
-    Flag("allow_remote", "where it listens"),
-    Flag("personas", "how it behaves", metavar="FILE"),
-    Flag("pick", "how it behaves"),
-    Flag("strict", "how it behaves"),
-    Flag("faults", "how it behaves", metavar="FILE"),
-    Flag("latency", "how it behaves", metavar="SECONDS"),
-    Flag("backend", "how it runs"),
-    Flag("reload", "how it runs"),
-)
+GROUPS: Final = {
+    "network": ("host", "port", "cors_origins", "allow_remote"),
+    "behavior": ("personas", "pick", "strict", "faults", "latency"),
+    "process": ("backend", "reload"),
+}
+NAMES: Final = {"cors_origins": "--origins"}
+METAVARS: Final = {
+    "cors_origins": "ORIGIN",
+    "personas": "FILE",
+    "faults": "FILE",
+    "latency": "SECONDS",
+}
 
 
-def read_flags(arguments: Sequence[str] | None) -> dict[str, Any]:
-    """Read the settings that flags were given for; None takes the arguments of the process.
-
-    Raises:
-        SystemExit: with 2 for a wrong flag, with 0 after `--help`.
-    """
-    given = vars(_parser().parse_args(arguments))
-    flags = {name: value for name, value in given.items() if value is not None}
-    if "cors_origins" in flags:
-        flags["cors_origins"] = tuple(chain(*flags["cors_origins"]))
-    return flags
-
-
-def settings_of(
-    flags: dict[str, Any], *, warn: Callable[[str], object] = log_warning
+def read_settings(
+    arguments: Sequence[str] | None, *, warn: Callable[[str], object] = log_warning
 ) -> MockSettings:
-    """Take settings from the flags, else from the environment.
+    """Read each setting from its flag, else from its variable.
 
-    A flag hides its variable, so that a bad value there is no reason to stop.
+    A flag hides its variable, so that an invalid value there is no error.
 
     Args:
-        flags: as `read_flags` gives them.
-        warn: gets each warning of `MockSettings.from_env`.
+        arguments: None takes those of the process.
+        warn: called with each warning of `MockSettings.from_env`.
 
     Raises:
-        MockConfigurationError: naming each variable that holds what it may not.
+        MockConfigurationError: naming each variable that has an invalid value.
+        SystemExit: with 2 for invalid flags, with 0 after `--help`.
     """
-    names = {variable.name for variable in variables() if variable.setting in flags}
-    environ = {name: text for name, text in os.environ.items() if name not in names}
-    return evolve(MockSettings.from_env(environ, warn=warn), **flags)
+    flags = _read_flags(arguments)
+    variables = {variable_name(setting) for setting in flags}
+    environ = {name: text for name, text in os.environ.items() if name not in variables}
+    return MockSettings.from_env(environ, warn=warn).model_copy(update=flags)
 
 
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Set rows as lines of columns, each as wide as its widest cell; the last one runs free."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
-    return "".join(f"  {line}\n" for line in lines)
+def _read_flags(arguments: Sequence[str] | None) -> dict[str, Any]:
+    parser = _parser()
+    given: dict[str, Any] = {
+        setting: ",".join(cast("list[str]", value)) if isinstance(value, list) else value
+        for setting, value in vars(parser.parse_args(arguments)).items()
+        if value is not None
+    }
+    try:
+        return MockSettings(**given).model_dump(exclude_unset=True)
+    except ValidationError as error:
+        problems = [format_error(_flag(str(each["loc"][0])), each) for each in error.errors()]
+        parser.error(f"\n{PROGRAM}: error: ".join(problems))
 
 
 def _parser() -> ArgumentParser:
+    rows = [
+        (variable_name(setting), f"{info.description} (default: {_format(info.default)})")
+        for setting, info in MockSettings.model_fields.items()
+    ]
     parser = ArgumentParser(
         prog=PROGRAM,
-        description="Stand in for the Oxaigen auth proxy, for development on this machine.",
-        epilog=f"{EXAMPLE}\n{_about_variables(variables())}",
+        description="Mock of the Oxaigen auth proxy, for development on this machine.",
+        epilog=f"{EXAMPLE}\nenvironment variables; flags take precedence, and blank variables "
+        f"count as unset:\n{format_table(rows)}",
         formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    titles = dict.fromkeys(flag.group for flag in FLAGS)
-    groups = {title: parser.add_argument_group(title) for title in titles}
-    known = {variable.setting: variable for variable in variables()}
-    for flag in FLAGS:
-        variable = known[flag.setting]
-        groups[flag.group].add_argument(
-            flag.name or f"--{flag.setting.replace('_', '-')}",
-            dest=flag.setting,
-            help=f"{variable.meaning} (default: {variable.name}, else {_plain(variable.default)})",
-            **_shape(flag, variable),
-        )
+    for title, settings in GROUPS.items():
+        group = parser.add_argument_group(title)
+        for setting in settings:
+            info = MockSettings.model_fields[setting]
+            default = f"default: {variable_name(setting)}, else {_format(info.default)}"
+            group.add_argument(
+                _flag(setting),
+                dest=setting,
+                help=f"{info.description} ({default})",
+                **_options(setting, info),
+            )
     return parser
 
 
-def _shape(flag: Flag, variable: Variable) -> dict[str, Any]:
-    """Tell argparse how to read a flag."""
-    if variable.kind is kinds.SWITCH:
+def _flag(setting: str) -> str:
+    return NAMES.get(setting, f"--{setting.replace('_', '-')}")
+
+
+def _options(setting: str, info: FieldInfo) -> dict[str, Any]:
+    """Return how argparse reads a flag; its value is checked with the settings."""
+    if info.annotation is bool:
         return {"action": BooleanOptionalAction}
-    nargs = "+" if variable.kind is kinds.ORIGINS else None
-    action = _Once if nargs is None else "extend"
-    return {
-        "action": action,
-        "type": _reader(variable.kind),
-        "metavar": flag.metavar,
-        "nargs": nargs,
-    }
+    options = {"type": _require_text, "metavar": METAVARS.get(setting)}
+    if get_origin(info.annotation) is tuple:
+        return {**options, "action": "extend", "nargs": "+"}
+    return {**options, "action": _StoreOnce}
 
 
-class _Once(Action):
-    """Refuses a flag that is given twice, where argparse would drop the first value."""
+class _StoreOnce(Action):
+    """Reject a repeated flag; argparse would drop its first value."""
 
     def __call__(
         self,
@@ -148,25 +134,14 @@ class _Once(Action):
         setattr(namespace, self.dest, values)
 
 
-def _reader(kind: Kind[object]) -> Callable[[str], object]:
-    def read(text: str) -> object:
-        if not text.strip():
-            raise ArgumentTypeError("an empty value says nothing; leave the flag out")
-        try:
-            return kind.read(text.strip())
-        except ValueError as error:
-            raise ArgumentTypeError(f"{text!r} is not {kind.may_hold}") from error
-
-    return read
+def _require_text(text: str) -> str:
+    if not text.strip():
+        raise ArgumentTypeError("expected a value; leave the flag out to use the default")
+    return text.strip()
 
 
-def _about_variables(known: Iterable[Variable]) -> str:
-    rows = [(each.name, f"{each.meaning} (default: {_plain(each.default)})") for each in known]
-    return f"environment; a flag wins, and an empty variable counts as unset:\n{table(rows)}"
-
-
-def _plain(value: object) -> str:
-    """Write a setting as people do."""
+def _format(value: object) -> str:
+    """Format a default as users write it."""
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, tuple):

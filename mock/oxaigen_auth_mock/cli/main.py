@@ -1,24 +1,28 @@
-"""The command `oxaigen-auth-mock`: reads flags and environment, serves until it is told to stop."""
+"""The command `oxaigen-auth-mock`: serves a mock until a signal, with the settings it was given."""
 
+import multiprocessing
 import signal
 import socket
+import sys
 from collections.abc import Sequence
 from errno import EADDRINUSE
+from importlib.util import find_spec
 
 import anyio
+from starlette.types import ASGIApp
 
 from oxaigen_auth_mock.app import MockApp, create_app
 from oxaigen_auth_mock.cli.console import print_banner, print_errors, print_warning
-from oxaigen_auth_mock.cli.flags import read_flags, settings_of
+from oxaigen_auth_mock.cli.flags import read_settings
 from oxaigen_auth_mock.config.settings import MockConfigurationError, MockSettings
 from oxaigen_auth_mock.server.hypercorn import serving
-from oxaigen_auth_mock.server.reload import serve_reloading
 from oxaigen_auth_mock.server.sockets import (
     RemoteAddressError,
     base_url,
     host_and_port,
     listen_on_all,
 )
+from oxaigen_auth_mock.server.unavailable import unavailable_app
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,42 +32,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: None takes those of the process.
 
     Returns:
-        The exit status: 0 once it was told to stop, 1 where it cannot listen, 2 when a variable
-        or a file holds what it may not, or other machines could reach it and should not.
+        The exit status: 0 after a signal; 1 if it cannot listen; 2 if a variable or a file has an
+        invalid value, if other machines could reach it without `--allow-remote`, or if `--reload`
+        lacks its extra.
 
     Raises:
-        SystemExit: with 2 for a wrong flag, with 0 after `--help`.
+        SystemExit: with 2 for invalid flags, with 0 after `--help`.
     """
-    flags = read_flags(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        settings = settings_of(flags, warn=print_warning)
+        settings = read_settings(arguments, warn=print_warning)
         app = create_app(settings)
     except MockConfigurationError as error:
         return _fail(2, *error.problems)
+    if settings.reload and find_spec("watchfiles") is None:
+        return _fail(2, '--reload needs watchfiles: pip install "oxaigen-auth[reload]"')
     try:
         listeners = listen_on_all(settings.host, settings.port, allow_remote=settings.allow_remote)
     except RemoteAddressError as error:
-        return _fail(2, _is_remote(settings, error))
+        return _fail(2, _remote_address(settings, error))
     except OSError as error:
         return _fail(1, _cannot_listen(settings, error))
     if settings.reload:
-        return serve_reloading(settings, *listeners)
-    anyio.run(_serve_until_told, app, listeners, backend=settings.backend)
+        return _run_with_reload(settings, arguments, listeners)
+    anyio.run(_serve_until_stopped, app, listeners, backend=settings.backend)
     return 0
 
 
-def _is_remote(settings: MockSettings, error: RemoteAddressError) -> str:
+def _remote_address(settings: MockSettings, error: RemoteAddressError) -> str:
     return (
-        f"{host_and_port(settings.host, settings.port)} is not for this machine alone ({error}); "
-        "--allow-remote or OXAIGEN_AUTH_MOCK_ALLOW_REMOTE=1 lets other machines in"
+        f"other machines could reach {host_and_port(settings.host, settings.port)} ({error}); pass "
+        "--allow-remote or set OXAIGEN_AUTH_MOCK_ALLOW_REMOTE=1 to allow this"
     )
 
 
 def _cannot_listen(settings: MockSettings, error: OSError) -> str:
-    where = host_and_port(settings.host, settings.port)
+    address = host_and_port(settings.host, settings.port)
     if error.errno == EADDRINUSE:
-        return f"{where} is already in use; choose another with --port or OXAIGEN_AUTH_MOCK_PORT"
-    return f"cannot listen on {where}: {error.strerror or error}"
+        return f"{address} is already in use; choose another with --port or OXAIGEN_AUTH_MOCK_PORT"
+    return f"cannot listen on {address}: {error.strerror or error}"
 
 
 def _fail(status: int, *problems: str) -> int:
@@ -71,10 +78,53 @@ def _fail(status: int, *problems: str) -> int:
     return status
 
 
-async def _serve_until_told(app: MockApp, listeners: Sequence[socket.socket]) -> None:
-    """Stop at the first signal; later ones are caught too, so that none interrupts the stopping."""
+def _run_with_reload(
+    settings: MockSettings, arguments: Sequence[str], listeners: Sequence[socket.socket]
+) -> int:
+    from oxaigen_auth_mock.server.reload import Reloader  # noqa: PLC0415 - needs an extra
+
+    files = [path for path in (settings.personas, settings.faults) if path is not None]
+    try:
+        Reloader(
+            serve_reloaded, (list(arguments), listeners), files=files, report=print_errors
+        ).run()
+    finally:
+        for listener in listeners:
+            listener.close()
+    return 0
+
+
+def serve_reloaded(arguments: Sequence[str], listeners: Sequence[socket.socket]) -> None:
+    """Serve a mock in a process of the reloader; with errors in its files, answer with 503."""
+    settings = read_settings(arguments, warn=_ignore)
+    app: ASGIApp
+    try:
+        app = create_app(settings)
+    except MockConfigurationError as error:
+        print_errors(*error.problems, "all calls are answered with 503 until the files are fixed")
+        app = unavailable_app(str(error), allow_remote=settings.allow_remote)
+    anyio.run(_serve_until_stopped, app, listeners, backend=settings.backend)
+
+
+def _ignore(_warning: str) -> None:
+    """Drop a warning that the reloading process has printed already."""
+
+
+async def _serve_until_stopped(app: ASGIApp, listeners: Sequence[socket.socket]) -> None:
+    """Stop at the first signal; catch later ones too, so that none interrupts the shutdown."""
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        urls = [base_url(each) for each in listeners]
         async with serving(app, *listeners):
-            print_banner(urls, app.proxy)
-            await anext(signals)
+            if isinstance(app, MockApp):
+                print_banner([base_url(each) for each in listeners], app.proxy)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_cancel_without_parent, tasks.cancel_scope)
+                await anext(signals)
+                tasks.cancel_scope.cancel()
+
+
+async def _cancel_without_parent(scope: anyio.CancelScope) -> None:
+    """Cancel the scope when the process that spawned this one has ended."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        await anyio.wait_readable(parent.sentinel)
+        scope.cancel()

@@ -1,80 +1,81 @@
-"""What a mock begins with: the personas and faults that its settings ask for. Knows no HTTP."""
+"""Builds the initial state of a mock: the personas and faults that its settings ask for."""
 
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 
+from oxaigen_auth_mock.config.constraints import DENY
+from oxaigen_auth_mock.config.environment import variable_name
 from oxaigen_auth_mock.config.files import load_faults, load_personas
-from oxaigen_auth_mock.config.settings import MockConfigurationError, MockSettings, variable_name
+from oxaigen_auth_mock.config.settings import MockConfigurationError, MockSettings
 from oxaigen_auth_mock.config.validation_errors import did_you_mean
 from oxaigen_auth_mock.faults.plan import Fault
-from oxaigen_auth_mock.personas.model import DENY, Persona
+from oxaigen_auth_mock.personas.model import Persona
 from oxaigen_auth_mock.personas.store import NameTakenError, PersonaStore
 
 
 def build_initial_state(
     settings: MockSettings, personas: Iterable[Persona] = ()
 ) -> tuple[PersonaStore, list[Fault]]:
-    """Gather whom a mock knows and what befalls its calls, before the first one.
+    """Return the personas and faults of a mock before its first call.
 
     Args:
-        settings: name the files, and who signs in unasked.
-        personas: whom it knows besides the built-in ones and those of the file.
+        settings: name the files, and the persona that signs in without a page.
+        personas: added to the built-in ones and those of the file.
 
     Raises:
-        MockConfigurationError: naming every mistake in the files, and whoever is not there.
+        MockConfigurationError: naming every error in the files, and an unknown `auto_login`.
         TokenTakenError: two personas have the same token.
         NameTakenError: two of `personas` have the same name.
     """
     problems: list[str] = []
-    roster, faults = PersonaStore(settings), list[Fault]()
-    with _gathered(problems):
-        _take_in(roster, settings)
-        for persona in _no_twins(personas):
-            roster.put(persona)
-        _require_auto_login(roster, settings.auto_login)
-    with _gathered(problems):
+    store, faults = PersonaStore(settings), list[Fault]()
+    with _collect(problems):
+        _add_from_file(store, settings)
+        for persona in _require_unique_names(personas):
+            store.put(persona)
+        _require_auto_login(store, settings.auto_login)
+    with _collect(problems):
         if settings.faults:
-            faults = load_faults(settings.faults, roster.names)
+            faults = load_faults(settings.faults, store.names)
     if problems:
         raise MockConfigurationError(tuple(problems))
-    return roster, faults
+    return store, faults
 
 
-def _no_twins(personas: Iterable[Persona]) -> list[Persona]:
-    named: dict[str, Persona] = {}
+def _require_unique_names(personas: Iterable[Persona]) -> list[Persona]:
+    by_name: dict[str, Persona] = {}
     for persona in personas:
-        if named.setdefault(persona.name, persona) is not persona:
+        if by_name.setdefault(persona.name, persona) is not persona:
             raise NameTakenError(f"two personas are called {persona.name!r}; rename one of them")
-    return list(named.values())
+    return list(by_name.values())
 
 
 @contextmanager
-def _gathered(problems: list[str]) -> Generator[None]:
+def _collect(problems: list[str]) -> Generator[None]:
     try:
         yield
     except MockConfigurationError as error:
         problems.extend(error.problems)
 
 
-def _take_in(roster: PersonaStore, settings: MockSettings) -> None:
-    """Read the settings' personas; one may replace a built-in one of its name."""
+def _add_from_file(store: PersonaStore, settings: MockSettings) -> None:
+    """Add the personas of the file; one may replace a built-in one with its name."""
     if settings.personas is None:
         return
 
-    def taken(token: str) -> str | None:
-        holder = roster.holder(token)
+    def token_holder(token: str) -> str | None:
+        holder = store.holder(token)
         if holder is None or token == settings.forbidden_token:
-            return None  # the forbidden token stays so, whosever it is
+            return None  # the forbidden token stays forbidden, whoever has it
         return holder.name
 
-    loaded = load_personas(settings.personas, taken)
-    roster.replace({each.name: each for each in (*roster.personas, *loaded)}.values())
+    loaded = load_personas(settings.personas, token_holder)
+    store.replace({each.name: each for each in (*store.personas, *loaded)}.values())
 
 
-def _require_auto_login(roster: PersonaStore, name: str | None) -> None:
-    if name is None or name == DENY or roster.named(name) is not None:
+def _require_auto_login(store: PersonaStore, name: str | None) -> None:
+    if name is None or name == DENY or store.named(name) is not None:
         return
-    names = [*(persona.name for persona in roster.personas), DENY]
-    held = f"{variable_name('auto_login')} holds {name!r}"
-    problem = f"{held}, but it should be one of {', '.join(names)}{did_you_mean(name, names)}"
-    raise MockConfigurationError((problem,))
+    names = [*store.names, DENY]
+    expected = f"expected one of {', '.join(names)}{did_you_mean(name, names)}"
+    raise MockConfigurationError((f"{variable_name('auto_login')} is {name!r}; {expected}",))

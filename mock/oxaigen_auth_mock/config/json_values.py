@@ -1,58 +1,73 @@
-"""Finds in data what JSON cannot carry, or what would break whoever writes it as JSON.
+"""Finds values that cannot be written as JSON, or that break whoever writes or reads them.
 
-TOML has dates, Python's JSON reader takes `NaN` and half characters, and both read nesting and
+TOML has dates, Python's JSON parser accepts `NaN` and lone surrogates, and both accept nesting and
 numbers that cannot be written again.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, TypeAlias, cast
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any, Final, LiteralString, TypeAlias, cast
+
+from pydantic import BeforeValidator, JsonValue, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 Path: TypeAlias = tuple[str | int, ...]
 
-DEPTH: Final = 40
-BITS: Final = 1024
+MAX_DEPTH: Final = 40  # as the message says
+MAX_BITS: Final = 1024
 
 
-def strip_unencodable(value: Any, path: Path = ()) -> tuple[Any, dict[Path, str]]:
-    """Copy data without what JSON cannot carry; gives the copy, and what is wrong by its path.
+def require_json(value: Any) -> Any:
+    """Return the value unchanged.
 
-    >>> strip_unencodable({"a": [1, float("nan")]})
-    ({'a': [1, None]}, {('a', 1): 'a number that is not finite'})
+    Raises:
+        ValidationError: with the location of each part that JSON cannot represent.
     """
+    errors = [
+        InitErrorDetails(
+            type=PydanticCustomError("json", "{why}", {"why": why}), loc=loc, input=part
+        )
+        for loc, part, why in _find_unencodable(value, ())
+    ]
+    if errors:
+        raise ValidationError.from_exception_data("JSON", errors)
+    return value
+
+
+JsonObject: TypeAlias = Annotated[dict[str, JsonValue], BeforeValidator(require_json)]
+
+
+def _find_unencodable(value: object, path: Path) -> Iterator[tuple[Path, object, LiteralString]]:
     items = _items(value)
     if items is None:
-        mistake = _mistake(value)
-        return (None, {path: mistake}) if mistake else (value, {})
-    if len(path) >= DEPTH:
-        return None, {path: f"more than {DEPTH} levels, one in the other"}
-    copies: dict[str | int, Any] = {}
-    mistakes: dict[Path, str] = {}
+        problem = _problem(value)
+        if problem:
+            yield path, value, problem
+        return
+    if len(path) >= MAX_DEPTH:
+        yield path, value, "expected at most 40 levels of nesting"
+        return
     for key, item in items:
-        if _mistake(key):
-            mistakes[*path, key] = "something under a key that is not valid Unicode"
-            continue
-        copies[key], found = strip_unencodable(item, (*path, key))
-        mistakes |= found
-    return (copies if isinstance(value, Mapping) else list(copies.values())), mistakes
+        if _problem(key):
+            yield (*path, key), item, "expected a key of valid Unicode"
+        else:
+            yield from _find_unencodable(item, (*path, key))
 
 
 def _items(value: object) -> Iterable[tuple[str | int, object]] | None:
     if isinstance(value, Mapping):
         return cast("Mapping[str, object]", value).items()
-    if isinstance(value, list | tuple):
-        return enumerate(cast("Sequence[object]", value))
-    return None
+    return enumerate(cast("list[object]", value)) if isinstance(value, list | tuple) else None
 
 
-def _mistake(value: object) -> str | None:
+def _problem(value: object) -> LiteralString | None:
     if isinstance(value, str):
-        return None if _is_unicode(value) else "text that is not valid Unicode"
+        return None if _is_unicode(value) else "expected valid Unicode"
     if isinstance(value, float):
-        return None if math.isfinite(value) else "a number that is not finite"
+        return None if math.isfinite(value) else "expected a finite number"
     if isinstance(value, int):
-        return None if value.bit_length() <= BITS else "too great a number"
-    return None if value is None else "a date or a time, which JSON has not; put it in quotes"
+        return None if value.bit_length() <= MAX_BITS else "the number is too large"
+    return None if value is None else "JSON has no dates and times; put it in quotes"
 
 
 def _is_unicode(text: str) -> bool:

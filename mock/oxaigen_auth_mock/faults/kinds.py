@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
+from oxaigen_auth_mock.config.constraints import Expected
 from oxaigen_auth_mock.faults.match import LINE, Timed, Trigger
 
 LONGEST: Final = 3600.0  # seconds
@@ -41,7 +42,9 @@ class Status(Timed):
     retry_after: Annotated[int, Field(ge=0, le=86_400)] | None = Field(
         default=None, description="Seconds to announce in Retry-After."
     )
-    detail: Annotated[str, Field(max_length=1000, pattern=LINE)] = "Broken by the mock"
+    detail: Annotated[
+        str, Field(max_length=1000, pattern=LINE), Expected("a line of 1 to 1000 characters")
+    ] = "Broken by the mock"
 
     def effect(self) -> str:
         more = "" if self.retry_after is None else f", Retry-After {self.retry_after}"
@@ -150,9 +153,11 @@ class Redirect(Timed):
     says: ClassVar = "{status} to {location}"
     kind: Literal["redirect"] = "redirect"
     status: Literal[301, 302, 303, 307, 308] = 302
-    location: Annotated[str, Field(max_length=2048, pattern=VISIBLE)] = (
-        "https://example.invalid/sign-in"
-    )
+    location: Annotated[
+        str,
+        Field(max_length=2048, pattern=VISIBLE),
+        Expected("text of 1 to 2048 visible ASCII characters"),
+    ] = "https://example.invalid/sign-in"
 
 
 class WrongContentType(Trigger):
@@ -183,5 +188,13 @@ class SetCookie(Trigger):
 
     says: ClassVar = "stray cookie {name}"
     kind: Literal["set-cookie"] = "set-cookie"
-    name: Annotated[str, Field(max_length=100, pattern=COOKIE_NAME)] = "stray"
-    value: Annotated[str, Field(max_length=2000, pattern=COOKIE_VALUE)] = "crumbs"
+    name: Annotated[
+        str,
+        Field(max_length=100, pattern=COOKIE_NAME),
+        Expected("text of 1 to 100 letters, digits and !#$%&'*+.^_`|~-"),
+    ] = "stray"
+    value: Annotated[
+        str,
+        Field(max_length=2000, pattern=COOKIE_VALUE),
+        Expected("text of visible ASCII characters except quotes, commas, semicolons, backslashes"),
+    ] = "crumbs"

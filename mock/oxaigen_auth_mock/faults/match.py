@@ -4,6 +4,8 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from oxaigen_auth_mock.config.constraints import Expected
+
 Endpoint = Literal[
     "login",
     "mock-authorize",
@@ -42,9 +44,12 @@ class Trigger(BaseModel):
     says: ClassVar[str]
 
     endpoint: Endpoint | None = Field(default=None, description="Only calls of this endpoint.")
-    persona: Annotated[str, Field(max_length=200, pattern=LINE)] | None = Field(
-        default=None, description="Only calls by this persona."
-    )
+    persona: (
+        Annotated[
+            str, Field(max_length=200, pattern=LINE), Expected("a line of 1 to 200 characters")
+        ]
+        | None
+    ) = Field(default=None, description="Only calls by this persona.")
     every: Count = Field(default=1, description="Only each n-th of these calls.")
     probability: float = Field(
         default=1.0, ge=0, le=1, description="Chance that such a call is struck."

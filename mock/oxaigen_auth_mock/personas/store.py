@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from attrs import define, field
 
 from oxaigen_auth_mock.config.settings import MockSettings
-from oxaigen_auth_mock.personas.model import Persona, builtin_personas, profile_of
+from oxaigen_auth_mock.personas.builtin import builtin_personas
+from oxaigen_auth_mock.personas.model import Persona, profile_of
 
 
 class UnknownPersonaError(LookupError):

@@ -9,9 +9,10 @@ from pydantic import BaseModel
 from starlette.status import HTTP_302_FOUND, HTTP_400_BAD_REQUEST
 
 from oxaigen_auth_mock.asgi.exchange import NO_STORE
+from oxaigen_auth_mock.config.constraints import DENY
 from oxaigen_auth_mock.identity_provider.base import ProviderError
 from oxaigen_auth_mock.identity_provider.state_token import SignIn, StateError
-from oxaigen_auth_mock.personas.model import DENY, Persona
+from oxaigen_auth_mock.personas.model import Persona
 from oxaigen_auth_mock.routes.return_to import calling_origin, local_path
 from oxaigen_auth_mock.routes.token import Detail
 from oxaigen_auth_mock.state import MockProxy, proxy_of

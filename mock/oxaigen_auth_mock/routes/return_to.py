@@ -4,7 +4,7 @@ import re
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from oxaigen_auth_mock.config.kinds import ORIGIN
+from oxaigen_auth_mock.config.constraints import ORIGIN
 
 MAX_BYTES: Final = 4096  # of a path: its signed state has to fit into 8192 characters
 MAX_ORIGIN: Final = 300

@@ -2,7 +2,7 @@
 
 import math
 import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
@@ -112,13 +112,6 @@ def _hypercorn() -> Callable[..., Awaitable[None]]:
     if trio.lowlevel.in_trio_run():
         return hypercorn.trio.serve  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - untyped dicts
     return hypercorn.asyncio.serve  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - untyped dicts
-
-
-def configuration(listeners: Iterable[socket.socket]) -> Config:
-    """Hand hypercorn the sockets, for good: it closes the descriptors when it stops."""
-    config = _with_common_settings(Config())
-    config.bind = [f"fd://{listener.detach()}" for listener in listeners]
-    return config
 
 
 class _ConfigOfSockets(Config):

@@ -17,10 +17,11 @@ from starlette.status import (
 )
 
 from oxaigen_auth_mock.asgi.methods import not_allowed
+from oxaigen_auth_mock.config.constraints import PermissionName
 from oxaigen_auth_mock.control import Fingerprint, MockControl, Move, Snapshot
 from oxaigen_auth_mock.faults.plan import Fault, unknown_persona
 from oxaigen_auth_mock.journal.counts import fingerprint
-from oxaigen_auth_mock.personas.model import PermissionName, Persona
+from oxaigen_auth_mock.personas.model import Persona
 from oxaigen_auth_mock.personas.store import NameTakenError, TokenTakenError, UnknownPersonaError
 from oxaigen_auth_mock.routes.token import Detail
 from oxaigen_auth_mock.routes.validation_errors import refused, wrong_shape

@@ -218,13 +218,13 @@ GEST = {"kind": "hang", "persona": "gest"}
             "PUT /snapshot",
             {"personas": [{"name": "ada"}], "faults": [GEST]},
             ["body"],
-            "faults[0].persona: no persona is called 'gest'; there are ada.",
+            "faults[0].persona: no persona is called 'gest'; there are ada",
         ),
         (
             "PUT /snapshot",
             {"personas": [], "faults": [GEST]},
             ["body"],
-            "faults[0].persona: no persona is called 'gest'; there are none.",
+            "faults[0].persona: no persona is called 'gest'; there are none",
         ),
     ],
 )

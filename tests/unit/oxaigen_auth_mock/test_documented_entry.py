@@ -83,4 +83,4 @@ async def test_a_bad_environment_fails_the_start_up_with_its_message(
     await app({"type": "lifespan"}, receive, send)
     (message,) = sent
     assert message["type"] == "lifespan.startup.failed"
-    assert "OXAIGEN_AUTH_MOCK_PORT holds 'nonsense'" in message["message"]
+    assert "OXAIGEN_AUTH_MOCK_PORT is 'nonsense'" in message["message"]

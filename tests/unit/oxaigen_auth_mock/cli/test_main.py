@@ -17,9 +17,10 @@ import pytest
 
 from oxaigen_auth_mock.cli import main as cli
 from oxaigen_auth_mock.cli.console import print_errors, print_warning
-from oxaigen_auth_mock.cli.flags import read_flags, settings_of
+from oxaigen_auth_mock.cli.flags import read_settings
 from oxaigen_auth_mock.cli.main import main
-from oxaigen_auth_mock.config.settings import variables
+from oxaigen_auth_mock.config.environment import variable_name
+from oxaigen_auth_mock.config.settings import MockSettings
 from oxaigen_auth_mock.server.sockets import listen
 from tests.support.processes import PATIENCE, started
 from tests.unit.oxaigen_auth_mock.conftest import needs_ipv6
@@ -33,8 +34,8 @@ every_signal = pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM]
 
 @pytest.fixture(autouse=True)
 def unset_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in variables():
-        monkeypatch.delenv(variable.name, raising=False)
+    for setting in MockSettings.model_fields:
+        monkeypatch.delenv(variable_name(setting), raising=False)
 
 
 def run_and_visit(
@@ -127,7 +128,7 @@ def test_pitfall_59_what_is_wrong_with_variables_is_warned_of_at_the_start(
     monkeypatch.setenv("OXAIGEN_AUTH_MOCK_PORT", "tcp://10.0.0.1:8765")
     monkeypatch.setenv("OXAIGEN_AUTH_MOCK_SERVICE_HOST", "10.0.0.1")
     monkeypatch.setenv("OXAIGEN_AUTH_MOCK_PERMISSION", "audit")
-    assert settings_of({"latency": 1.0}, warn=print_warning).port == 8765
+    assert read_settings(["--latency", "1"], warn=print_warning).port == 8765
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(" ")[:3] for line in lines] == [
         ["oxaigen-auth-mock:", "warning:", "OXAIGEN_AUTH_MOCK_PERMISSION"],
@@ -193,9 +194,9 @@ def test_a_port_that_is_not_allowed_is_one_clear_line(
 @pytest.mark.parametrize(
     ("host", "where"),
     [
-        ("0.0.0.0", "0.0.0.0:0 is not for this machine alone (0.0.0.0 "),  # noqa: S104
-        ("::", "[::]:0 is not for this machine alone (:: "),
-        ("192.0.2.1", "192.0.2.1:0 is not for this machine alone (192.0.2.1 "),
+        ("0.0.0.0", "other machines could reach 0.0.0.0:0 (0.0.0.0 "),  # noqa: S104
+        ("::", "other machines could reach [::]:0 (:: "),
+        ("192.0.2.1", "other machines could reach 192.0.2.1:0 (192.0.2.1 "),
     ],
 )
 def test_an_address_that_others_can_reach_needs_leave(
@@ -204,7 +205,7 @@ def test_an_address_that_others_can_reach_needs_leave(
     assert main(["--host", host, "--port", "0"]) == 2
     assert capsys.readouterr().err == (
         f"oxaigen-auth-mock: {where}is no loopback address); "
-        "--allow-remote or OXAIGEN_AUTH_MOCK_ALLOW_REMOTE=1 lets other machines in\n"
+        "pass --allow-remote or set OXAIGEN_AUTH_MOCK_ALLOW_REMOTE=1 to allow this\n"
     )
 
 
@@ -216,7 +217,7 @@ def test_with_leave_it_listens_for_others_and_warns(capsys: pytest.CaptureFixtur
     flags = ["--host", "0.0.0.0", "--port", "0", "--allow-remote", "--backend", "trio"]  # noqa: S104
     status, answered, _ = run_and_visit(flags, answer)
     assert (status, answered) == (0, 200)
-    assert capsys.readouterr().err.startswith("oxaigen-auth-mock: warning: --allow-remote lets ")
+    assert capsys.readouterr().err.startswith("oxaigen-auth-mock: warning: --allow-remote accepts ")
 
 
 def test_a_flag_can_switch_off_what_a_variable_switches_on(
@@ -249,8 +250,8 @@ def test_a_flag_can_switch_off_what_a_variable_switches_on(
     ],
 )
 def test_a_flag_becomes_its_setting(arguments: list[str], setting: str, value: object) -> None:
-    assert read_flags(arguments) == {setting: value}
-    assert getattr(settings_of(read_flags(arguments)), setting) == value
+    expected = MockSettings().model_copy(update={setting: value})
+    assert read_settings(arguments) == expected
 
 
 def test_it_tells_what_is_unusual(tmp_path: Path) -> None:
@@ -258,9 +259,33 @@ def test_it_tells_what_is_unusual(tmp_path: Path) -> None:
     one.write_text('[[faults]]\nkind = "hang"\npersona = "admin"\n')
     two.write_text(one.read_text() * 2)
     _, _, said = run_and_visit(["--port", "0", "--strict", "--faults", str(one)], str)
-    assert said.startswith("Strict: tokens end, and codes work once.\n1 fault in place.\n  PERSONA")
+    assert said.startswith(
+        "Strict: tokens expire, and codes work once.\n1 fault in place.\n  PERSONA"
+    )
     _, _, said = run_and_visit(["--port", "0", "--faults", str(two)], str)
     assert said.startswith("2 faults in place.\n  PERSONA")
+
+
+def test_without_its_extra_reload_prints_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "find_spec", lambda _: None)
+    assert main(["--reload", "--port", "0"]) == 2
+    assert capsys.readouterr().err == (
+        'oxaigen-auth-mock: --reload needs watchfiles: pip install "oxaigen-auth[reload]"\n'
+    )
+
+
+def test_every_bad_flag_is_named_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--port", "x", "--latency", "-1"])
+    assert capsys.readouterr().err.splitlines()[-2:] == [
+        (
+            "oxaigen-auth-mock: error: --port is 'x'; "
+            "expected an integer from 0 to 65535; 0 picks a free port"
+        ),
+        "oxaigen-auth-mock: error: --latency is '-1'; expected a number of seconds >= 0",
+    ]
 
 
 def test_every_mistake_in_a_file_is_a_line(
@@ -278,7 +303,7 @@ def test_every_mistake_in_a_file_is_a_line(
         "[0].id",
         "[1].stat",
     ]
-    assert lines[3:] == [f"oxaigen-auth-mock: {faults}: cannot be read: No such file or directory."]
+    assert lines[3:] == [f"oxaigen-auth-mock: {faults}: cannot be read: No such file or directory"]
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
@@ -302,8 +327,8 @@ def test_bad_variables_are_a_line_each(
     monkeypatch.setenv("OXAIGEN_AUTH_MOCK_USER_ID", "y")
     assert main([]) == 2
     port, user_id = capsys.readouterr().err.splitlines()
-    assert port.startswith("oxaigen-auth-mock: OXAIGEN_AUTH_MOCK_PORT holds 'x', but")
-    assert user_id.startswith("oxaigen-auth-mock: OXAIGEN_AUTH_MOCK_USER_ID holds 'y', but")
+    assert port.startswith("oxaigen-auth-mock: OXAIGEN_AUTH_MOCK_PORT is 'x'; expected")
+    assert user_id.startswith("oxaigen-auth-mock: OXAIGEN_AUTH_MOCK_USER_ID is 'y'; expected")
 
 
 @pytest.mark.parametrize(
@@ -350,7 +375,7 @@ def test_help_names_every_variable_and_its_default(capsys: pytest.CaptureFixture
         main(["--help"])
     shown = capsys.readouterr().out
     assert caught.value.code == 0
-    assert all(variable.name in shown for variable in variables())
+    assert all(variable_name(setting) in shown for setting in MockSettings.model_fields)
     assert re.search("OXAIGEN_AUTH_MOCK_PERMISSIONS .*default: audit", shown)
     assert re.search("OXAIGEN_AUTH_MOCK_FORBIDDEN_TOKEN .*default: none", shown)
     assert re.search("OXAIGEN_AUTH_MOCK_ROLE_NAMES .*default: none", shown)
@@ -365,11 +390,8 @@ def test_help_tells_the_flow_in_two_terminals_and_the_control_page(
     shown = capsys.readouterr().out
     assert "$ oxaigen-auth-mock --pick\n  $ OXAIGEN_AUTH_DEV_MODE=1 hypercorn" in shown
     assert "http://127.0.0.1:8765/_mock/" in shown
-    assert re.findall("^(w?h.*):$", shown, re.MULTILINE) == [
-        "where it listens",
-        "how it behaves",
-        "how it runs",
-    ]
+    groups = re.findall("^(\\w+):$", shown, re.MULTILINE)
+    assert groups == ["options", "network", "behavior", "process"]
 
 
 def test_python_dash_m_is_the_same_program(

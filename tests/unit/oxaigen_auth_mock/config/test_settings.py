@@ -2,11 +2,12 @@ import os
 import pickle
 from typing import Any
 
-import attrs
 import pytest
+from pydantic import ValidationError
 
 from oxaigen_auth_mock import MockConfigurationError, MockSettings, create_app
-from oxaigen_auth_mock.config.settings import PREFIX, variables
+from oxaigen_auth_mock.config.environment import PREFIX, variable_name
+from oxaigen_auth_mock.config.validation_errors import format_value
 
 READ = [
     ("HOST", "::1", "host", "::1"),
@@ -90,6 +91,9 @@ REFUSED = [
     ("PERMISSIONS", "audit/all"),
     ("EMAIL", "not utf-8: \udcff"),
     ("ROLE_NAMES", "\udcff"),
+    ("HOST", "\udcff"),
+    ("USER_NAME", "x" * 101),
+    ("FORBIDDEN_TOKEN", "x" * 4097),
 ]
 
 
@@ -135,25 +139,18 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
 @pytest.mark.parametrize(("name", "text", "setting", "value"), READ)
 def test_a_variable_becomes_its_setting(name: str, text: str, setting: str, value: Any) -> None:
     settings = MockSettings.from_env({PREFIX + name: text})
-    assert settings == attrs.evolve(MockSettings(), **{setting: value})
+    assert settings == MockSettings(**{setting: value})
 
 
 def test_every_variable_is_tried_above() -> None:
-    assert {PREFIX + name for name, *_ in READ} == {variable.name for variable in variables()}
-
-
-@pytest.mark.parametrize(("name", "text", "setting", "value"), READ)
-def test_settings_survive_the_environment(name: str, text: str, setting: str, value: Any) -> None:
-    settings = MockSettings.from_env({PREFIX + name: text})
-    environ = settings.to_env()
-    assert environ.keys() == {variable.name for variable in variables()}
-    assert MockSettings.from_env(environ) == settings
-    assert getattr(settings, setting) == value
+    assert {PREFIX + name for name, *_ in READ} == set(
+        map(variable_name, MockSettings.model_fields)
+    )
 
 
 @pytest.mark.parametrize("blank", ["", "  "])
 def test_a_blank_variable_counts_as_unset(blank: str) -> None:
-    environ = {variable.name: blank for variable in variables()}
+    environ = dict.fromkeys(map(variable_name, MockSettings.model_fields), blank)
     assert MockSettings.from_env(environ) == MockSettings()
 
 
@@ -162,7 +159,8 @@ def test_a_bad_value_is_refused_with_its_variable_and_what_it_held(name: str, te
     with pytest.raises(MockConfigurationError) as caught:
         MockSettings.from_env({PREFIX + name: text})
     (problem,) = caught.value.problems
-    assert problem.startswith(f"{PREFIX}{name} holds {text!r}, but it may only hold ")
+    held = "invalid (value not shown)" if "TOKEN" in name else format_value(text)
+    assert problem.startswith(f"{PREFIX}{name} is {held}; expected ")
 
 
 def test_one_error_lists_every_bad_variable() -> None:
@@ -170,11 +168,27 @@ def test_one_error_lists_every_bad_variable() -> None:
     with pytest.raises(MockConfigurationError) as caught:
         MockSettings.from_env(environ)
     assert str(caught.value) == (
-        "OXAIGEN_AUTH_MOCK_PORT holds 'x', but it may only hold "
-        "a port from 0 to 65535, where 0 takes any free one.\n"
-        "OXAIGEN_AUTH_MOCK_USER_ID holds 'y', but it may only hold "
-        "a whole number from 1 to 2147483647."
+        "OXAIGEN_AUTH_MOCK_PORT is 'x'; "
+        "expected an integer from 0 to 65535; 0 picks a free port\n"
+        "OXAIGEN_AUTH_MOCK_USER_ID is 'y'; expected an integer from 1 to 2147483647"
     )
+
+
+def test_settings_in_code_are_checked_without_showing_a_value() -> None:
+    with pytest.raises(ValidationError) as caught:
+        MockSettings(port=-1, forbidden_token="hu sh")
+    assert [error["loc"] for error in caught.value.errors()] == [("port",), ("forbidden_token",)]
+    assert "hu sh" not in str(caught.value)
+
+
+def test_settings_in_code_ignore_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OXAIGEN_AUTH_MOCK_PORT", "4711")
+    assert MockSettings().port == 8765
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(MockSettings(), "port", 1)  # noqa: B010 - type checkers know that it is
 
 
 def test_a_configuration_error_survives_pickling() -> None:
@@ -241,13 +255,13 @@ def test_pitfall_59_what_kubernetes_injects_is_no_mistake() -> None:
 def test_pitfall_59_a_port_that_kubernetes_injects_is_ignored_with_a_warning(address: str) -> None:
     settings, (warning,) = read({"PORT": address, **KUBERNETES})
     assert settings.port == 8765
-    assert warning.startswith(f"OXAIGEN_AUTH_MOCK_PORT holds {address.strip()!r}, as Kubernetes ")
+    assert warning.startswith(f"OXAIGEN_AUTH_MOCK_PORT is {address.strip()!r}, which Kubernetes ")
     assert "--port" in warning
 
 
 @pytest.mark.parametrize("text", ["http://10.0.0.1:8765", "tcp://", "-1", "65536", "8765.0"])
 def test_another_wrong_port_is_still_an_error(text: str) -> None:
-    with pytest.raises(MockConfigurationError, match="OXAIGEN_AUTH_MOCK_PORT holds"):
+    with pytest.raises(MockConfigurationError, match="OXAIGEN_AUTH_MOCK_PORT is"):
         read({"PORT": text})
 
 

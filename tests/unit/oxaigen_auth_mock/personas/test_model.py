@@ -85,7 +85,7 @@ def test_a_permission_compares_without_case(permission: str) -> None:
     ],
 )
 def test_a_mistake_is_named_by_its_path(field: str, value: object) -> None:
-    assert path_of_the_only_mistake(**{"name": "ada", field: value}) == (field,)
+    assert path_of_the_only_mistake(**{"name": "ada", field: value})[0] == field
 
 
 def test_a_mistake_in_a_list_is_named_by_its_place() -> None:

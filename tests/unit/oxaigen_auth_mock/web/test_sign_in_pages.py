@@ -80,7 +80,7 @@ class Browser:
 @pytest.fixture
 def browse() -> Callable[..., Browser]:
     def browser(*personas: Persona, **settings: Any) -> Browser:
-        app = create_app(MockSettings(pick=True, **settings), personas=personas)
+        app = create_app(MockSettings(pick=True).model_copy(update=settings), personas=personas)
         return Browser(app, AsyncClient(transport=ASGITransport(app), base_url="http://mock"))
 
     return browser
