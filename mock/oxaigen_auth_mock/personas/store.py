@@ -1,4 +1,4 @@
-"""Whom one running mock knows, by name and by token. Knows no HTTP."""
+"""The personas of one running mock, by name and by token."""
 
 import json
 from collections.abc import Iterable
@@ -11,23 +11,23 @@ from oxaigen_auth_mock.personas.model import Persona, profile_of
 
 
 class UnknownPersonaError(LookupError):
-    """Nobody has this name, or nobody is left; the message says so."""
+    """No persona has the name, or no persona is left."""
 
 
 class NameTakenError(ValueError):
-    """There is a persona of this name already; the message says so."""
+    """Another persona has the name."""
 
 
 class TokenTakenError(ValueError):
-    """Another persona has this token; the message says who."""
+    """Another persona, which the message names, has the token."""
 
 
 @define(eq=False)
 class PersonaStore:
-    """The personas of a mock; no two have the same name.
+    """The personas of a mock, with unique names.
 
-    Of two with the same token the one that came first has it. Further tokens of the settings are
-    the user's, for as long as the user is there.
+    If two have the same token, it belongs to the first. The tokens of the settings belong to the
+    settings' user while that persona exists.
     """
 
     settings: MockSettings
@@ -51,10 +51,10 @@ class PersonaStore:
 
     @property
     def default(self) -> Persona:
-        """Who signs in when nobody is picked: the settings' user, else whoever comes first.
+        """The persona that signs in by default: the settings' user, else the first one.
 
         Raises:
-            UnknownPersonaError: nobody is left.
+            UnknownPersonaError: there is no persona.
         """
         for persona in (self.named(self.settings.user_name), *self.personas):
             if persona is not None:
@@ -65,18 +65,18 @@ class PersonaStore:
         return self._named.get(name)
 
     def holder(self, token: str | None) -> Persona | None:
-        """Find whose configured token this is."""
+        """Return the persona that has the token, apart from tokens issued by signing in."""
         return self._holders.get(token or "")
 
     def profile(self, persona: Persona) -> bytes:
-        """What get-me answers about a persona, as compact JSON rendered once."""
+        """Return what get-me answers for a persona, as compact JSON that is rendered once."""
         return self._profiles[persona.name]
 
     def put(self, persona: Persona) -> None:
-        """Take in a persona, in place of the one of that name.
+        """Add a persona, or replace the one with its name.
 
         Raises:
-            TokenTakenError: another persona has this token.
+            TokenTakenError: another persona has its token.
         """
         holder = self._holders.get(persona.token)
         if holder is not None and holder.name != persona.name:
@@ -86,17 +86,17 @@ class PersonaStore:
         self.replace({**self._named, persona.name: persona}.values())
 
     def remove(self, name: str) -> None:
-        """Take out a persona, whose tokens are unknown from then on.
+        """Remove a persona and its tokens.
 
         Raises:
-            UnknownPersonaError: nobody has this name.
+            UnknownPersonaError: no persona has the name.
         """
         if name not in self._named:
             raise UnknownPersonaError(f"no persona is called {name!r}")
         self.replace(each for each in self.personas if each.name != name)
 
     def replace(self, personas: Iterable[Persona]) -> None:
-        """Know these and nobody else."""
+        """Replace all personas."""
         self._named = {persona.name: persona for persona in personas}
         self._profiles = {
             name: _compact_json(profile_of(persona, self.settings))

@@ -1,4 +1,4 @@
-"""Runs an app under hypercorn on the event loop that is there, be it asyncio's or trio's."""
+"""Serves an app with hypercorn on the running event loop, asyncio or trio."""
 
 import math
 import socket
@@ -19,17 +19,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from oxaigen_auth_mock.server.background_task import BackgroundTask
 from oxaigen_auth_mock.server.sockets import BACKLOG, base_url
 
-IDLE: Final = 60.0  # seconds until a request must come; a burst on a busy machine may take long
-GRACE: Final = 0.5  # seconds that running calls get to finish when the server stops
+KEEP_ALIVE: Final = 60.0  # seconds; in a burst on a busy machine a first request may come late
+GRACE: Final = 0.5  # seconds for running calls to finish when the server stops
 
 
 @asynccontextmanager
 async def serving(app: ASGIApp, *listeners: socket.socket) -> AsyncGenerator[str]:
-    """Serve the app while the block runs; gives its base URL once calls are answered.
+    """Serve the app during the block; yield the base URL of the first listener.
 
-    Takes over the listeners, and closes them; the URL is the first one's. The block may end in
-    another task than it began in. After it, calls that still run get `GRACE` seconds to finish;
-    those that do not are answered with 500.
+    The listeners are closed at the end. The block may end in another task than it began in. Running
+    calls get `GRACE` seconds to finish after it; those that do not are answered with 500.
 
     >>> import anyio, httpx
     >>> from oxaigen_auth_mock.server.sockets import listen
@@ -64,26 +63,25 @@ async def _serve(
     stopping: Event,
     started: Callable[[], None],
 ) -> None:
-    """Run hypercorn until it is told to stop, and for `3 * GRACE` seconds after that at most."""
-    calls = EndingCalls(app)
+    """Run hypercorn until `stopping` is set, and for at most `3 * GRACE` seconds longer."""
+    calls = CallsWithDeadline(app)
     with CancelScope() as scope:
 
-        async def until_stopping() -> None:
-            await checkpoint()  # hypercorn on trio also asks when the lifespan has failed
-            started()  # hypercorn asks for its trigger only when it has begun to accept
+        async def wait_for_shutdown() -> None:
+            await checkpoint()  # on trio, hypercorn waits for shutdown even if the lifespan failed
+            started()  # hypercorn waits for shutdown only once it accepts connections
             await stopping.wait()
-            calls.end_by(current_time() + GRACE)
+            calls.set_deadline(current_time() + GRACE)
             scope.deadline = current_time() + 3 * GRACE
 
-        config = _with_common_settings(_ConfigOfSockets(listeners))
-        await _hypercorn()(calls, config, shutdown_trigger=until_stopping)
+        await _hypercorn()(calls, _SocketConfig(listeners), shutdown_trigger=wait_for_shutdown)
 
 
 @define(eq=False)
-class EndingCalls:
-    """The app, but its calls can be ended: each sits in a scope with the common deadline.
+class CallsWithDeadline:
+    """Cancels the calls of an app at a common deadline.
 
-    hypercorn would cancel whole connections instead, which asyncio reports as errors.
+    hypercorn would cancel whole connections instead, which asyncio logs as errors.
     """
 
     _app: ASGIApp
@@ -101,33 +99,30 @@ class EndingCalls:
             finally:
                 self._running.discard(call)
 
-    def end_by(self, deadline: float) -> None:
+    def set_deadline(self, deadline: float) -> None:
         self._deadline = deadline
         for call in self._running:
             call.deadline = deadline
 
 
 def _hypercorn() -> Callable[..., Awaitable[None]]:
-    """Choose the server for the loop that runs."""
+    """Return the server for the running event loop."""
     if trio.lowlevel.in_trio_run():
         return hypercorn.trio.serve  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - untyped dicts
     return hypercorn.asyncio.serve  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - untyped dicts
 
 
-class _ConfigOfSockets(Config):
-    """Has hypercorn use these sockets, whose owner closes them even if hypercorn does not start."""
+class _SocketConfig(Config):
+    """Uses given sockets, which the caller closes even if hypercorn does not start."""
+
+    backlog = BACKLOG
+    keep_alive_timeout = KEEP_ALIVE
+    loglevel = "ERROR"
 
     def __init__(self, listeners: Sequence[socket.socket]) -> None:
         super().__init__()
+        self.graceful_timeout = 2 * GRACE
         self._listeners = listeners
 
     def create_sockets(self) -> Sockets:
         return Sockets([], list(self._listeners), [])
-
-
-def _with_common_settings(config: Config) -> Config:
-    config.backlog = BACKLOG
-    config.graceful_timeout = 2 * GRACE
-    config.keep_alive_timeout = IDLE
-    config.loglevel = "ERROR"
-    return config

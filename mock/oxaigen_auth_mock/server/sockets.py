@@ -1,4 +1,4 @@
-"""Opens the listening TCP sockets of a server, on loopback addresses unless others are allowed."""
+"""Opens listening TCP sockets, only on loopback addresses unless others are allowed."""
 
 import socket
 from contextlib import ExitStack, suppress
@@ -9,24 +9,24 @@ from oxaigen_auth_mock.asgi.middleware import is_remote
 
 BACKLOG: Final = 1024
 PORT_ATTEMPTS: Final = 10  # to find a port that is free at several addresses
-UNAVAILABLE: Final = (EADDRNOTAVAIL, EAFNOSUPPORT)  # this machine lacks the address or the family
-LOOPBACK: Final[dict[str, str]] = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to call it
+UNAVAILABLE: Final = (EADDRNOTAVAIL, EAFNOSUPPORT)  # the machine lacks the address or family
+LOOPBACK: Final[dict[str, str]] = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - for the URL
 
-Address: TypeAlias = tuple[int, tuple[Any, ...]]  # a family, and what its sockets are bound to
+Address: TypeAlias = tuple[int, tuple[Any, ...]]  # the arguments of `socket` and `bind`
 
 
 class RemoteAddressError(OSError):
-    """Other machines could reach this address, and that was not asked for."""
+    """Other machines could reach the address, which was not allowed."""
 
 
 def listen(host: str = "127.0.0.1", port: int = 0, *, allow_remote: bool = False) -> socket.socket:
-    """Open a listening TCP socket at the first address of a host; port 0 takes any free one.
+    """Open a listening TCP socket at the first address of a host; port 0 picks a free one.
 
-    The caller owns it.
+    The caller closes it.
 
     Raises:
-        RemoteAddressError: the host is, or its name stands for, no loopback address.
-        OSError: the host is not known here, or the port is taken or not allowed.
+        RemoteAddressError: the host is no loopback address, or has another one.
+        OSError: the host is unknown, or the port is in use or not permitted.
     """
     return _listen_at(addresses_of(host, allow_remote=allow_remote)[:1], port)[0]
 
@@ -36,12 +36,12 @@ def listen_on_all(
 ) -> list[socket.socket]:
     """Open a listening TCP socket at every address of a host, all with the same port.
 
-    Addresses that this machine does not have, such as `::1` without IPv6, are left out. Port 0
-    takes a port that is free at all of them. The caller owns the sockets.
+    Addresses that this machine lacks, such as `::1` without IPv6, are skipped. Port 0 picks a port
+    that is free at all of them. The caller closes the sockets.
 
     Raises:
-        RemoteAddressError: the host is, or its name stands for, no loopback address.
-        OSError: the host is not known here, or the port is taken or not allowed.
+        RemoteAddressError: the host is no loopback address, or has another one.
+        OSError: the host is unknown, or the port is in use or not permitted.
     """
     addresses = addresses_of(host, allow_remote=allow_remote)
     for _ in range(PORT_ATTEMPTS if port == 0 else 0):
@@ -51,11 +51,11 @@ def listen_on_all(
 
 
 def addresses_of(host: str, *, allow_remote: bool = False) -> list[Address]:
-    """Find the addresses of a host; `localhost` has both of RFC 6761 §6.3, whatever is configured.
+    """Resolve a host; `localhost` always has both addresses of RFC 6761 §6.3.
 
     Raises:
         RemoteAddressError: one of them is no loopback address.
-        OSError: the host is not known here.
+        OSError: the host is unknown.
     """
     if host.lower() == "localhost":
         return [(socket.AF_INET, ("127.0.0.1", 0)), (socket.AF_INET6, ("::1", 0))]
@@ -71,13 +71,13 @@ def addresses_of(host: str, *, allow_remote: bool = False) -> list[Address]:
 
 
 def _listen_at(addresses: list[Address], port: int) -> list[socket.socket]:
-    """Listen at those of the addresses that there are, with the port that the first one got."""
+    """Listen at the available addresses, all with the port of the first one."""
     listeners: list[socket.socket] = []
     missing = OSError("no address")
     with ExitStack() as undo:
         for family, (ip, _, *rest) in addresses:
             try:
-                listener = _bound(family, (ip, port, *rest), alone=len(addresses) == 1)
+                listener = _bind(family, (ip, port, *rest), alone=len(addresses) == 1)
             except OSError as error:
                 if error.errno not in UNAVAILABLE:
                     raise
@@ -91,7 +91,7 @@ def _listen_at(addresses: list[Address], port: int) -> list[socket.socket]:
     return listeners
 
 
-def _bound(family: int, address: tuple[Any, ...], *, alone: bool) -> socket.socket:
+def _bind(family: int, address: tuple[Any, ...], *, alone: bool) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -106,9 +106,9 @@ def _bound(family: int, address: tuple[Any, ...], *, alone: bool) -> socket.sock
 
 
 def base_url(listener: socket.socket) -> str:
-    """Tell where a listening socket can be reached, as `http://host:port`.
+    """Return the URL of a listening socket, as `http://host:port`.
 
-    For one that is bound to every address, that is the loopback address of its family.
+    A socket that is bound to every address has the URL of the loopback address of its family.
     """
     host: str
     port: int
@@ -117,5 +117,5 @@ def base_url(listener: socket.socket) -> str:
 
 
 def host_and_port(host: str, port: int) -> str:
-    """Join them as in a URL, where an IPv6 address stands in brackets."""
+    """Join them as in a URL, with an IPv6 address in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

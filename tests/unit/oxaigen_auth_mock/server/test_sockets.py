@@ -124,7 +124,7 @@ def test_any_free_port_is_one_that_is_free_at_all_addresses(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     wanted: list[int] = []
-    bound = sockets._bound  # noqa: SLF001 - the one place where a port is taken
+    bound = sockets._bind  # noqa: SLF001 - the one place where a port is taken
 
     def bound_late(family: int, address: tuple[Any, ...], **kwargs: Any) -> socket.socket:
         wanted.append(address[1])
@@ -132,7 +132,7 @@ def test_any_free_port_is_one_that_is_free_at_all_addresses(
             raise OSError(errno.EADDRINUSE, "Address already in use")
         return bound(family, address, **kwargs)
 
-    monkeypatch.setattr(sockets, "_bound", bound_late)
+    monkeypatch.setattr(sockets, "_bind", bound_late)
     assert len(addresses(listen_on_all("localhost"))) == 2
     assert [port == 0 for port in wanted] == [True, False, True, False]
 
