@@ -4,7 +4,7 @@ import signal
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from multiprocessing import get_context
-from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from threading import Event
 from typing import Any, Final
@@ -28,14 +28,26 @@ class Reloader:
     The function of the process must end on SIGTERM. It and its arguments are pickled; arguments may
     be sockets. The files are compared by their modification times instead of being watched, so that
     they may be replaced, missing, or behind symbolic links.
+
+    Args:
+        function: runs in the process.
+        arguments: of the function.
+        files: the paths of the files.
+        report: called with one sentence when the process ends by itself.
+        source: the folder of the source.
+        process_type: makes a process as `multiprocessing.Process` does.
     """
 
     _function: Callable[..., object]
     _arguments: tuple[Any, ...]
     files: Sequence[str] = field(kw_only=True)
     report: Callable[[str], object] = field(kw_only=True)
+    source: Path = field(default=SOURCE, kw_only=True)
+    process_type: Callable[..., BaseProcess] = field(
+        default=get_context("spawn").Process, kw_only=True
+    )
     _stop: Event = field(factory=Event, init=False)
-    _process: SpawnProcess | None = field(default=None, init=False)
+    _process: BaseProcess | None = field(default=None, init=False)
     _stamps: list[object] = field(factory=list[object], init=False)
 
     def run(self) -> None:
@@ -49,7 +61,7 @@ class Reloader:
 
     def _restart_on_changes(self) -> None:
         for changes in watch(
-            SOURCE,
+            self.source,
             watch_filter=_is_source,
             stop_event=self._stop,
             rust_timeout=POLL_INTERVAL,
@@ -65,9 +77,7 @@ class Reloader:
 
     def _start(self) -> None:
         self._stamps = self._read_stamps()
-        process = get_context("spawn").Process(
-            target=self._function, args=self._arguments, daemon=True
-        )
+        process = self.process_type(target=self._function, args=self._arguments, daemon=True)
         process.start()
         self._process = process
 

@@ -1,4 +1,5 @@
 import errno
+import multiprocessing
 import os
 import re
 import runpy
@@ -18,10 +19,12 @@ import pytest
 from oxaigen_auth_mock.cli import main as cli
 from oxaigen_auth_mock.cli.console import print_errors, print_warning
 from oxaigen_auth_mock.cli.flags import read_settings
-from oxaigen_auth_mock.cli.main import main
+from oxaigen_auth_mock.cli.main import main, serve_reloaded
 from oxaigen_auth_mock.config.environment import variable_name
 from oxaigen_auth_mock.config.settings import MockSettings
-from oxaigen_auth_mock.server.sockets import listen
+from oxaigen_auth_mock.server import reload
+from oxaigen_auth_mock.server.reload import Reloader
+from oxaigen_auth_mock.server.sockets import base_url, listen
 from tests.support.processes import PATIENCE, started
 from tests.unit.oxaigen_auth_mock.conftest import needs_ipv6
 
@@ -39,8 +42,12 @@ def unset_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run_and_visit(
-    arguments: list[str], visit: Callable[[str], Any], *, signum: int = signal.SIGINT
-) -> tuple[int, Any, str]:
+    arguments: list[str],
+    visit: Callable[[str], Any],
+    *,
+    signum: int = signal.SIGINT,
+    run: Callable[[list[str]], Any] = main,
+) -> tuple[Any, Any, str]:
     """Run main here, visit it from a thread, and send the signal when the visit is over.
 
     Signals reach only a main thread, so it is the visitor that has to be in another one.
@@ -62,7 +69,7 @@ def run_and_visit(
     with os.fdopen(reading) as output, ThreadPoolExecutor() as pool:
         with os.fdopen(writing, "w") as stdout, redirect_stdout(stdout):
             visitor = pool.submit(visit_and_signal, output)
-            status = main(arguments)
+            status = run(arguments)
         return status, visitor.result(), output.read()
 
 
@@ -264,6 +271,91 @@ def test_it_tells_what_is_unusual(tmp_path: Path) -> None:
     )
     _, _, said = run_and_visit(["--port", "0", "--faults", str(two)], str)
     assert said.startswith("2 faults in place.\n  PERSONA")
+
+
+def serve(arguments: list[str]) -> None:
+    """Serve as the process of a reloader does."""
+    with listen() as listener:
+        serve_reloaded(arguments, [listener])
+
+
+def test_a_reloaded_process_serves_with_its_arguments_and_repeats_no_warning(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OXAIGEN_AUTH_MOCK_PERMISSION", "audit")
+
+    def user_name(url: str) -> Any:
+        return httpx.get(f"{url}/_oxa_auth/get-me", headers=DEV).json()["user_name"]
+
+    _, name, said = run_and_visit(["--reload", "--backend", "trio"], user_name, run=serve)
+    assert name == "devuser"
+    assert said.startswith("Restarts when a source, persona or fault file changes.\n")
+    assert capsys.readouterr().err == ""
+
+
+def test_a_reloaded_process_answers_with_503_while_a_file_has_errors(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def visit(url: str) -> httpx.Response:
+        try:
+            return httpx.get(f"{url}/health", timeout=PATIENCE)  # waits until it is accepted
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with listen() as listener, ThreadPoolExecutor() as pool:
+        visitor = pool.submit(visit, base_url(listener))
+        serve_reloaded(["--backend", "trio", "--faults", "none.toml"], [listener])
+        response = visitor.result()
+    problem = "none.toml: cannot be read: No such file or directory"
+    assert (response.status_code, response.json()) == (503, {"detail": problem})
+    assert capsys.readouterr().err.splitlines() == [
+        f"oxaigen-auth-mock: {problem}",
+        "oxaigen-auth-mock: all calls are answered with 503 until the files are fixed",
+    ]
+
+
+@every_backend
+def test_a_spawned_process_stops_when_its_parent_has_ended(
+    monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    ended, parent = socket.socketpair()
+
+    class Parent:
+        sentinel = ended.fileno()
+
+    monkeypatch.setattr(multiprocessing, "parent_process", Parent)
+    with ended, listen() as listener, ThreadPoolExecutor() as pool:
+        url = base_url(listener)
+
+        def visit() -> int:
+            with parent:
+                return httpx.get(f"{url}/health", timeout=PATIENCE).status_code
+
+        visitor = pool.submit(visit)
+        serve_reloaded(["--backend", backend], [listener])
+    assert visitor.result() == 200
+
+
+def test_reload_hands_the_arguments_sockets_and_files_to_a_process(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    people = tmp_path / "people.json"
+    people.write_text('{"personas": []}')
+    made: list[tuple[Any, Any, Any]] = []
+
+    class Recorded(Reloader):
+        def run(self) -> None:
+            arguments, (listener,) = self._arguments
+            made.append((arguments, self.files, listener.fileno()))
+            assert self._function is serve_reloaded
+
+    monkeypatch.setattr(reload, "Reloader", Recorded)
+    arguments = ["--reload", "--port", "0", "--personas", str(people)]
+    assert main(arguments) == 0
+    ((given, files, descriptor),) = made
+    assert (given, files) == (arguments, [str(people)])
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
 
 
 def test_without_its_extra_reload_prints_what_to_install(

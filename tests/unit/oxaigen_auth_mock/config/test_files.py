@@ -296,6 +296,11 @@ def test_a_file_of_the_wrong_shape_is_refused(write: Write, content: Any, proble
         ),
         (
             "p.json",
+            '{"personas": [{"name": "x", "extra": {"\\ud800": "y"}}]}',
+            r"personas\[0\]\.extra\['.*'\] is 'y'; expected a key of valid Unicode",
+        ),
+        (
+            "p.json",
             '{"personas": [{"name": "x", "extra": {"y": NaN}}]}',
             r"personas\[0\]\.extra\.y is nan; expected a finite number",
         ),

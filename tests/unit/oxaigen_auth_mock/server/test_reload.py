@@ -3,15 +3,21 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from itertools import count
 from pathlib import Path
+from queue import Queue
 from threading import Thread
+from typing import Any, cast
 
 import httpx
 import pytest
+from attrs import Factory, define
 
+from oxaigen_auth_mock.server.reload import STOP_TIMEOUT, Reloader
 from tests.support.processes import PATIENCE, started
 
 every_backend = pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -118,6 +124,7 @@ def test_connections_are_accepted_during_a_restart(tmp_path: Path) -> None:
         restart.start()
         while restart.is_alive():
             socket.create_connection(address, timeout=PATIENCE).close()
+            restart.join(0.05)  # so that they do not fill the backlog
         assert mock.get_me().json()["user_name"] == "bob"
         assert mock.end(signal.SIGHUP) == (0, "")
 
@@ -135,100 +142,118 @@ def test_the_mock_ends_when_the_reloading_process_is_killed(backend: str) -> Non
             mock.get_me()
 
 
-PROGRAM = """
-import os, signal, sys, time
-from pathlib import Path
-from oxaigen_auth_mock.server import reload
+@define
+class Recorder:
+    """What happens to the processes of a reloader."""
 
-reload.SOURCE, reload.STOP_TIMEOUT = Path(sys.argv[1]), 0.1
+    processes: list["Process"] = Factory(list["Process"])
+    started: Queue[int] = Factory(Queue[int])
+    polled: Queue[int] = Factory(Queue[int])
+    reported: Queue[str] = Factory(Queue[str])
 
-def wait():
-    print(os.getpid(), flush=True)
-    time.sleep(3600)
+    def next_start(self) -> int:
+        return self.started.get(timeout=PATIENCE)
 
-def end():
-    print(os.getpid(), flush=True)
-    sys.exit(3)
-
-def ignore():
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    wait()
-
-def report(problem):
-    print(problem, flush=True)
-
-if __name__ == "__main__":
-    reload.Reloader(globals()[sys.argv[2]], (), files=sys.argv[3:], report=report).run()
-"""
+    def wait_for_polls(self, number: int) -> None:
+        """Wait until the reloader has looked at its process so often; from then on it watches."""
+        for _ in range(number):
+            self.polled.get(timeout=PATIENCE)
 
 
-class Reloading:
-    """A reloader of a function of `PROGRAM`, as a process, with its source in a folder."""
+class Process:
+    """Records what it is told to do."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
-        self._lines = iter(process.stdout or ())
+    def __init__(self, recorder: Recorder, **arguments: object) -> None:
+        self.recorder = recorder
+        self.arguments = arguments
+        self.status: int | None = None
+        self.calls: list[str] = []
+        recorder.processes.append(self)
 
-    def line(self) -> str:
-        return next(self._lines).rstrip()
+    @property
+    def exitcode(self) -> int | None:
+        self.recorder.polled.put(len(self.recorder.processes))
+        return self.status
 
-    def end(self, signum: int) -> int:
-        self.process.send_signal(signum)
-        return self.process.wait(timeout=PATIENCE)
+    def start(self) -> None:
+        self.recorder.started.put(len(self.recorder.processes))
+
+    def terminate(self) -> None:
+        self.calls.append("terminate")
+
+    def join(self, timeout: float | None = None) -> None:
+        self.calls.append(f"join {timeout}")
+
+    def kill(self) -> None:
+        self.calls.append("kill")
 
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     folder = tmp_path / "source"
-    folder.mkdir()
-    (folder / "module.py").touch()
+    (folder / "templates").mkdir(parents=True)
     return folder
 
 
-@contextmanager
-def reloading(source: Path, function: str, *files: Path) -> Iterator[Reloading]:
-    program = source.parent / "program.py"
-    program.write_text(PROGRAM)
-    command = [sys.executable, str(program), str(source), function, *map(str, files)]
-    with started(*command) as process:
-        yield Reloading(process)
+def run_reloader(
+    source: Path,
+    act: Callable[[Recorder], object],
+    *files: Path,
+    signum: int = signal.SIGTERM,
+) -> list[Process]:
+    """Run a reloader here, act in a thread once it watches, and send the signal after that."""
+    recorder = Recorder()
+    reloader = Reloader(
+        print,
+        ("argument",),
+        files=list(map(str, files)),
+        report=recorder.reported.put,
+        source=source,
+        process_type=partial(cast("Any", Process), recorder),
+    )
 
+    def act_and_signal() -> None:
+        try:
+            assert recorder.next_start() == 1
+            recorder.wait_for_polls(1)
+            act(recorder)
+        finally:
+            os.kill(os.getpid(), signum)
 
-def is_running(pid: str) -> bool:
-    with suppress(ProcessLookupError):
-        os.kill(int(pid), 0)
-        return True
-    return False
+    with ThreadPoolExecutor() as pool:
+        actor = pool.submit(act_and_signal)
+        reloader.run()
+        actor.result()
+    return recorder.processes
 
 
 @every_signal
-def test_a_signal_ends_the_process_too(source: Path, signum: int) -> None:
-    with reloading(source, "wait") as reloader:
-        pid = reloader.line()
-        assert is_running(pid)
-        assert reloader.end(signum) == 0
-        assert not is_running(pid)
+def test_a_signal_ends_the_process_and_leaves_the_handlers_as_they_were(
+    source: Path, signum: int
+) -> None:
+    before = signal.getsignal(signum)
+    (process,) = run_reloader(source, lambda _: None, signum=signum)
+    assert process.arguments == {"target": print, "args": ("argument",), "daemon": True}
+    assert process.calls == ["terminate", f"join {STOP_TIMEOUT}", "kill", "join None"]
+    assert signal.getsignal(signum) is before
 
 
-def test_a_process_that_ignores_the_request_to_stop_is_killed(source: Path) -> None:
-    with reloading(source, "ignore") as reloader:
-        pid = reloader.line()
-        assert reloader.end(signal.SIGTERM) == 0
-        assert not is_running(pid)
+@pytest.mark.parametrize("name", ["module.py", "templates/page.html"])
+def test_a_change_of_the_source_restarts_the_process(source: Path, name: str) -> None:
+    def act(recorder: Recorder) -> None:
+        (source / name).write_text("x = 1")
+        assert recorder.next_start() == 2
+
+    first, second, *_ = run_reloader(source, act)
+    assert first.calls == second.calls == ["terminate", f"join {STOP_TIMEOUT}", "kill", "join None"]
 
 
-def test_a_change_of_the_source_restarts_and_one_beside_it_does_not(source: Path) -> None:
-    with reloading(source, "wait") as reloader:
-        first = reloader.line()
-        (source / "notes.txt").touch()
-        (source / "module.py").write_text("x = 1")
-        second = reloader.line()
-        (source / "folder").mkdir()
-        (source / "folder" / "page.html").touch()
-        third = reloader.line()
-        assert len({first, second, third}) == 3
-        assert not is_running(first)
-        assert not is_running(second)
+def test_a_change_of_another_file_does_not_restart_the_process(source: Path) -> None:
+    def act(recorder: Recorder) -> None:
+        (source / "notes.txt").write_text("x = 1")
+        recorder.wait_for_polls(3)
+
+    assert len(run_reloader(source, act)) == 1
 
 
 def test_a_file_may_be_missing_replaced_removed_and_behind_a_link(
@@ -236,26 +261,36 @@ def test_a_file_may_be_missing_replaced_removed_and_behind_a_link(
 ) -> None:
     target, link = tmp_path / "new" / "people.toml", tmp_path / "link.toml"
     link.symlink_to(target)
-    with reloading(source, "wait", link) as reloader:
-        pids = [reloader.line()]
+
+    def act(recorder: Recorder) -> None:
         target.parent.mkdir()
         target.touch()
-        pids.append(reloader.line())
+        assert recorder.next_start() == 2
         other = tmp_path / "other.toml"
         other.touch()
         other.replace(target)
-        pids.append(reloader.line())
+        assert recorder.next_start() == 3
         target.unlink()
-        pids.append(reloader.line())
-    assert len(set(pids)) == 4
+        assert recorder.next_start() == 4
+
+    run_reloader(source, act, link)
 
 
-def test_a_process_that_ends_by_itself_is_reported_and_restarts_on_a_change(source: Path) -> None:
-    with reloading(source, "end") as reloader:
-        first = reloader.line()
+def test_a_process_that_ends_by_itself_is_reported_once_and_restarts_on_a_change(
+    source: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "people.toml"
+
+    def act(recorder: Recorder) -> None:
+        recorder.processes[0].status = 3
         reported = "the mock ended with status 3; it restarts on the next change"
-        assert reloader.line() == reported
-        (source / "module.py").write_text("x = 1")
-        assert reloader.line() != first
-        assert reloader.line() == reported
-        assert reloader.end(signal.SIGTERM) == 0
+        assert recorder.reported.get(timeout=PATIENCE) == reported
+        path.touch()
+        assert recorder.next_start() == 2
+        recorder.wait_for_polls(1)
+        assert recorder.reported.empty()
+        recorder.processes[1].status = 0
+        assert recorder.reported.get(timeout=PATIENCE) == reported.replace("3", "0")
+
+    processes = run_reloader(source, act, path)
+    assert [process.calls for process in processes] == [[], []]
