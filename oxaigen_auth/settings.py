@@ -107,9 +107,7 @@ def _seconds(default: float, *, least: float = 0.0) -> Any:
 
 
 def _count(default: int, *, least: int = 1) -> Any:
-    return _setting(
-        default, lambda v: _is_count(v, least), f"an integer >= {least}", parse=int
-    )
+    return _setting(default, lambda v: _is_count(v, least), f"an integer >= {least}", parse=int)
 
 
 def _bool(default: bool) -> Any:  # noqa: FBT001 (the only argument)
@@ -212,7 +210,7 @@ class OxaigenAuthSettings(metaclass=SettingsType):
 
     @property
     def fixed_proxy_url(self) -> str | None:
-        """The URL of the proxy from the settings: the override, otherwise that of dev mode, or None."""
+        """The URL of the proxy: the override, otherwise that of dev mode, otherwise None."""
         if self.proxy_url_override is not None:
             return base_url(self.proxy_url_override)
         return self.dev_mode_url

@@ -2,10 +2,11 @@
 
 from oxaigen_auth_mock.app import MockApp, create_app
 from oxaigen_auth_mock.config.settings import MockConfigurationError, MockSettings
-from oxaigen_auth_mock.control import MockControl, Snapshot
+from oxaigen_auth_mock.control import MockControl
 from oxaigen_auth_mock.journal.journal import Call
 from oxaigen_auth_mock.personas.model import Persona
 from oxaigen_auth_mock.personas.store import NameTakenError, TokenTakenError, UnknownPersonaError
+from oxaigen_auth_mock.snapshot import Snapshot
 from oxaigen_auth_mock.testing import RunningMock, running_mock
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Puts a mock together: one app, with the state of one mock."""
+"""Assemble the mock: an app with the state, the routes and the middleware of one mock."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -7,60 +7,61 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from oxaigen_auth_mock.asgi.middleware import Marked, PrivateNetworkPreflight, Recorded
+from oxaigen_auth_mock.asgi.middleware import (
+    JournalMiddleware,
+    PrivateNetworkMiddleware,
+    outer_middleware,
+)
 from oxaigen_auth_mock.config.initial_state import build_initial_state
 from oxaigen_auth_mock.config.settings import MockSettings
 from oxaigen_auth_mock.control import MockControl
-from oxaigen_auth_mock.identity_provider.base import Provider, StaticProvider
+from oxaigen_auth_mock.identity_provider.base import IdentityProvider
+from oxaigen_auth_mock.identity_provider.static import StaticProvider
 from oxaigen_auth_mock.identity_provider.strict import StrictProvider
-from oxaigen_auth_mock.journal.clock import Changes, Clock
+from oxaigen_auth_mock.journal.changes import ChangeFeed
+from oxaigen_auth_mock.journal.clock import Clock
 from oxaigen_auth_mock.journal.journal import Journal
 from oxaigen_auth_mock.personas.model import Persona
 from oxaigen_auth_mock.personas.store import PersonaStore
-from oxaigen_auth_mock.routes.login import login_router, route_of
-from oxaigen_auth_mock.routes.session import sessions_router
-from oxaigen_auth_mock.routes.token import add_checks
-from oxaigen_auth_mock.state import MockProxy
+from oxaigen_auth_mock.routes.login import login_router, route_path
+from oxaigen_auth_mock.routes.session import session_router
+from oxaigen_auth_mock.routes.token import add_token_routes
+from oxaigen_auth_mock.state import MockState
 from oxaigen_auth_mock.web import api
-from oxaigen_auth_mock.web.pages import page_router
+from oxaigen_auth_mock.web.pages import control_page_router
 
-EXPOSED = ("Retry-After", "WWW-Authenticate", "X-Oxaigen-Mock")
+EXPOSED_HEADERS = ("Retry-After", "WWW-Authenticate", "X-Oxaigen-Mock")
 
 
 class MockApp(FastAPI):
-    """The endpoints, behind what every call passes; its `proxy` is the state of the mock."""
+    """The ASGI app of one mock.
 
-    def __init__(self, proxy: MockProxy) -> None:
+    Attributes:
+        mock_state: the state of the mock.
+        control: changes the mock while it runs.
+    """
+
+    def __init__(self, state: MockState) -> None:
         super().__init__(
             title="Oxaigen auth proxy (mock)",
             redirect_slashes=False,
             openapi_url="/_mock/api/openapi.json",
-            docs_url=None,  # its page would load files from elsewhere
+            docs_url=None,  # its page would load files from other hosts
             redoc_url=None,
             exception_handlers=api.EXCEPTION_HANDLERS,
         )
-        self.state.proxy = proxy
-        self.state.control = MockControl(proxy)
-        self._front = _front(super().__call__, proxy)
-        add_checks(self)
+        self.mock_state = self.state.mock = state
+        self.control = self.state.control = MockControl(state)
+        self._wrapped = _with_middleware(super().__call__, state)
+        add_token_routes(self)
         self.include_router(api.health_router)
         self.include_router(api.router)
-        self.include_router(login_router(proxy.settings.authorize_path))
-        self.include_router(sessions_router())
-        self.include_router(page_router())
-
-    @property
-    def proxy(self) -> MockProxy:
-        proxy: MockProxy = self.state.proxy
-        return proxy
-
-    @property
-    def control(self) -> MockControl:
-        control: MockControl = self.state.control
-        return control
+        self.include_router(login_router(state.settings.authorize_path))
+        self.include_router(session_router())
+        self.include_router(control_page_router())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._front(scope, receive, send)
+        await self._wrapped(scope, receive, send)
 
 
 def create_app(
@@ -69,21 +70,21 @@ def create_app(
     personas: Iterable[Persona] = (),
     clock: Callable[[], float] = time.time,
 ) -> MockApp:
-    """Build a mock of its own: no two apps share counts or personas.
+    """Create a mock. Two mocks share nothing.
 
     Args:
         settings: None reads the environment.
-        personas: whom it knows besides the built-in ones and those of the settings' file.
-        clock: gives Unix time in seconds; tests in virtual time hand over `anyio.current_time`.
+        personas: personas besides the built-in ones and those of the settings' file.
+        clock: returns Unix time in seconds; tests in virtual time pass `anyio.current_time`.
 
     Raises:
-        MockConfigurationError: the environment, or a file that the settings name, holds what it
-            may not.
+        MockConfigurationError: an environment variable, or a file that the settings name, has an
+            invalid value.
     """
     settings = MockSettings.from_env() if settings is None else settings
     roster, faults = build_initial_state(settings, personas)
-    changes, mock_clock = Changes(), Clock(clock)
-    proxy = MockProxy(
+    changes, mock_clock = ChangeFeed(), Clock(clock)
+    state = MockState(
         settings=settings,
         clock=mock_clock,
         changes=changes,
@@ -92,38 +93,40 @@ def create_app(
         journal=Journal(mock_clock, changes),
         auto_login=settings.auto_login,
     )
-    proxy.faults.replace(faults)
-    return MockApp(proxy)
+    state.faults.replace(faults)
+    return MockApp(state)
 
 
-def _provider(settings: MockSettings, roster: PersonaStore, clock: Clock) -> Provider:
+def _provider(settings: MockSettings, roster: PersonaStore, clock: Clock) -> IdentityProvider:
     if settings.strict:
         return StrictProvider(settings, roster, clock)
     return StaticProvider(settings, roster)
 
 
-def _front(app: ASGIApp, proxy: MockProxy) -> ASGIApp:
-    """Lay CORS around all of it; pages may control the mock only if their origins are listed.
+def _with_middleware(app: ASGIApp, state: MockState) -> ASGIApp:
+    """Wrap the app in its middleware.
 
-    So it is with pages on the internet that ask to reach a private network: the browser's refusal
-    is all that keeps them out where any origin will do.
+    With the default `*`, pages of any origin may call the proxy, but the control API gets no CORS
+    headers, and pages on the internet are not allowed into a private network: without listed
+    origins, only the browser's refusal keeps them out.
     """
-    recorded = Recorded(app, proxy, route_of(proxy.settings.authorize_path))
-    anywhere = proxy.settings.cors_origins == ("*",)
-    shared = CORSMiddleware(
-        recorded,
-        allow_origins=() if anywhere else proxy.settings.cors_origins,
-        allow_origin_regex=".*" if anywhere else None,  # echoed: credentials rule out a plain *
+    settings = state.settings
+    journal = JournalMiddleware(app, state, route_path(settings.authorize_path))
+    any_origin = settings.cors_origins == ("*",)
+    cors: ASGIApp = CORSMiddleware(
+        journal,
+        allow_origins=() if any_origin else settings.cors_origins,
+        allow_origin_regex=".*" if any_origin else None,  # echoed: credentials rule out a plain *
         allow_credentials=True,
         allow_methods=("GET", "POST", "PUT", "DELETE"),
         allow_headers=("*",),
-        expose_headers=EXPOSED,
+        expose_headers=EXPOSED_HEADERS,
     )
+    if not any_origin:
+        return outer_middleware(PrivateNetworkMiddleware(cors), allow_remote=settings.allow_remote)
 
-    cors = shared if anywhere else PrivateNetworkPreflight(shared)
+    async def without_cors_for_control(scope: Scope, receive: Receive, send: Send) -> None:
+        is_control = scope["type"] == "http" and scope["path"].startswith("/_mock")
+        await (journal if is_control else cors)(scope, receive, send)
 
-    async def routed(scope: Scope, receive: Receive, send: Send) -> None:
-        own = scope["type"] == "http" and scope["path"].startswith("/_mock")
-        await (recorded if own and anywhere else cors)(scope, receive, send)
-
-    return Marked(routed, proxy.settings.allow_remote)
+    return outer_middleware(without_cors_for_control, allow_remote=settings.allow_remote)

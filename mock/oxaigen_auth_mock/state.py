@@ -1,4 +1,4 @@
-"""What one running mock is and knows; the endpoints ask it and hold nothing themselves."""
+"""The state of one running mock. Routes, control and middleware share it."""
 
 from typing import Final
 
@@ -9,45 +9,50 @@ from starlette.status import HTTP_401_UNAUTHORIZED, HTTP_403_FORBIDDEN
 
 from oxaigen_auth_mock.config.settings import MockSettings
 from oxaigen_auth_mock.faults.plan import FaultPlan
-from oxaigen_auth_mock.identity_provider.base import Access, Provider
-from oxaigen_auth_mock.identity_provider.state_token import Signer
-from oxaigen_auth_mock.journal.clock import Changes, Clock
+from oxaigen_auth_mock.identity_provider.base import AccessToken, IdentityProvider
+from oxaigen_auth_mock.identity_provider.state_token import StateSigner
+from oxaigen_auth_mock.journal.changes import ChangeFeed
+from oxaigen_auth_mock.journal.clock import Clock
 from oxaigen_auth_mock.journal.counts import fingerprint
 from oxaigen_auth_mock.journal.journal import Journal
 from oxaigen_auth_mock.personas.model import Persona
 from oxaigen_auth_mock.personas.store import PersonaStore
 
-TOKEN: Final = "oxaigen_auth_mock.token"  # noqa: S105 - where a call's scope keeps what was read
+TOKEN_KEY: Final = "oxaigen_auth_mock.token"  # noqa: S105 - the scope key that caches a call's token
 
 
 @define(eq=False, kw_only=True)
-class MockProxy:
+class MockState:
     """The state of one mock.
 
-    `revoked` holds fingerprints of tokens; `auto_login` is the name of who signs in unasked.
+    Attributes:
+        revoked: fingerprints of revoked tokens.
+        auto_login: name of the persona that signs in automatically, `deny` to refuse every
+            sign-in, None to use the default or to ask.
+        state_version: number of the last change to anything but the calls.
     """
 
     settings: MockSettings
     clock: Clock
-    changes: Changes
+    changes: ChangeFeed
     roster: PersonaStore
-    provider: Provider
+    provider: IdentityProvider
     journal: Journal
     faults: FaultPlan = field(factory=FaultPlan)
-    signer: Signer = field(factory=Signer)
+    signer: StateSigner = field(factory=StateSigner)
     revoked: set[str] = field(factory=set[str])
     auto_login: str | None = None
     state_version: int = 0
 
-    def changed(self) -> None:
-        """Make it known that something else than the calls has changed."""
-        self.state_version = self.changes.touch()
+    def mark_changed(self) -> None:
+        """Announce a change to anything but the calls."""
+        self.state_version = self.changes.bump()
 
-    def token_of(self, connection: HTTPConnection) -> str | None:
-        """Take the bearer token of a call, else the one in its access cookie, else None."""
-        if TOKEN not in connection.scope:
-            connection.scope[TOKEN] = self._read_token(connection)
-        token: str | None = connection.scope[TOKEN]
+    def token_from(self, connection: HTTPConnection) -> str | None:
+        """Return the bearer token of a call, else the token in its access cookie, else None."""
+        if TOKEN_KEY not in connection.scope:
+            connection.scope[TOKEN_KEY] = self._read_token(connection)
+        token: str | None = connection.scope[TOKEN_KEY]
         return token
 
     def _read_token(self, connection: HTTPConnection) -> str | None:
@@ -56,29 +61,29 @@ class MockProxy:
             return token.strip()
         return connection.cookies.get(self.settings.access_cookie_name) or None
 
-    def holder(self, token: str | None) -> Persona | None:
-        """Find who has this token, whether or not it is still good."""
+    def find_persona(self, token: str | None) -> Persona | None:
+        """Return the persona that owns a token, valid or not."""
         if token is None:
             return None
-        return self._holder(token, self.provider.access(token))
+        return self._owner(token, self.provider.find_access_token(token))
 
-    def _holder(self, token: str, access: Access | None) -> Persona | None:
-        return self.roster.named(access.persona) if access else self.roster.holder(token)
+    def _owner(self, token: str, issued: AccessToken | None) -> Persona | None:
+        return self.roster.named(issued.persona) if issued else self.roster.holder(token)
 
-    def check(self, token: str | None) -> Persona:
-        """Find out whose good token this is.
+    def authenticate(self, token: str | None) -> Persona:
+        """Return the persona that a valid token belongs to.
 
         Raises:
-            HTTPException: 401 without a token or with one that is not good, 403 with one that is
-                not for this app.
+            HTTPException: 401 if the token is missing or invalid, 403 if its persona may not use
+                this application.
         """
         if token is None:
             raise _unauthenticated("Not authenticated")
-        access = self.provider.access(token)
-        persona = self._holder(token, access)
+        issued = self.provider.find_access_token(token)
+        persona = self._owner(token, issued)
         if persona is None or persona.state == "rejected" or self.is_revoked(token):
             raise _unauthenticated("Invalid token")
-        if persona.state == "expired" or (access and access.expired):
+        if persona.state == "expired" or (issued and issued.expired):
             raise _unauthenticated("Token expired")
         if persona.state == "not-allowed":
             raise HTTPException(HTTP_403_FORBIDDEN, "Not allowed for this application.")
@@ -88,10 +93,10 @@ class MockProxy:
         return bool(self.revoked) and fingerprint(token) in self.revoked
 
 
-def proxy_of(request: Request) -> MockProxy:
-    """Find the mock that the request has come to."""
-    proxy: MockProxy = request.app.state.proxy
-    return proxy
+def get_mock_state(request: Request) -> MockState:
+    """Return the state of the mock that serves a request."""
+    state: MockState = request.app.state.mock
+    return state
 
 
 def _unauthenticated(detail: str) -> HTTPException:

@@ -71,7 +71,7 @@ class running_mock(AsyncContextManagerMixin, ContextManagerMixin):  # noqa: N801
     async def __asynccontextmanager__(self) -> AsyncGenerator[RunningMock]:
         app = create_app(self._settings, personas=self._personas, clock=self._clock)
         async with serving(app, listen()) as url:
-            yield RunningMock(app.proxy, url=url)
+            yield RunningMock(app.mock_state, url=url)
 
     @contextmanager
     def __contextmanager__(self) -> Generator[RunningMock]:

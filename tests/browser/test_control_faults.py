@@ -29,7 +29,7 @@ def placed(page: Page) -> Locator:
 
 def faults(mock: Mock) -> list[dict[str, Any]]:
     """Give the faults of the mock, of each field only what is not as it begins."""
-    report = mock.do(lambda handle: handle.proxy.faults.faults)
+    report = mock.do(lambda handle: handle.state.faults.faults)
     return [{"kind": each.kind, **each.model_dump(exclude_defaults=True)} for each in report]
 
 
@@ -50,14 +50,14 @@ def test_a_click_breaks_the_mock(show_control: ShowControl, page: Page) -> None:
         expect(placed(page)).to_have_count(1)
         with pytest.raises(error):
             get_me(mock, timeout=timeout)
-        press(page, "Clear all")
+        press(page, "Remove all")
         expect(placed(page)).to_have_count(0)
     press(page, "503")
     expect(placed(page)).to_contain_text("every call: 503")
     assert get_me(mock).status_code == 503
-    expect(placed(page)).to_contain_text("struck 1 of 1")
+    expect(placed(page)).to_contain_text("hit 1 of 1")
     press(page, "Remove every call: 503")
-    expect(page.get_by_text("None: every call gets its real answer.")).to_be_visible()
+    expect(page.get_by_text("No faults: all calls are answered normally.")).to_be_visible()
     assert get_me(mock).status_code == 200
     press(page, "Slow 2 s")
     expect(placed(page)).to_contain_text("every call: fixed latency, 2 s")
@@ -68,9 +68,9 @@ def test_a_click_breaks_the_mock(show_control: ShowControl, page: Page) -> None:
 @on_asyncio
 def test_a_fault_is_aimed(show_control: ShowControl, page: Page) -> None:
     mock = show_control()
-    page.get_by_label("Endpoint to strike").select_option("get-me")
-    page.get_by_label("Persona to strike").select_option("guest")
-    page.get_by_label("the next call only").check()
+    page.get_by_label("Inject into endpoint").select_option("get-me")
+    page.get_by_label("Inject into persona").select_option("guest")
+    page.get_by_label("next call only").check()
     press(page, "503")
     expect(placed(page)).to_contain_text("every get-me by guest at most once: 503")
     assert faults(mock) == [
@@ -78,7 +78,7 @@ def test_a_fault_is_aimed(show_control: ShowControl, page: Page) -> None:
     ]
     assert get_me(mock).status_code == 200
     assert get_me(mock, "mock-guest-token").status_code == 503
-    expect(placed(page).get_by_text("spent")).to_be_visible()
+    expect(placed(page).get_by_text("exhausted")).to_be_visible()
     assert get_me(mock, "mock-guest-token").status_code == 200
 
 
@@ -88,16 +88,16 @@ def test_removing_takes_out_one_and_clearing_all(show_control: ShowControl, page
     for name in ("503", "Hang", "Truncated"):
         press(page, name)
     expect(placed(page)).to_have_count(3)
-    press(page, "Remove every call: never answers")
+    press(page, "Remove every call: no response")
     expect(placed(page)).to_have_count(2)
     expect(page.locator("#faults-title")).to_be_focused()
     assert [each["kind"] for each in faults(mock)] == ["status", "truncated-json"]
-    press(page, "Clear all")
+    press(page, "Remove all")
     expect(placed(page)).to_have_count(0)
-    expect(page.get_by_role("button", name="Clear all")).to_have_attribute("aria-disabled", "true")
+    expect(page.get_by_role("button", name="Remove all")).to_have_attribute("aria-disabled", "true")
     assert faults(mock) == []
-    page.get_by_role("button", name="Clear all").dispatch_event("click")  # does nothing then
-    expect(page.get_by_role("status")).to_have_text("All faults cleared")
+    page.get_by_role("button", name="Remove all").dispatch_event("click")  # does nothing then
+    expect(page.get_by_role("status")).to_have_text("All faults removed")
 
 
 def add(page: Page, kind: str, **fields: str) -> None:
@@ -157,7 +157,7 @@ def test_a_fault_of_the_form_is_felt(show_control: ShowControl, page: Page) -> N
         add(page, kind, **fields)
         expect(placed(page)).to_have_count(1)
         assert is_felt(get_me(mock))
-        press(page, "Clear all")
+        press(page, "Remove all")
         expect(placed(page)).to_have_count(0)
 
 
@@ -169,7 +169,7 @@ def test_mistakes_are_told_at_their_fields(show_control: ShowControl, page: Page
     def problem(field: str) -> Locator:
         return dialog.locator(f"[data-field={field}] .problem")
 
-    page.get_by_label("the next call only").check()
+    page.get_by_label("next call only").check()
     add(page, "Status", retry_after="soon", every="0")
     expect(problem("retry_after")).to_contain_text("valid integer")
     expect(problem("every")).to_contain_text("greater than or equal to 1")
@@ -185,7 +185,7 @@ def test_mistakes_are_told_at_their_fields(show_control: ShowControl, page: Page
     dialog.get_by_label("Low").fill("2")
     dialog.get_by_label("High").fill("1")
     press(page, "Add fault")
-    expect(dialog.get_by_text("low may not be greater than high")).to_be_visible()
+    expect(dialog.get_by_text("low must not be greater than high")).to_be_visible()
     assert faults(mock) == []
     dialog.get_by_label("High").fill("3")
     press(page, "Add fault")
@@ -205,13 +205,13 @@ def test_a_plan_is_loaded_in_place_of_what_was_there(show_control: ShowControl, 
     mock = show_control()
     for text in (json.dumps(PLAN), json.dumps({"faults": PLAN})):
         press(page, "Truncated")
-        expect(placed(page).get_by_text("half an answer")).to_be_visible()
+        expect(placed(page).get_by_text("truncated response")).to_be_visible()
         with page.expect_file_chooser() as chooser:
             press(page, "Load plan")
         chooser.value.set_files(plan(text))
         expect(page.get_by_role("status")).to_have_text("Faults of plan.json loaded")
         expect(placed(page)).to_have_count(2)
-        expect(placed(page).nth(1)).to_contain_text("every login: never answers")
+        expect(placed(page).nth(1)).to_contain_text("every login: no response")
         assert faults(mock) == PLAN
         assert get_me(mock).status_code == 500
 
@@ -248,7 +248,7 @@ def test_nothing_of_a_fault_is_markup(show_control: ShowControl, page: Page) -> 
     expect(page.locator("#fault-dialog [data-field=name] .problem")).to_be_visible()
     expect(page.locator("#fault-dialog [data-field=value] .problem")).to_be_visible()
     press(page, "Cancel")
-    press(page, "Drop it")
+    press(page, "Discard")
     assert get_me(mock, "t").status_code == 302
     expect(page.locator("#calls tr")).to_contain_text(f"302 to {address}")
     expect(page.locator("img, body script")).to_have_count(0)

@@ -39,7 +39,7 @@ def rows(page: Page) -> Locator:
 
 
 def offset(mock: Mock) -> float:
-    seconds: float = mock.do(lambda handle: handle.proxy.clock.offset)
+    seconds: float = mock.do(lambda handle: handle.state.clock.offset)
     return seconds
 
 
@@ -61,7 +61,7 @@ def test_a_call_appears_while_looking(show_control: ShowControl, page: Page) -> 
     for words in ("get-me", "devuser", "accepted", "200", known.token, "curious/1"):
         expect(oldest).to_contain_text(words)
     expect(oldest.locator("[data-tone]")).to_have_attribute("data-tone", "good")
-    for words in ("get-me", "nobody", "rejected", "401"):
+    for words in ("get-me", "none", "rejected", "401"):
         expect(newest).to_contain_text(words)
     expect(newest.locator("[data-tone]")).to_have_attribute("data-tone", "warn")
     expect(page.get_by_text("No calls yet.")).to_be_hidden()
@@ -77,9 +77,9 @@ def test_a_burst_of_calls_keeps_the_page_small_and_its_totals_right(
     expect(page.locator("#total")).to_have_text("500")
     expect(page.get_by_role("button", name="get-me 500")).to_be_visible()
     expect(rows(page)).to_have_count(300)
-    report = mock.do(lambda handle: handle.proxy.journal.counts.report())
+    report = mock.do(lambda handle: handle.state.journal.counts.report())
     assert (report["total"], report["endpoints"]) == (500, {"get-me": 500})
-    expect(page.locator("#most")).to_have_text(str(report["most_at_once"]))
+    expect(page.locator("#max-concurrency")).to_have_text(str(report["max_concurrency"]))
     page.get_by_label("Filter the journal").fill("guest accepted")
     expect(rows(page)).to_have_count(100)  # those that were not drawn are not forgotten
 
@@ -95,7 +95,7 @@ def test_a_call_is_shown_while_it_runs(show_control: ShowControl, page: Page) ->
         }
     }""")
     expect(rows(page).locator("[data-tone=calm]")).to_have_text(["running"] * 3)
-    expect(page.locator("#most")).to_have_text("3")
+    expect(page.locator("#max-concurrency")).to_have_text("3")
     page.evaluate("window.leaving.abort()")
     expect(rows(page).locator("[data-tone=bad]")).to_have_text(["no answer"] * 3)
     assert {call.verdict for call in mock.do(lambda handle: handle.calls())} == {"no answer"}
@@ -110,7 +110,7 @@ def test_a_paused_journal_stands_still_and_counts_on(show_control: ShowControl, 
     pause.click()
     expect(pause).to_have_attribute("aria-pressed", "true")
     ask(mock, times=3)
-    expect(page.locator("#missed")).to_have_text("3 more since")
+    expect(page.locator("#missed")).to_have_text("3 new calls")
     expect(page.locator("#total")).to_have_text("4")
     expect(rows(page)).to_have_count(1)
     pause.click()
@@ -133,7 +133,7 @@ def test_the_journal_is_filtered_by_words_and_by_endpoint(
     expect(rows(page)).to_have_count(1)
     expect(rows(page)).to_contain_text("guest")
     words.fill("guest 401")
-    expect(page.get_by_text("No call has these words in it.")).to_be_visible()
+    expect(page.get_by_text("No call matches the filter.")).to_be_visible()
     words.fill("")
     chip = page.get_by_role("button", name="get-me 3")
     chip.click()
@@ -172,10 +172,10 @@ def test_a_token_is_revoked_among_the_totals(show_control: ShowControl, page: Pa
     expect(row.locator("[data-part=total]")).to_have_text("2")
     press(page, f"Revoke {call.token}")
     expect(row.get_by_text("revoked")).to_be_visible()
-    assert mock.do(lambda handle: handle.proxy.is_revoked("mock-dev-token"))
+    assert mock.do(lambda handle: handle.state.is_revoked("mock-dev-token"))
     press(page, f"Restore {call.token}")
     expect(row.get_by_text("revoked")).to_be_hidden()
-    assert not mock.do(lambda handle: handle.proxy.revoked)
+    assert not mock.do(lambda handle: handle.state.revoked)
 
 
 # The clock and the whole state
@@ -194,8 +194,8 @@ def test_the_clock_is_moved_and_brought_back(show_control: ShowControl, page: Pa
     expect(shown).to_have_text("54 min behind")
     expect(page.get_by_label("Move the clock by")).to_be_empty()
     assert offset(mock) == -3240
-    press(page, "Back to now")
-    expect(shown).to_have_text("not moved")
+    press(page, "Reset clock")
+    expect(shown).to_have_text("real time")
     assert offset(mock) == 0
 
 
@@ -205,7 +205,7 @@ def test_what_is_no_span_of_time_moves_nothing(show_control: ShowControl, page: 
     span = page.get_by_label("Move the clock by")
     span.fill(MARKUP)
     span.press("Enter")
-    expect(page.locator("#top-problem")).to_contain_text(f"“{MARKUP}” is no span of time")
+    expect(page.locator("#top-problem")).to_contain_text(f"“{MARKUP}” is not a span of time")
     expect(span).to_have_value(MARKUP)
     span.fill("999999999999h")
     span.press("Enter")
@@ -229,13 +229,13 @@ def test_the_state_is_exported_and_imported(
     download.value.save_as(file)
     assert json.loads(file.read_text()) == changed.model_dump(mode="json")
     mock.do(lambda handle: handle.reset())
-    expect(page.locator("#clock-offset")).to_have_text("not moved")
+    expect(page.locator("#clock-offset")).to_have_text("real time")
     with page.expect_file_chooser() as chooser:
         press(page, "Import")
     chooser.value.set_files(file)
     expect(page.get_by_role("status")).to_have_text(f"State of {file.name} imported")
     expect(page.locator("#faults")).to_contain_text("every call: 418")
-    expect(page.get_by_label("guest signs in next")).to_be_checked()
+    expect(page.get_by_label("Next sign-in: guest")).to_be_checked()
     assert mock.do(lambda handle: handle.snapshot()) == changed
 
 
@@ -267,7 +267,7 @@ def test_a_reset_asks_first(show_control: ShowControl, page: Page) -> None:
     expect(question.get_by_role("button", name="Cancel")).to_be_focused()
     page.keyboard.press("Enter")
     expect(question).to_be_hidden()
-    assert mock.do(lambda handle: handle.proxy.roster.named("guest")) is None
+    assert mock.do(lambda handle: handle.state.roster.named("guest")) is None
     press(page, "Reset")
     question.get_by_role("button", name="Reset").click()
     expect(page.locator("[data-persona=guest]")).to_be_visible()
@@ -288,11 +288,11 @@ def test_a_mock_that_goes_away_is_told_and_found_again(
     expect(rows(page)).to_have_count(1)
     mock.stop()
     expect(page.locator("#live")).to_have_attribute("data-live", "false")
-    expect(page.locator("#live")).to_have_text("Disconnected, trying again")
+    expect(page.locator("#live")).to_have_text("Disconnected, reconnecting")
     expect(page).to_have_title("(disconnected) Mock auth proxy")
     press(page, "+1 min on the clock")
-    expect(page.locator("#top-problem")).to_contain_text("The mock does not answer.")
-    page.get_by_label("guest signs in next").click()
+    expect(page.locator("#top-problem")).to_contain_text("The mock does not respond.")
+    page.get_by_label("Next sign-in: guest").click()
     expect(page.get_by_label("The default, devuser")).to_be_checked()
     listener = listen(port=httpx.URL(mock.url).port or 0)
     again = serving(create_app(MockSettings(user_name="another")), listener)
@@ -337,8 +337,8 @@ def test_main_controls_are_reached_with_the_keyboard_alone(
     tab_to(page, page.get_by_role("button", name="Pause"))
     page.keyboard.press("Space")
     expect(page.get_by_role("button", name="Pause")).to_have_attribute("aria-pressed", "true")
-    assert mock.do(lambda handle: handle.proxy.roster.named("guest")).state == "expired"
-    assert [fault.kind for fault in mock.do(lambda handle: handle.proxy.faults.faults)] == [
+    assert mock.do(lambda handle: handle.state.roster.named("guest")).state == "expired"
+    assert [fault.kind for fault in mock.do(lambda handle: handle.state.faults.faults)] == [
         "status"
     ]
 

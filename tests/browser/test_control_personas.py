@@ -29,7 +29,7 @@ def card(page: Page, name: str) -> Locator:
 
 
 def persona(mock: Mock, name: str) -> Persona | None:
-    found: Persona | None = mock.do(lambda handle: handle.proxy.roster.named(name))
+    found: Persona | None = mock.do(lambda handle: handle.state.roster.named(name))
     return found
 
 
@@ -104,10 +104,10 @@ def test_a_name_that_is_taken_is_replaced_only_after_a_question(
     fill(page, Name=" guest ", Token="t", First_name="Gus")
     press(page, "Save")
     question = page.get_by_role("dialog", name="Replace guest?")
-    expect(question).to_contain_text("There is a persona called guest already.")
+    expect(question).to_contain_text("A persona called guest already exists.")
     assert persona(mock, "guest") == before
     question.get_by_role("button", name="Cancel").click()
-    expect(problem(page, "name")).to_have_text("there is a persona called 'guest' already")
+    expect(problem(page, "name")).to_have_text("a persona called 'guest' already exists")
     expect(page.get_by_label("Name", exact=True)).to_be_focused()
     expect(page.get_by_role("textbox", name="Token")).to_have_value("t")
     press(page, "Save")
@@ -148,7 +148,7 @@ def test_a_persona_is_edited_and_keeps_its_name(show_control: ShowControl, page:
     fill(page, First_name="Gus", Last_name="")
     page.get_by_label("E-mail is null").check()
     press(page, "Save")
-    expect(card(page, "guest")).to_contain_text("no e-mail")
+    expect(card(page, "guest")).to_contain_text("no email")
     changed = {"first_name": "Gus", "last_name": "", "email": None}
     assert persona(mock, "guest") == before.model_copy(update=changed)
 
@@ -189,7 +189,7 @@ def test_what_was_typed_is_dropped_only_after_a_question(
 ) -> None:
     mock = show_control()
     form = page.get_by_role("dialog", name="Add a persona")
-    question = page.get_by_role("dialog", name="Drop what you typed?")
+    question = page.get_by_role("dialog", name="Discard changes?")
     press(page, "Add persona")
     page.keyboard.press("Escape")
     expect(form).to_be_hidden()
@@ -200,7 +200,7 @@ def test_what_was_typed_is_dropped_only_after_a_question(
     expect(question).to_be_hidden()
     expect(page.get_by_label("Name", exact=True)).to_have_value("ada")
     form.get_by_role("button", name="Cancel").click()
-    press(page, "Drop it")
+    press(page, "Discard")
     expect(form).to_be_hidden()
     assert persona(mock, "ada") is None
 
@@ -226,7 +226,7 @@ def test_the_last_persona_can_be_deleted(show_control: ShowControl, page: Page) 
         press(page, f"Delete {name}")
         page.get_by_role("dialog").get_by_role("button", name="Delete").click()
         expect(card(page, name)).to_have_count(0)
-    assert mock.do(lambda handle: handle.proxy.roster.personas) == ()
+    assert mock.do(lambda handle: handle.state.roster.personas) == ()
 
 
 @on_trio
@@ -294,7 +294,7 @@ def test_token_and_curl_line_are_copied(
     assert page.evaluate("navigator.clipboard.readText()") == "mock-guest-token"
     mock.do(lambda handle: handle.put(Persona(name="quoted", token="it's")))
     press(page, "Copy curl for quoted")
-    expect(page.get_by_role("status")).to_have_text("curl line for quoted copied")
+    expect(page.get_by_role("status")).to_have_text("curl command for quoted copied")
     assert page.evaluate("navigator.clipboard.readText()") == (
         rf"curl -H 'Authorization: Bearer it'\''s' {mock.url}/_oxa_auth/get-me"
     )
@@ -307,7 +307,7 @@ def test_without_a_clipboard_a_text_is_shown_for_copying(
     page.add_init_script("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
     show_control()
     press(page, "Copy token of guest")
-    text = page.get_by_role("textbox", name="Copy it from here")
+    text = page.get_by_role("textbox", name="Copy this text")
     expect(text).to_have_value("mock-guest-token")
     press(page, "Close")
     expect(text).to_be_hidden()
@@ -326,7 +326,7 @@ def signs_in(mock: Mock) -> str:
 
 
 def choose(page: Page, radio: str) -> None:
-    """Choose who signs in next, and wait for the mock's word, which a choice made sooner meets."""
+    """Choose the next sign-in, and wait until the mock has confirmed it."""
     with page.expect_response("**/auto-login"):
         page.get_by_label(radio).check()
     expect(page.get_by_label(radio)).to_have_attribute("data-shown", "true")
@@ -336,10 +336,10 @@ def choose(page: Page, radio: str) -> None:
 def test_who_signs_in_next_is_chosen(show_control: ShowControl, page: Page) -> None:
     mock = show_control(strict=True)  # or all would have the one token of the wire
     for radio, outcome in (
-        ("guest signs in next", "guest"),
-        ("Nobody (deny)", "access_denied"),
+        ("Next sign-in: guest", "guest"),
+        ("Deny", "access_denied"),
         ("The default, devuser", "devuser"),
-        ("admin signs in next", "admin"),
+        ("Next sign-in: admin", "admin"),
     ):
         choose(page, radio)
         assert signs_in(mock) == outcome
@@ -350,11 +350,11 @@ def test_who_signs_in_next_is_chosen(show_control: ShowControl, page: Page) -> N
 def test_where_people_are_asked_the_page_says_so(show_control: ShowControl, page: Page) -> None:
     mock = show_control(pick=True)
     expect(page.get_by_label("Ask each time")).to_be_checked()
-    choose(page, "guest signs in next")
+    choose(page, "Next sign-in: guest")
     expect(page.get_by_label("Ask each time")).not_to_be_checked()
     choose(page, "Ask each time")
-    expect(page.get_by_label("guest signs in next")).not_to_be_checked()
-    assert mock.do(lambda handle: handle.proxy.auto_login) is None
+    expect(page.get_by_label("Next sign-in: guest")).not_to_be_checked()
+    assert mock.do(lambda handle: handle.state.auto_login) is None
     assert signs_in(mock) == "asks"
 
 
@@ -374,14 +374,14 @@ def test_nothing_of_a_persona_is_markup(show_control: ShowControl, page: Page) -
     expect(shown.get_by_role("heading")).to_have_text(MARKUP)
     expect(shown.locator("[data-part=email]")).to_have_text(MARKUP)
     expect(shown.locator("[data-part=roles]")).to_have_text(MARKUP)
-    choose(page, f"{MARKUP} signs in next")
+    choose(page, f"Next sign-in: {MARKUP}")
     press(page, f"Edit {MARKUP}")
     expect(page.get_by_role("heading", name=f"Edit {MARKUP}")).to_be_visible()
     press(page, "Cancel")
     press(page, f"Delete {MARKUP}")
     expect(page.get_by_role("dialog", name=f"Delete {MARKUP}?")).to_be_visible()
     expect(page.locator("img, body script")).to_have_count(0)
-    assert mock.do(lambda handle: handle.proxy.auto_login) == MARKUP
+    assert mock.do(lambda handle: handle.state.auto_login) == MARKUP
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(shown).to_have_count(0)
     assert persona(mock, MARKUP) is None

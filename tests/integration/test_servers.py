@@ -42,7 +42,7 @@ async def mock(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
     async with serving(mock, listen()) as url:
         monkeypatch.setenv("OXAIGEN_AUTH_DEV_MODE", "1")
         monkeypatch.setenv("OXAIGEN_AUTH_DEV_PROXY_URL", url)
-        yield mock.state.proxy.journal.counts
+        yield mock.state.mock.journal.counts
 
 
 @asynccontextmanager

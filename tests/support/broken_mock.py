@@ -10,8 +10,8 @@ from fastapi import FastAPI
 from starlette.types import Message, Receive, Scope, Send
 
 from oxaigen_auth_mock import MockSettings, create_app
-from oxaigen_auth_mock.faults.inject import answer_with
-from oxaigen_auth_mock.faults.plan import Fault
+from oxaigen_auth_mock.faults.inject import inject_faults
+from oxaigen_auth_mock.faults.kinds import Fault
 
 
 def healthy_app() -> FastAPI:
@@ -45,14 +45,14 @@ class BrokenMock:
         self.scopes.append(scope)
         self.begun.set()
         try:
-            await answer_with(self.faults, self.app, scope, receive, marked)
+            await inject_faults(self.faults, self.app, scope, receive, marked)
         finally:
             self.ended.set()
 
     @property
     def side_effects(self) -> int:
         """How many calls have reached the healthy mock."""
-        total: int = self.app.state.proxy.journal.counts.report()["total"]
+        total: int = self.app.state.mock.journal.counts.report()["total"]
         return total
 
 

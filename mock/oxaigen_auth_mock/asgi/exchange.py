@@ -1,4 +1,4 @@
-"""One call of HTTP and its answer, for those who meddle with them. Knows nothing of faults."""
+"""One HTTP call and its response, for code that alters them."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -11,111 +11,119 @@ from oxaigen_auth_mock.asgi import hypercorn_connections
 
 Header = tuple[bytes, bytes]
 
-NO_STORE: Final = {"Cache-Control": "no-store"}  # on answers that are good for one caller, once
+NO_STORE: Final = {"Cache-Control": "no-store"}
 
 
 def with_header(headers: Iterable[Header], name: bytes, value: bytes) -> list[Header]:
-    """Put one header in the place of all that have its name."""
+    """Return the headers with one header in place of all that have its name."""
     return [*(each for each in headers if each[0].lower() != name), (name, value)]
 
 
-async def until_left(receive: Receive) -> None:
-    """Wait until the caller of a call has left."""
+async def wait_for_disconnect(receive: Receive) -> None:
+    """Wait until the caller has disconnected."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
 @frozen
-class Answer:
-    """What an app answered, or shall seem to have."""
+class BufferedResponse:
+    """A complete response."""
 
     status: int
     headers: Sequence[Header]
     body: bytes = b""
 
-    def announcing(self, size: int) -> "Answer":
-        """Return it with a Content-Length of so many bytes, be it true or not."""
+    def with_content_length(self, size: int) -> "BufferedResponse":
+        """Return the response with this Content-Length, whatever the size of its body."""
         headers = with_header(self.headers, b"content-length", str(size).encode())
         return evolve(self, headers=headers)
 
 
 @define(eq=False)
 class Exchange:
-    """A call that came to an app. `left` tells whether its caller is known to have left.
+    """A call to an ASGI app.
 
-    `streamed` tells whether all parts of a stream were sent.
+    Attributes:
+        disconnected: whether the caller is known to have disconnected.
+        streamed: whether all chunks of a stream were sent.
     """
 
     _app: ASGIApp
     scope: Scope
     _receive: Receive
     send: Send
-    left: bool = field(default=False, init=False)
+    disconnected: bool = field(default=False, init=False)
     streamed: bool = field(default=False, init=False)
 
     async def receive(self) -> Message:
-        """Receive as the app does, and remember that the caller has left: servers say it once."""
+        """Receive a message and note a disconnect, which servers report only once."""
         message = await self._receive()
-        self.left = message["type"] == "http.disconnect"
+        self.disconnected = message["type"] == "http.disconnect"
         return message
 
     async def read_request(self) -> None:
-        """Read the body to its end: what is left unread clogs the connection, or resets it."""
+        """Read the body to its end; unread bytes would block or reset the connection."""
         while (await self.receive()).get("more_body", False):
             pass
 
-    async def wait_until_left(self) -> None:
-        while not self.left:
+    async def wait_for_disconnect(self) -> None:
+        while not self.disconnected:
             await self.receive()
 
     async def run_app(self, send: Send) -> None:
         await self._app(self.scope, self.receive, send)
 
-    async def real_answer(self) -> Answer | None:
-        """Run the app to its end and keep what it answers; None if that is nothing."""
+    async def buffer_response(self) -> BufferedResponse | None:
+        """Run the app to its end and return its response, or None if it sent nothing."""
         messages: list[Message] = []
 
-        async def keep(message: Message) -> None:
+        async def collect(message: Message) -> None:
             messages.append(message)
 
-        await self.run_app(keep)
+        await self.run_app(collect)
         if not messages:
             return None
         body = b"".join(message.get("body", b"") for message in messages)
-        return Answer(messages[0]["status"], messages[0].get("headers", ()), body)
+        return BufferedResponse(messages[0]["status"], messages[0].get("headers", ()), body)
 
-    async def start(self, answer: Answer) -> None:
-        """Send the head of an answer."""
-        head = {"status": answer.status, "headers": answer.headers}
+    async def respond(self, response: ASGIApp) -> None:
+        """Send a response of Starlette."""
+        await response(self.scope, self.receive, self.send)
+
+    async def start(self, response: BufferedResponse) -> None:
+        """Send the status and headers of a response."""
+        head = {"status": response.status, "headers": response.headers}
         await self.send({"type": "http.response.start", **head})
 
-    async def send_part(self, body: bytes) -> None:
-        """Send a part of a body, which is not the last."""
+    async def send_chunk(self, body: bytes) -> None:
+        """Send a part of a body that is not the last one."""
         await self.send({"type": "http.response.body", "body": body, "more_body": True})
 
-    async def stream(self, head: Answer, parts: Iterable[bytes], *, pause: float = 0) -> None:
-        """Send a body in parts as long as the caller is there, with `pause` seconds before each."""
+    async def stream(
+        self, head: BufferedResponse, chunks: Iterable[bytes], *, pause: float = 0
+    ) -> None:
+        """Send a body in chunks, with `pause` seconds before each, until the caller disconnects."""
         async with create_task_group() as tasks:
-            tasks.start_soon(self._watch, tasks.cancel_scope)
+            tasks.start_soon(self._cancel_on_disconnect, tasks.cancel_scope)
             await self.start(head)
-            for part in parts:
+            for chunk in chunks:
                 await sleep(pause)
-                await self.send_part(part)
+                await self.send_chunk(chunk)
             self.streamed = True
             tasks.cancel_scope.cancel()
-        if not self.left:
+        if not self.disconnected:
             await self.send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _watch(self, streaming: CancelScope) -> None:
-        """End the streaming when the caller leaves; drop the connection if the server stops.
+    async def _cancel_on_disconnect(self, streaming: CancelScope) -> None:
+        """Cancel the stream when the caller disconnects; drop the connection on cancellation.
 
-        A stopping hypercorn on trio would wait forever for a caller that reads no more. Which of
-        the two tasks is cancelled first is up to the event loop.
+        Without the drop, a stopping hypercorn on trio would wait forever for a caller that has
+        stopped reading. Which of the two tasks is cancelled first depends on the event loop.
         """
         try:
-            await self.wait_until_left()
+            await self.wait_for_disconnect()
         except get_cancelled_exc_class():
             if not self.streamed:
-                hypercorn_connections.drop_of(self.scope)
+                hypercorn_connections.drop_connection_of(self.scope)
             raise
         streaming.cancel()

@@ -1,8 +1,9 @@
-"""Breaks the connection that a call came on: the one place that knows hypercorn from the inside.
+"""Close and reset the connection of a call; the only module that uses hypercorn's internals.
 
-In a process without hypercorn there is no connection to break. Then the error that a caller would
-see is raised: a caller in the same process gets it, another server makes of it what it makes of
-any error of an app (uvicorn: a 500, or a broken connection once the answer has begun).
+Without hypercorn, for example under httpx's ASGITransport, there is no connection to break. Then
+the error is raised that a caller would see. A caller in the same process receives it; another
+server treats it like any error of an app (uvicorn: a 500, or a broken connection once the response
+has begun).
 """
 
 import socket
@@ -15,16 +16,16 @@ from hypercorn.events import Closed
 from hypercorn.protocol.http_stream import HTTPStream
 from starlette.types import Scope
 
-SEND: Final = "oxaigen_auth_mock.send"  # where a call's scope has the server's own `send`
-NO_LINGER: Final = struct.pack("ii", 1, 0)  # on, for 0 seconds: what closes, resets
+SEND_KEY: Final = "oxaigen_auth_mock.send"  # the scope key of the server's own `send`
+NO_LINGER: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 seconds: closing sends a reset
 
 AsyncioConnection: TypeAlias = hypercorn.asyncio.tcp_server.TCPServer
 TrioConnection: TypeAlias = hypercorn.trio.tcp_server.TCPServer
 
 
 def connection_of(scope: Scope) -> AsyncioConnection | TrioConnection | None:
-    """Find hypercorn's end of a call's connection; None where no hypercorn serves the call."""
-    stream = getattr(scope.get(SEND), "__self__", None)
+    """Return hypercorn's connection object for a call, or None if hypercorn does not serve it."""
+    stream = getattr(scope.get(SEND_KEY), "__self__", None)
     if not isinstance(stream, HTTPStream):
         return None
     protocol = _owner(stream.send)
@@ -36,16 +37,16 @@ def _owner(method: Any) -> Any:
 
 
 async def close(scope: Scope) -> None:
-    """Close the connection behind what was sent; with HTTP/2 that ends its other calls too.
+    """Close the connection after what was sent; with HTTP/2 that ends its other calls too.
 
     Raises:
-        ConnectionAbortedError: there is no connection.
+        ConnectionAbortedError: hypercorn does not serve the call.
     """
     connection = connection_of(scope)
     if connection is None:
-        raise ConnectionAbortedError("The mock closed the connection, as a fault tells it to.")
-    await connection.protocol.handle(Closed())  # lest it answer 500 in the app's place
-    async with connection.send_lock:  # hypercorn on trio fails as a whole if it sends meanwhile
+        raise ConnectionAbortedError("A fault of the mock closed the connection.")
+    await connection.protocol.handle(Closed())  # otherwise hypercorn answers 500 for the app
+    async with connection.send_lock:  # hypercorn on trio crashes if two tasks send
         await connection.protocol_send(Closed())
 
 
@@ -53,24 +54,24 @@ async def reset(scope: Scope) -> None:
     """Break the connection with a TCP reset.
 
     Raises:
-        ConnectionResetError: there is no connection.
+        ConnectionResetError: hypercorn does not serve the call.
     """
     connection = connection_of(scope)
     if connection is None:
-        raise ConnectionResetError("The mock reset the connection, as a fault tells it to.")
+        raise ConnectionResetError("A fault of the mock reset the connection.")
     drop(connection)
     await connection.protocol.handle(Closed())
 
 
-def drop_of(scope: Scope) -> None:
-    """Reset a call's connection at once, if it has one."""
+def drop_connection_of(scope: Scope) -> None:
+    """Reset the connection of a call at once, if it has one."""
     connection = connection_of(scope)
     if connection is not None:
         drop(connection)
 
 
 def drop(connection: AsyncioConnection | TrioConnection) -> None:
-    """Reset it at once: what hypercorn has not handed to the system by now is never sent."""
+    """Reset a connection at once; data that hypercorn still buffers is not sent."""
     if isinstance(connection, TrioConnection):
         sock = cast("Any", connection.stream).socket
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)

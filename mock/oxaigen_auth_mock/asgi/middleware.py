@@ -1,7 +1,4 @@
-"""What every call passes on its way to an endpoint, from the outside in: `Marked`, `Recorded`.
-
-Layers of plain ASGI, because each costs every call: the mock has to keep up with load tests.
-"""
+"""The middleware of the mock, as plain ASGI: it runs on every call of a load test."""
 
 from functools import lru_cache
 from ipaddress import ip_address
@@ -14,84 +11,73 @@ from starlette.responses import JSONResponse
 from starlette.status import HTTP_200_OK, HTTP_403_FORBIDDEN
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from oxaigen_auth_mock.asgi.exchange import until_left
-from oxaigen_auth_mock.asgi.hypercorn_connections import SEND
-from oxaigen_auth_mock.asgi.methods import as_get, without_body
-from oxaigen_auth_mock.faults.inject import answer_with
+from oxaigen_auth_mock.asgi.exchange import wait_for_disconnect
+from oxaigen_auth_mock.asgi.hypercorn_connections import SEND_KEY
+from oxaigen_auth_mock.asgi.methods import HeadMiddleware
+from oxaigen_auth_mock.faults.inject import inject_faults
 from oxaigen_auth_mock.faults.match import Endpoint
 from oxaigen_auth_mock.personas.model import Persona
-from oxaigen_auth_mock.state import MockProxy
+from oxaigen_auth_mock.state import MockState
 
 PREFIX: Final = "/_oxa_auth/"
-CHECKS: Final = frozenset({"get-me", "test-app-token", "test-app-permission"})
+TOKEN_ENDPOINTS: Final = frozenset({"get-me", "test-app-token", "test-app-permission"})
 ENDPOINTS: Final = frozenset(get_args(Endpoint))
-MARK: Final = (b"x-oxaigen-mock", b"1")
-ASKS_FOR_PRIVATE_NETWORK: Final = (b"access-control-request-private-network", b"true")
-ALLOWS_PRIVATE_NETWORK: Final = (b"access-control-allow-private-network", b"true")
+MOCK_HEADER: Final = (b"x-oxaigen-mock", b"1")
+REQUEST_PRIVATE_NETWORK: Final = (b"access-control-request-private-network", b"true")
+ALLOW_PRIVATE_NETWORK: Final = (b"access-control-allow-private-network", b"true")
+
+
+def outer_middleware(app: ASGIApp, *, allow_remote: bool) -> ASGIApp:
+    """Wrap an app in the layers that every response of a mock passes."""
+    if not allow_remote:
+        app = LoopbackOnlyMiddleware(app)
+    return MockHeaderMiddleware(HeadMiddleware(app))
 
 
 @define(eq=False)
-class Marked:
-    """Says on every answer that it is the mock's, and answers this machine alone.
+class MockHeaderMiddleware:
+    """Add `X-Oxaigen-Mock: 1` to every response.
 
-    Behind it a HEAD is a GET: it is answered, written down and spoilt like one. A client without an
-    IP address has not come through a network.
+    It wraps the server's own `send`, and therefore stores it in the scope at `SEND_KEY`.
     """
 
     _app: ASGIApp
-    _allow_remote: bool
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
 
-        async def marked(message: Message) -> None:
+        async def send_marked(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", ()), MARK]}
+                message = {**message, "headers": [*message.get("headers", ()), MOCK_HEADER]}
             await send(message)
 
-        client = scope.get("client")
-        app = self._app
-        if not self._allow_remote and client is not None and is_remote(client[0]):
-            app = JSONResponse(
-                {"detail": "This mock answers its own machine; --allow-remote lets others in."},
-                HTTP_403_FORBIDDEN,
-            )
-        scope.setdefault(SEND, send)
-        if scope["method"] == "HEAD":
-            await app(as_get(scope), receive, without_body(marked))
-            return
-        await app(scope, receive, marked)
+        scope.setdefault(SEND_KEY, send)
+        await self._app(scope, receive, send_marked)
 
 
 @define(eq=False)
-class PrivateNetworkPreflight:
-    """Lets pages on the internet reach this machine, if their browser asks and CORS lets them in.
+class LoopbackOnlyMiddleware:
+    """Refuse calls from other machines with 403.
 
-    Browsers ask with the header of https://wicg.github.io/private-network-access/. Starlette's CORS
-    answers it in its newest versions only, so that it does not get to see the header.
+    A client without an IP address did not come through a network, and is served.
     """
 
-    _cors: ASGIApp
+    _app: ASGIApp
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or ASKS_FOR_PRIVATE_NETWORK not in scope["headers"]:
-            await self._cors(scope, receive, send)
+        client = scope.get("client") if scope["type"] == "http" else None
+        if client is None or not is_remote(client[0]):
+            await self._app(scope, receive, send)
             return
-
-        async def allowing(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] == HTTP_200_OK:
-                message = {**message, "headers": [*message["headers"], ALLOWS_PRIVATE_NETWORK]}
-            await send(message)
-
-        headers = [each for each in scope["headers"] if each != ASKS_FOR_PRIVATE_NETWORK]
-        await self._cors({**scope, "headers": headers}, receive, allowing)
+        detail = "This mock only serves its own machine; --allow-remote lets other machines in."
+        await JSONResponse({"detail": detail}, HTTP_403_FORBIDDEN)(scope, receive, send)
 
 
 @lru_cache(maxsize=1024)
 def is_remote(host: str) -> bool:
-    """Whether a client's address is one of another machine."""
+    """Return whether a client's address belongs to another machine."""
     try:
         address = ip_address(host.partition("%")[0])
     except ValueError:
@@ -101,15 +87,39 @@ def is_remote(host: str) -> bool:
 
 
 @define(eq=False)
-class Recorded:
-    """Writes each call of the proxy's endpoints into the journal, makes it wait, and spoils it.
+class PrivateNetworkMiddleware:
+    """Let pages on the internet call the mock, if CORS allows their origin.
 
-    What it waits for: a slow persona and the latency of the settings, token and permission checks
-    only. A fault strikes before the waiting, unless it spoils the answer that comes after it.
+    Browsers ask with the header of https://wicg.github.io/private-network-access/. Only recent
+    versions of Starlette's CORS middleware answer it, so the header is removed before.
+    """
+
+    _cors: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or REQUEST_PRIVATE_NETWORK not in scope["headers"]:
+            await self._cors(scope, receive, send)
+            return
+
+        async def send_allowing(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == HTTP_200_OK:
+                message = {**message, "headers": [*message["headers"], ALLOW_PRIVATE_NETWORK]}
+            await send(message)
+
+        headers = [each for each in scope["headers"] if each != REQUEST_PRIVATE_NETWORK]
+        await self._cors({**scope, "headers": headers}, receive, send_allowing)
+
+
+@define(eq=False)
+class JournalMiddleware:
+    """Record each call of the proxy's endpoints, delay it, and inject faults.
+
+    Token and permission checks are delayed by a slow persona and by the configured latency; other
+    endpoints are not. A fault is injected before the delay, unless it alters the response.
     """
 
     _app: ASGIApp
-    _proxy: MockProxy
+    _state: MockState
     _authorize_path: str
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -118,46 +128,46 @@ class Recorded:
             await self._app(scope, receive, send)
             return
         connection = HTTPConnection(scope)
-        token = self._proxy.token_of(connection)
-        persona = self._proxy.holder(token)
+        token = self._state.token_from(connection)
+        persona = self._state.find_persona(token)
         name = persona.name if persona else None
         user_agent = connection.headers.get("user-agent", "")[:200]
-        with self._proxy.journal.recorded(
+        with self._state.journal.record(
             endpoint, token=token, persona=name, user_agent=user_agent
         ) as call:
 
-            async def noted(message: Message) -> None:
+            async def send_recorded(message: Message) -> None:
                 if message["type"] == "http.response.start":
-                    call.answered(message["status"])
+                    call.set_status(message["status"])
                 await send(message)
 
-            async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-                if endpoint in CHECKS:
-                    await self._wait(persona, receive)
+            async def delayed_app(scope: Scope, receive: Receive, send: Send) -> None:
+                if endpoint in TOKEN_ENDPOINTS:
+                    await self._delay(persona, receive)
                 await self._app(scope, receive, send)
 
-            faults = self._proxy.faults.strike(endpoint, name)
+            faults = self._state.faults.apply(endpoint, name)
             if faults:
-                call.fault = "; ".join(fault.effect() for fault in faults)
-                await answer_with(faults, answer, scope, receive, noted)
+                call.fault = "; ".join(fault.summary() for fault in faults)
+                await inject_faults(faults, delayed_app, scope, receive, send_recorded)
             else:
-                await answer(scope, receive, noted)
+                await delayed_app(scope, receive, send_recorded)
 
-    async def _wait(self, persona: Persona | None, receive: Receive) -> None:
-        if self._proxy.settings.latency:
-            await sleep(self._proxy.settings.latency)
+    async def _delay(self, persona: Persona | None, receive: Receive) -> None:
+        if self._state.settings.latency:
+            await sleep(self._state.settings.latency)
         if persona is not None and persona.state == "slow":
             await sleep(persona.delay)
         if persona is not None and persona.state == "never-answers":
-            await until_left(receive)
+            await wait_for_disconnect(receive)
 
 
 def endpoint_of(scope: Scope, authorize_path: str) -> str | None:
-    """Name the endpoint of the proxy that a call is for, if it is for one.
+    """Return the proxy endpoint that a call is for, or None.
 
     Args:
-        scope: the call's.
-        authorize_path: where `mock-authorize` is too.
+        scope: the scope of the call.
+        authorize_path: a further path of `mock-authorize`.
     """
     if scope["type"] != "http":
         return None

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Final, TextIO
 
-from oxaigen_auth_mock.state import MockProxy
+from oxaigen_auth_mock.state import MockState
 
 PROGRAM: Final = "oxaigen-auth-mock"
 REMOTE_WARNING: Final = (
@@ -13,7 +13,7 @@ REMOTE_WARNING: Final = (
 )
 
 
-def print_banner(urls: Sequence[str], proxy: MockProxy) -> None:
+def print_banner(urls: Sequence[str], proxy: MockState) -> None:
     """Print where the mock listens, what is unusual about it, and its personas."""
     rows = [("PERSONA", "TOKEN", "STATE", "PERMISSIONS")]
     rows += [
@@ -46,7 +46,7 @@ def format_table(rows: Sequence[Sequence[str]]) -> str:
     return "".join(f"  {line}\n" for line in lines)
 
 
-def _notes(proxy: MockProxy) -> Iterable[str]:
+def _notes(proxy: MockState) -> Iterable[str]:
     if proxy.settings.strict:
         yield "Strict: tokens expire, and codes work once."
     faults = len(proxy.faults.report())

@@ -115,7 +115,7 @@ async def _serve_until_stopped(app: ASGIApp, listeners: Sequence[socket.socket])
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with serving(app, *listeners):
             if isinstance(app, MockApp):
-                print_banner([base_url(each) for each in listeners], app.proxy)
+                print_banner([base_url(each) for each in listeners], app.mock_state)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_cancel_without_parent, tasks.cancel_scope)
                 await anext(signals)

@@ -17,7 +17,8 @@ from oxaigen_auth_mock.config.validation_errors import (
     format_unknown_key,
     format_value,
 )
-from oxaigen_auth_mock.faults.plan import Fault, unknown_persona
+from oxaigen_auth_mock.faults.kinds import Fault
+from oxaigen_auth_mock.faults.plan import unknown_persona
 from oxaigen_auth_mock.personas.model import Persona
 
 T = TypeVar("T", bound=BaseModel)

@@ -8,7 +8,7 @@ from oxaigen_auth_mock.config.environment import variable_name
 from oxaigen_auth_mock.config.files import load_faults, load_personas
 from oxaigen_auth_mock.config.settings import MockConfigurationError, MockSettings
 from oxaigen_auth_mock.config.validation_errors import did_you_mean
-from oxaigen_auth_mock.faults.plan import Fault
+from oxaigen_auth_mock.faults.kinds import Fault
 from oxaigen_auth_mock.personas.model import Persona
 from oxaigen_auth_mock.personas.store import NameTakenError, PersonaStore
 

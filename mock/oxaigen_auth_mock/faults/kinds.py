@@ -1,156 +1,151 @@
-"""What a struck call gets instead of, or besides, the real answer: a model for each kind of fault.
+"""The kinds of faults: each class is one kind, with its fields, its summary and its injection.
 
-Knows no HTTP: `breaking` makes them happen.
+To add a kind, write a class here and add it to `Fault`.
 """
 
-from itertools import chain
-from math import exp
-from random import Random
-from typing import Annotated, ClassVar, Final, Literal, Self
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Final, Literal
+from zlib import compressobj
 
-from pydantic import Field, model_validator
+from pydantic import Field
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.status import HTTP_401_UNAUTHORIZED
+from starlette.types import Message
 
+from oxaigen_auth_mock.asgi import hypercorn_connections
+from oxaigen_auth_mock.asgi.exchange import NO_STORE, BufferedResponse, Exchange, with_header
 from oxaigen_auth_mock.config.constraints import Expected
-from oxaigen_auth_mock.faults.match import LINE, Timed, Trigger
+from oxaigen_auth_mock.faults.inject import BodyFault, HeadFault, ReplacementFault
+from oxaigen_auth_mock.faults.latency import Latency, Seconds
+from oxaigen_auth_mock.faults.match import LINE
 
-LONGEST: Final = 3600.0  # seconds
 MIB: Final = 2**20
+BLOCK: Final = b" " * 2**16  # padding is produced in blocks of this size
+GZIP: Final = 31  # zlib's `wbits` of the gzip format
 VISIBLE: Final = r"^[\x21-\x7e]+$"
 COOKIE_NAME: Final = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"  # a token of RFC 9110 §5.6.2
 COOKIE_VALUE: Final = r"^[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*$"  # RFC 6265 §4.1.1
 
-PARAMETERS: Final = {  # of a latency
-    "fixed": ("seconds",),
-    "uniform": ("low", "high"),
-    "log-normal": ("median", "sigma"),
+UNEXPECTED_JSON: Final = {
+    "list": b'["not", "what", "you", "expect"]',
+    "text": b'"not what you expect"',
+    "null": b"null",
+    "object": b'{"id": {"no": "number"}}',
 }
-SAYS: Final = {  # of these parameters, in words
-    "fixed": "{seconds:.3g} s",
-    "uniform": "{low:.3g} to {high:.3g} s",
-    "log-normal": "around {median:.3g} s, sigma {sigma:.3g}",
-}
-
-Seconds = Annotated[float, Field(ge=0, le=LONGEST)]
+SIGN_IN_PAGE: Final = (
+    "<!doctype html><title>Sign in</title><h1>Sign in</h1><p>A page instead of JSON.</p>"
+)
 
 
-class Status(Timed):
-    """An error status, as a proxy in trouble answers it."""
+class Status(ReplacementFault):
+    """An error status, as from a failing proxy."""
 
-    says: ClassVar = "{status}"
+    summary_format: ClassVar = "{status}"
     kind: Literal["status"] = "status"
     status: int = Field(default=503, ge=400, le=599)
     retry_after: Annotated[int, Field(ge=0, le=86_400)] | None = Field(
-        default=None, description="Seconds to announce in Retry-After."
+        default=None, description="Seconds for the Retry-After header."
     )
     detail: Annotated[
         str, Field(max_length=1000, pattern=LINE), Expected("a line of 1 to 1000 characters")
-    ] = "Broken by the mock"
+    ] = "Injected by the mock"
 
-    def effect(self) -> str:
-        more = "" if self.retry_after is None else f", Retry-After {self.retry_after}"
-        return super().effect() + more
+    def summary(self) -> str:
+        suffix = "" if self.retry_after is None else f", Retry-After {self.retry_after}"
+        return super().summary() + suffix
 
-
-class Latency(Timed):
-    """A wait before the call is looked at, or before its answer leaves.
-
-    `fixed` takes `seconds`; `uniform` takes `low` and `high`; `log-normal` takes `median` and
-    `sigma`, its spread: mostly near the median, rarely very long, as networks are.
-    """
-
-    kind: Literal["latency"] = "latency"
-    distribution: Literal["fixed", "uniform", "log-normal"] = "fixed"
-    seconds: Seconds | None = None
-    low: Seconds | None = None
-    high: Seconds | None = None
-    median: Seconds | None = None
-    sigma: Annotated[float, Field(ge=0, le=5)] | None = None
-
-    @model_validator(mode="after")
-    def _check_what_belongs_together(self) -> Self:
-        takes = PARAMETERS[self.distribution]
-        given = {each for each in chain(*PARAMETERS.values()) if getattr(self, each) is not None}
-        if given != set(takes):
-            raise ValueError(f"a {self.distribution} latency takes {' and '.join(takes)} alone")
-        if (self.low or 0) > (self.high or 0):
-            raise ValueError("low may not be greater than high")
-        return self
-
-    def drawn(self, random: Random) -> "Latency":
-        """Return the fixed latency that one call gets, with all else as it is here."""
-        unset = dict.fromkeys(chain(*PARAMETERS.values()))
-        decided = {"distribution": "fixed", "seconds": self.seconds_by(random)}
-        return self.model_copy(update={**unset, **decided})
-
-    def seconds_by(self, random: Random) -> float:
-        """Draw a wait in seconds, never more than `LONGEST`."""
-        if self.distribution == "uniform":
-            return random.uniform(self.low or 0, self.high or 0)
-        if self.distribution == "log-normal":
-            return min(LONGEST, (self.median or 0) * exp(random.gauss(0, self.sigma or 0)))
-        return self.seconds or 0
-
-    def effect(self) -> str:
-        says = SAYS[self.distribution].format_map(dict(self))
-        return f"{self.distribution} latency, {says}"
+    async def replace_response(self, exchange: Exchange) -> None:
+        headers = dict(NO_STORE)
+        if self.retry_after is not None:
+            headers["Retry-After"] = str(self.retry_after)
+        if self.status == HTTP_401_UNAUTHORIZED:
+            headers["WWW-Authenticate"] = "Bearer"
+        await exchange.respond(JSONResponse({"detail": self.detail}, self.status, headers))
 
 
-class Hang(Timed):
-    """No answer until the caller leaves or the mock stops."""
+class Hang(ReplacementFault):
+    """No response until the caller disconnects or the mock stops."""
 
-    says: ClassVar = "never answers"
+    summary_format: ClassVar = "no response"
     kind: Literal["hang"] = "hang"
 
+    async def replace_response(self, exchange: Exchange) -> None:
+        await exchange.wait_for_disconnect()
 
-class Reset(Timed):
-    """A TCP reset instead of an answer."""
 
-    says: ClassVar = "connection reset"
+class Reset(ReplacementFault):
+    """A TCP reset instead of a response."""
+
+    summary_format: ClassVar = "connection reset"
     kind: Literal["reset"] = "reset"
 
+    async def replace_response(self, exchange: Exchange) -> None:
+        await hypercorn_connections.reset(exchange.scope)
 
-class Close(Timed):
-    """A closed connection instead of an answer."""
 
-    says: ClassVar = "closes without an answer"
+class Close(ReplacementFault):
+    """A closed connection instead of a response."""
+
+    summary_format: ClassVar = "connection closed"
     kind: Literal["close"] = "close"
 
+    async def replace_response(self, exchange: Exchange) -> None:
+        await hypercorn_connections.close(exchange.scope)
 
-class Drip(Trigger):
-    """The real answer, whose body arrives bit by bit."""
 
-    says: ClassVar = "{chunk} bytes every {seconds:.3g} s"
+class Drip(BodyFault):
+    """The normal response with a body that arrives a few bytes at a time."""
+
+    summary_format: ClassVar = "{chunk} bytes every {seconds:.3g} s"
     kind: Literal["drip"] = "drip"
-    chunk: Annotated[int, Field(ge=1, le=MIB, description="Bytes at a time.")] = 1
-    seconds: Annotated[Seconds, Field(description="Wait before each chunk.")] = 1.0
+    chunk: Annotated[int, Field(ge=1, le=MIB, description="Bytes per chunk.")] = 1
+    seconds: Annotated[Seconds, Field(description="Seconds to wait before each chunk.")] = 1.0
+
+    async def alter_body(self, exchange: Exchange, response: BufferedResponse) -> None:
+        body, size = response.body, self.chunk
+        chunks = (body[start : start + size] for start in range(0, len(body), size))
+        await exchange.stream(response, chunks, pause=self.seconds)
 
 
-class TruncatedJson(Trigger):
-    """The real answer, of whose body only the first half arrives before the connection closes."""
+class TruncatedJson(BodyFault):
+    """The first half of the normal response; then the connection closes."""
 
-    says: ClassVar = "half an answer"
+    summary_format: ClassVar = "truncated response"
     kind: Literal["truncated-json"] = "truncated-json"
 
+    async def alter_body(self, exchange: Exchange, response: BufferedResponse) -> None:
+        body = response.body
+        await exchange.start(response.with_content_length(len(body)))
+        await exchange.send_chunk(body[: len(body) // 2])
+        await hypercorn_connections.close(exchange.scope)
 
-class WrongShape(Timed):
-    """Status 200 and valid JSON, but none that the endpoint ever answers."""
 
-    says: ClassVar = "wrong shape: {shape}"
+class WrongShape(ReplacementFault):
+    """Status 200 and valid JSON that the endpoint never returns."""
+
+    summary_format: ClassVar = "wrong shape: {shape}"
     kind: Literal["wrong-shape"] = "wrong-shape"
     shape: Literal["list", "text", "null", "object"] = "list"
 
+    async def replace_response(self, exchange: Exchange) -> None:
+        body = UNEXPECTED_JSON[self.shape]
+        await exchange.respond(Response(body, 200, NO_STORE, "application/json"))
 
-class Html(Timed):
-    """Status 200 and a page, as from a load balancer or a captive portal."""
 
-    says: ClassVar = "HTML with status 200"
+class Html(ReplacementFault):
+    """Status 200 and an HTML page, as from a load balancer or a captive portal."""
+
+    summary_format: ClassVar = "HTML with status 200"
     kind: Literal["html"] = "html"
 
+    async def replace_response(self, exchange: Exchange) -> None:
+        await exchange.respond(HTMLResponse(SIGN_IN_PAGE, 200, NO_STORE))
 
-class Redirect(Timed):
-    """A redirect to elsewhere, as from a sign-in page in front of the proxy."""
 
-    says: ClassVar = "{status} to {location}"
+class Redirect(ReplacementFault):
+    """A redirect to another site, as from a sign-in page in front of the proxy."""
+
+    summary_format: ClassVar = "{status} to {location}"
     kind: Literal["redirect"] = "redirect"
     status: Literal[301, 302, 303, 307, 308] = 302
     location: Annotated[
@@ -159,34 +154,70 @@ class Redirect(Timed):
         Expected("text of 1 to 2048 visible ASCII characters"),
     ] = "https://example.invalid/sign-in"
 
+    async def replace_response(self, exchange: Exchange) -> None:
+        await exchange.respond(Response(b"", self.status, {**NO_STORE, "Location": self.location}))
 
-class WrongContentType(Trigger):
-    """The real answer, said to be text/plain."""
 
-    says: ClassVar = "content type text/plain"
+class WrongContentType(HeadFault):
+    """The normal response with the content type text/plain."""
+
+    summary_format: ClassVar = "content type text/plain"
     kind: Literal["wrong-content-type"] = "wrong-content-type"
 
+    def alter_head(self, start: Message) -> Message:
+        text = b"text/plain; charset=utf-8"
+        return {**start, "headers": with_header(start.get("headers", ()), b"content-type", text)}
 
-class Oversized(Trigger):
-    """The real answer, padded with blanks."""
 
-    says: ClassVar = "{size} bytes"
+class Oversized(BodyFault):
+    """The normal response, padded with spaces."""
+
+    summary_format: ClassVar = "{size} bytes"
     kind: Literal["oversized"] = "oversized"
     size: int = Field(default=2 * MIB, ge=1, le=64 * MIB, description="Bytes of the body.")
 
+    async def alter_body(self, exchange: Exchange, response: BufferedResponse) -> None:
+        size = max(self.size, len(response.body))
+        chunks = _padded(response.body, size)
+        await exchange.stream(response.with_content_length(size), chunks)
 
-class GzipBomb(Timed):
-    """Status 200 and little JSON on the wire that becomes much when decompressed."""
 
-    says: ClassVar = "gzip of {size} bytes"
+def _padded(body: bytes, size: int) -> Iterator[bytes]:
+    yield body
+    for missing in range(size - len(body), 0, -len(BLOCK)):
+        yield BLOCK[:missing]
+
+
+class GzipBomb(ReplacementFault):
+    """Status 200 and a small gzip body that decompresses to a large JSON document."""
+
+    summary_format: ClassVar = "gzip of {size} bytes"
     kind: Literal["gzip-bomb"] = "gzip-bomb"
     size: int = Field(default=64 * MIB, ge=1, le=1024 * MIB, description="Bytes when decompressed.")
 
+    async def replace_response(self, exchange: Exchange) -> None:
+        headers = (
+            (b"cache-control", b"no-store"),
+            (b"content-encoding", b"gzip"),
+            (b"content-type", b"application/json"),
+        )
+        await exchange.stream(BufferedResponse(200, headers), _gzip_bomb(self.size))
 
-class SetCookie(Trigger):
-    """The answer with a cookie that nobody asked for."""
 
-    says: ClassVar = "stray cookie {name}"
+def _gzip_bomb(size: int) -> Iterator[bytes]:
+    """Compress this many bytes of valid JSON: spaces and a number."""
+    compressor = compressobj(level=9, wbits=GZIP)
+    for missing in range(size - 1, 0, -len(BLOCK)):
+        yield compressor.compress(BLOCK[:missing])
+    yield compressor.compress(b"0")
+    yield compressor.flush()
+
+
+class SetCookie(HeadFault):
+    """The normal response with an additional cookie."""
+
+    summary_format: ClassVar = "additional cookie {name}"
+    stackable: ClassVar = True
     kind: Literal["set-cookie"] = "set-cookie"
     name: Annotated[
         str,
@@ -198,3 +229,26 @@ class SetCookie(Trigger):
         Field(max_length=2000, pattern=COOKIE_VALUE),
         Expected("text of visible ASCII characters except quotes, commas, semicolons, backslashes"),
     ] = "crumbs"
+
+    def alter_head(self, start: Message) -> Message:
+        cookie = f"{self.name}={self.value}; Path=/".encode()
+        return {**start, "headers": [*start.get("headers", ()), (b"set-cookie", cookie)]}
+
+
+Fault = Annotated[
+    Status
+    | Latency
+    | Hang
+    | Reset
+    | Close
+    | Drip
+    | TruncatedJson
+    | WrongShape
+    | Html
+    | Redirect
+    | WrongContentType
+    | Oversized
+    | GzipBomb
+    | SetCookie,
+    Field(discriminator="kind"),
+]

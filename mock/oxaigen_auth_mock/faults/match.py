@@ -1,9 +1,12 @@
-"""Which calls a fault strikes: the part of a fault that is the same for every kind."""
+"""The base of all faults: which calls a fault applies to, and how it is described."""
 
-from typing import Annotated, Any, ClassVar, Final, Literal
+from abc import abstractmethod
+from random import Random
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from oxaigen_auth_mock.asgi.exchange import Exchange
 from oxaigen_auth_mock.config.constraints import Expected
 
 Endpoint = Literal[
@@ -23,15 +26,20 @@ LINE: Final = r"^[^\x00-\x1f\x7f]+$"
 
 
 def _require_kind(schema: dict[str, Any]) -> None:
-    """Tell OpenAPI that JSON must name its kind, although Python need not."""
+    """Mark `kind` as required in OpenAPI; it has a default in Python only."""
     schema["required"] = ["kind", *schema.get("required", ())]
 
 
-class Trigger(BaseModel):
-    """Which calls a fault strikes: what all kinds have in common.
+class BaseFault(BaseModel):
+    """Which calls a fault applies to. A kind of fault is a subclass that injects itself.
 
-    Of the calls that match `endpoint` and `persona`, each `every`-th is struck with `probability`,
-    until `times` of them were. The same `seed` strikes the same calls again.
+    Of the calls that match `endpoint` and `persona`, each `every`-th is hit with `probability`,
+    until `times` calls were hit. The same `seed` hits the same calls again.
+
+    Attributes:
+        summary_format: a few words for people, formatted with the fields of the fault.
+        stackable: whether the fault may hit a call beside other faults. Of those that are not
+            stackable, only the first one hits a call.
     """
 
     model_config = ConfigDict(
@@ -41,7 +49,8 @@ class Trigger(BaseModel):
         allow_inf_nan=False,
         json_schema_extra=_require_kind,
     )
-    says: ClassVar[str]
+    summary_format: ClassVar[str]
+    stackable: ClassVar[bool] = False
 
     endpoint: Endpoint | None = Field(default=None, description="Only calls of this endpoint.")
     persona: (
@@ -52,22 +61,31 @@ class Trigger(BaseModel):
     ) = Field(default=None, description="Only calls by this persona.")
     every: Count = Field(default=1, description="Only each n-th of these calls.")
     probability: float = Field(
-        default=1.0, ge=0, le=1, description="Chance that such a call is struck."
+        default=1.0, ge=0, le=1, description="Probability that such a call is hit."
     )
-    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="Where the chances begin.")
-    times: Count | None = Field(default=None, description="How many calls are struck at most.")
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="Seed of the random numbers.")
+    times: Count | None = Field(default=None, description="Maximum number of calls to hit.")
+
+    @abstractmethod
+    async def inject(self, exchange: Exchange) -> None:
+        """Answer a call with the fault."""
+        ...
 
     def matches(self, endpoint: str, persona: str | None) -> bool:
         return self.endpoint in (None, endpoint) and self.persona in (None, persona)
 
-    def effect(self) -> str:
-        """Say in a few words what a struck call gets."""
-        return self.says.format_map(dict(self))
+    def drawn(self, random: Random) -> Self:  # noqa: ARG002 - for kinds that have random values
+        """Return the fault for one call, with its random values drawn."""
+        return self
+
+    def summary(self) -> str:
+        """Describe in a few words what a hit call gets."""
+        return self.summary_format.format_map(dict(self))
 
     def describe(self) -> str:
-        """Tell people in a line what it does, and when.
+        """Describe in a line which calls are hit, and what they get.
 
-        >>> from oxaigen_auth_mock.faults.plan import Status
+        >>> from oxaigen_auth_mock.faults.kinds import Status
         >>> Status(endpoint="get-me", every=3, status=503, retry_after=5).describe()
         'every 3rd get-me: 503, Retry-After 5'
         """
@@ -75,25 +93,25 @@ class Trigger(BaseModel):
         if self.persona is not None:
             words.append(f"by {self.persona}")
         if self.probability < 1:
-            words.append(f"at {100 * self.probability:g} %")
+            words.append(f"with probability {100 * self.probability:g} %")
         if self.times is not None:
             words.append("at most once" if self.times == 1 else f"at most {self.times} times")
-        return f"{' '.join(words)}: {self.effect()}"
+        return f"{' '.join(words)}: {self.summary()}"
 
 
 def _ordinal(number: int) -> str:
-    """Write 2 as `2nd `, and 1 as nothing."""
+    """Format 2 as `2nd `, and 1 as nothing."""
     if number == 1:
         return ""
     ending = "th" if number // 10 % 10 == 1 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number}{ending} "
 
 
-class Timed(Trigger):
-    """A fault that strikes before the call's side effect, which it then prevents, or after it."""
+class TimedFault(BaseFault):
+    """A fault injected before the side effect of a call, which it prevents, or after it."""
 
     when: Literal["before", "after"] = Field(
-        default="before", description="Relative to the side effect."
+        default="before", description="Before or after the side effect of the call."
     )
 
     def describe(self) -> str:

@@ -1,7 +1,4 @@
-"""The strict identity provider: what it hands out ends, works once and is fresh every time.
-
-Knows no HTTP. It remembers the `REMEMBERED` newest things that it has issued, in one table.
-"""
+"""The strict identity provider: fresh values that expire, and codes that work once."""
 
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -12,102 +9,102 @@ from attrs import define, field
 
 from oxaigen_auth_mock.config.settings import MockSettings
 from oxaigen_auth_mock.identity_provider.base import (
-    Access,
-    Issued,
-    Kind,
+    AccessToken,
+    Credential,
+    CredentialKind,
     ProviderError,
     Tokens,
-    may_refresh,
+    can_refresh,
 )
 from oxaigen_auth_mock.journal.clock import Clock
 from oxaigen_auth_mock.personas.store import PersonaStore
 
-STATE_LASTS: Final = 600.0  # seconds
-CODE_LASTS: Final = 60.0  # seconds
-REMEMBERED: Final = 10_000
+STATE_TTL: Final = 600.0  # seconds
+CODE_TTL: Final = 60.0  # seconds
+MAX_CREDENTIALS: Final = 10_000  # the oldest is forgotten when there are more
 RANDOM_BYTES: Final = 32
 
 
 @define(eq=False)
 class StrictProvider:
-    """Behaves like those out there. A sign-in and all that comes of it are one session.
+    """Behave like a real provider. A sign-in and all that it leads to are one session.
 
-    What is refused changes nothing, but for one thing: a code or refresh token that comes again
-    may have been stolen, and ends the session (RFC 6749 §4.1.2, RFC 9700 §4.14.2).
+    A rejected request changes nothing, with one exception: a code or refresh token that is used
+    again may have been stolen, so it ends the session (RFC 6749 §4.1.2, RFC 9700 §4.14.2).
     """
 
     settings: MockSettings
     roster: PersonaStore
     clock: Clock
-    _issued: OrderedDict[tuple[Kind, str], Issued] = field(
-        init=False, repr=False, factory=OrderedDict[tuple[Kind, str], Issued]
+    _issued: OrderedDict[tuple[CredentialKind, str], Credential] = field(
+        init=False, repr=False, factory=OrderedDict[tuple[CredentialKind, str], Credential]
     )
 
-    def begin(self) -> str:
+    def start_sign_in(self) -> str:
         ticket = _random()
-        self._issue("sign-in", ticket, ticket, "", STATE_LASTS)
+        self._issue("sign-in", ticket, ticket, "", STATE_TTL)
         return ticket
 
-    def code(self, sign_in: str, persona: str) -> str:
-        """Give a code; one sign-in can have several until the first of them is exchanged."""
-        self._open_sign_in(sign_in)
+    def issue_code(self, ticket: str, persona: str) -> str:
+        """Return a new code. A sign-in can have several until the first one is exchanged."""
+        self._open_sign_in(ticket)
         code = _random()
-        self._issue("code", code, sign_in, persona, CODE_LASTS)
+        self._issue("code", code, ticket, persona, CODE_TTL)
         return code
 
-    def exchange(self, sign_in: str, code: str) -> Tokens:
-        self._end_if_used(self._issued.get(("code", code)))
-        opened = self._open_sign_in(sign_in)
-        issued = self._good_code(code, sign_in)
-        self._use(opened)
-        self._use(issued)
-        return self._tokens(sign_in, issued.persona)
+    def exchange_code(self, ticket: str, code: str) -> Tokens:
+        self._end_session_if_used(self._issued.get(("code", code)))
+        sign_in = self._open_sign_in(ticket)
+        issued = self._valid_code(code, ticket)
+        self._mark_used(sign_in)
+        self._mark_used(issued)
+        return self._tokens(ticket, issued.persona)
 
     def refresh(self, token: str) -> Tokens:
         issued = self._issued.get(("refresh", token))
-        self._end_if_used(issued)
-        if issued is None or issued.used or self._is_over(issued):
+        self._end_session_if_used(issued)
+        if issued is None or issued.used or self._is_expired(issued):
             raise ProviderError("invalid_grant")
-        if not may_refresh(self.roster.named(issued.persona)):
+        if not can_refresh(self.roster.named(issued.persona)):
             raise ProviderError("invalid_grant")
-        self._use(issued)
+        self._mark_used(issued)
         return self._tokens(issued.session, issued.persona)
 
-    def sign_out(self, refresh_token: str) -> None:
+    def end_session(self, refresh_token: str) -> None:
         issued = self._issued.get(("refresh", refresh_token))
         if issued is not None:
-            self._end(issued.session)
+            self._delete_tokens(issued.session)
 
-    def access(self, token: str) -> Access | None:
+    def find_access_token(self, token: str) -> AccessToken | None:
         issued = self._issued.get(("access", token))
         if issued is None:
             return None
-        return Access(issued.persona, self._is_over(issued))
+        return AccessToken(issued.persona, self._is_expired(issued))
 
-    def export(self) -> list[Issued]:
+    def export(self) -> list[Credential]:
         return list(self._issued.values())
 
-    def restore(self, issued: Iterable[Issued]) -> None:
+    def restore(self, issued: Iterable[Credential]) -> None:
         self._issued.clear()
         for each in issued:
-            self._keep(each)
+            self._store(each)
 
-    def _open_sign_in(self, ticket: str) -> Issued:
-        """Find a sign-in that can still go on; one forgotten is as good as over."""
+    def _open_sign_in(self, ticket: str) -> Credential:
+        """Return a sign-in that is not complete; a forgotten one counts as expired."""
         sign_in = self._issued.get(("sign-in", ticket))
         if sign_in is not None and sign_in.used:
             raise ProviderError("State already used")
-        if sign_in is None or self._is_over(sign_in):
+        if sign_in is None or self._is_expired(sign_in):
             raise ProviderError("Expired state")
         return sign_in
 
-    def _good_code(self, code: str, sign_in: str) -> Issued:
+    def _valid_code(self, code: str, ticket: str) -> Credential:
         issued = self._issued.get(("code", code))
         if issued is not None and issued.used:
             raise ProviderError("Code already used")
-        if issued is None or issued.session != sign_in or not self.roster.named(issued.persona):
+        if issued is None or issued.session != ticket or not self.roster.named(issued.persona):
             raise ProviderError("Invalid code")
-        if self._is_over(issued):
+        if self._is_expired(issued):
             raise ProviderError("Expired code")
         return issued
 
@@ -117,27 +114,33 @@ class StrictProvider:
         self._issue("refresh", tokens.refresh, session, persona, self.settings.refresh_expires_in)
         return tokens
 
-    def _issue(self, kind: Kind, value: str, session: str, persona: str, lasts: float) -> None:
-        ends = self.clock.now() + lasts
-        self._keep(Issued(kind=kind, value=value, session=session, persona=persona, ends=ends))
+    def _issue(
+        self, kind: CredentialKind, value: str, session: str, persona: str, ttl: float
+    ) -> None:
+        expires_at = self.clock.now() + ttl
+        self._store(
+            Credential(
+                kind=kind, value=value, session=session, persona=persona, expires_at=expires_at
+            )
+        )
 
-    def _keep(self, issued: Issued) -> None:
+    def _store(self, issued: Credential) -> None:
         self._issued[issued.kind, issued.value] = issued
-        if len(self._issued) > REMEMBERED:
+        if len(self._issued) > MAX_CREDENTIALS:
             self._issued.popitem(last=False)
 
-    def _use(self, issued: Issued) -> None:
+    def _mark_used(self, issued: Credential) -> None:
         self._issued[issued.kind, issued.value] = issued.model_copy(update={"used": True})
 
-    def _is_over(self, issued: Issued) -> bool:
-        return self.clock.now() >= issued.ends
+    def _is_expired(self, issued: Credential) -> bool:
+        return self.clock.now() >= issued.expires_at
 
-    def _end_if_used(self, issued: Issued | None) -> None:
+    def _end_session_if_used(self, issued: Credential | None) -> None:
         if issued is not None and issued.used:
-            self._end(issued.session)
+            self._delete_tokens(issued.session)
 
-    def _end(self, session: str) -> None:
-        """Forget the session's tokens; its code stays, so as to be known when it comes again."""
+    def _delete_tokens(self, session: str) -> None:
+        """Delete the session's tokens. Its code stays, so that using it again is recognized."""
         for key, issued in list(self._issued.items()):
             if issued.session == session and issued.kind in ("access", "refresh"):
                 del self._issued[key]

@@ -1,6 +1,6 @@
-"""Counts the calls that a running mock gets, so that tests and people can see what was saved.
+"""Counts of the calls that a mock received, in total and per token.
 
-Keeps fingerprints, never tokens, and no more than `REMEMBERED_TOKENS` of them.
+Tokens are stored as fingerprints, and at most `MAX_TOKENS` of them.
 """
 
 from collections import Counter, OrderedDict
@@ -10,12 +10,12 @@ from typing import Any, Final
 
 from attrs import define, field
 
-REMEMBERED_TOKENS: Final = 10_000
-ANONYMOUS: Final = "none"  # can be no fingerprint: too short, and not hexadecimal
+MAX_TOKENS: Final = 10_000
+NO_TOKEN: Final = "none"  # noqa: S105 - differs from every fingerprint
 
 
 def fingerprint(token: str | None) -> str:
-    """Name a token as the counts do: the first 12 hex digits of its SHA-256.
+    """Return the first 12 hex digits of a token's SHA-256, or `none` without a token.
 
     >>> fingerprint("mock-dev-token")
     '8b6eec6e51ae'
@@ -23,22 +23,22 @@ def fingerprint(token: str | None) -> str:
     'none'
     """
     if token is None:
-        return ANONYMOUS
+        return NO_TOKEN
     return sha256(token.encode()).hexdigest()[:12]
 
 
 @define(eq=False)
 class Tally:
-    """Calls that were counted together, and how many of them overlapped."""
+    """The number of calls per endpoint, and how many of them ran at the same time at most."""
 
     endpoints: Counter[str] = field(factory=Counter[str])
-    most_at_once: int = 0
+    max_concurrency: int = 0
     _running: int = 0
 
     def begin(self, endpoint: str) -> None:
         self.endpoints[endpoint] += 1
         self._running += 1
-        self.most_at_once = max(self.most_at_once, self._running)
+        self.max_concurrency = max(self.max_concurrency, self._running)
 
     def end(self) -> None:
         self._running -= 1
@@ -47,13 +47,13 @@ class Tally:
         return {
             "total": self.endpoints.total(),
             "endpoints": dict(self.endpoints),
-            "most_at_once": self.most_at_once,
+            "max_concurrency": self.max_concurrency,
         }
 
 
 @define(eq=False)
 class TokenTally(Tally):
-    """The calls with one token; `persona` is None when nobody has it."""
+    """The calls with one token; `persona` is the name of its owner, None if it has none."""
 
     persona: str | None = None
 
@@ -63,15 +63,16 @@ class TokenTally(Tally):
 
 @define(eq=False)
 class CallCounts:
-    """Every call to an endpoint of the proxy, whatever the answer was."""
+    """All calls to the endpoints of the proxy, whatever their responses."""
 
     _all: Tally = field(factory=Tally)
     _by_token: OrderedDict[str, TokenTally] = field(factory=OrderedDict[str, TokenTally])
 
     def begin(self, endpoint: str, *, token: str, persona: str | None) -> tuple[Tally, Tally]:
-        """Count a call with the token of this fingerprint, as running.
+        """Count a running call, whose token has this fingerprint.
 
-        Gives the tallies to `end` when it is over: also after a reset, whose tallies are new ones.
+        Returns:
+            The tallies to `end` when the call is over, even if `reset` was called in between.
         """
         tallies = (self._all, self._tally_of(token, persona))
         for tally in tallies:
@@ -82,15 +83,15 @@ class CallCounts:
         self._all = Tally()
         self._by_token = OrderedDict()
 
-    def report(self, *, tokens: int = REMEMBERED_TOKENS) -> dict[str, Any]:
-        """Tell of all calls, and of those per token, for as many tokens: the last used first."""
+    def report(self, *, tokens: int = MAX_TOKENS) -> dict[str, Any]:
+        """Return the counts as JSON, with those of the most recently used tokens."""
         newest = islice(reversed(self._by_token.items()), tokens)
         return {**self._all.report(), "tokens": {name: tally.report() for name, tally in newest}}
 
     def _tally_of(self, token: str, persona: str | None) -> TokenTally:
-        """Find the token's tally and make it the youngest; the oldest goes if they are too many."""
+        """Return the token's tally, now the most recent one; drop the oldest of too many."""
         tally = self._by_token.pop(token, None) or TokenTally(persona=persona)
         self._by_token[token] = tally
-        if len(self._by_token) > REMEMBERED_TOKENS:
+        if len(self._by_token) > MAX_TOKENS:
             self._by_token.popitem(last=False)
         return tally

@@ -1,4 +1,4 @@
-"""What a mock was asked: one record a call, the last `REMEMBERED_CALLS` of them. No token in it."""
+"""The journal: one record per call, for the most recent `MAX_CALLS` calls, without tokens."""
 
 from collections import deque
 from collections.abc import Generator, Iterator
@@ -9,18 +9,28 @@ from typing import Final
 from anyio import current_time
 from attrs import asdict, define, field, fields
 
-from oxaigen_auth_mock.journal.clock import Changes, Clock
+from oxaigen_auth_mock.journal.changes import ChangeFeed
+from oxaigen_auth_mock.journal.clock import Clock
 from oxaigen_auth_mock.journal.counts import CallCounts, fingerprint
 
-REMEMBERED_CALLS: Final = 1_000
+MAX_CALLS: Final = 1_000
 
 
 @define(eq=False, kw_only=True)
 class Call:
     """One call to an endpoint of the proxy.
 
-    `at` is Unix time by the mock's clock, `seconds` how long it took; `status` and `seconds` are
-    None while it runs, and `status` stays None if it was never answered. `token` is a fingerprint.
+    Attributes:
+        number: counts from 1.
+        at: when it began, in Unix time by the mock's clock.
+        endpoint: such as `get-me`.
+        token: fingerprint of its token, `none` without a token.
+        persona: name of the token's owner.
+        user_agent: at most 200 characters.
+        status: of the response; None while the call runs or if it was never answered.
+        verdict: the outcome in a word or two, such as `accepted`.
+        fault: a summary of the faults that hit it.
+        seconds: how long it took; None while it runs.
     """
 
     number: int
@@ -34,45 +44,46 @@ class Call:
     fault: str | None = None
     seconds: float | None = None
     version: int = field(repr=False)
-    began: float = field(repr=False)
+    started_at: float = field(repr=False)
 
-    def answered(self, status: int) -> None:
+    def set_status(self, status: int) -> None:
         self.status = status
-        self.verdict = verdict_of(self.endpoint, status)
+        self.verdict = verdict_for(self.endpoint, status)
 
     def report(self) -> dict[str, object]:
-        hidden = (fields(Call).version, fields(Call).began)
+        """Return the call as JSON."""
+        hidden = (fields(Call).version, fields(Call).started_at)
         return asdict(self, filter=lambda attribute, _: attribute not in hidden)
 
 
 @define(eq=False)
 class Journal:
-    """Writes down calls when they begin and when they end, and counts them."""
+    """Record calls when they begin and when they end, and count them."""
 
     _clock: Clock
-    _changes: Changes
+    _changes: ChangeFeed
     counts: CallCounts = field(factory=CallCounts)
-    _calls: deque[Call] = field(factory=lambda: deque[Call](maxlen=REMEMBERED_CALLS))
-    _written: int = 0
+    _calls: deque[Call] = field(factory=lambda: deque[Call](maxlen=MAX_CALLS))
+    _last_number: int = 0
 
     def __iter__(self) -> Iterator[Call]:
         return iter(self._calls)
 
     @contextmanager
-    def recorded(
+    def record(
         self, endpoint: str, *, token: str | None, persona: str | None, user_agent: str
     ) -> Generator[Call]:
-        """Write down and count a call, as running until the block is left."""
-        self._written += 1
+        """Record and count a call that runs until the block ends."""
+        self._last_number += 1
         call = Call(
-            number=self._written,
+            number=self._last_number,
             at=self._clock.now(),
             endpoint=endpoint,
             token=fingerprint(token),
             persona=persona,
             user_agent=user_agent,
-            version=self._changes.touch(),
-            began=current_time(),
+            version=self._changes.bump(),
+            started_at=current_time(),
         )
         self._calls.append(call)
         tallies = self.counts.begin(endpoint, token=call.token, persona=persona)
@@ -81,31 +92,31 @@ class Journal:
         finally:
             for tally in tallies:
                 tally.end()
-            call.seconds = current_time() - call.began
+            call.seconds = current_time() - call.started_at
             if call.status is None:
                 call.verdict = "no answer"
-            call.version = self._changes.touch()
+            call.version = self._changes.bump()
 
     @property
     def oldest(self) -> int:
-        """The number of the oldest call that is still remembered, else of the next one."""
-        return self._calls[0].number if self._calls else self._written + 1
+        """Number of the oldest call that is remembered; of the next call if there is none."""
+        return self._calls[0].number if self._calls else self._last_number + 1
 
     def since(self, version: int) -> list[Call]:
-        """Find the calls that began or ended after this change."""
+        """Return the calls that began or ended after this change."""
         return [call for call in self._calls if call.version > version]
 
     def clear(self) -> None:
-        """Forget all calls; those that still run end unseen."""
+        """Forget all calls; those that still run are not recorded when they end."""
         self._calls.clear()
         self.counts.reset()
-        self._changes.touch()
+        self._changes.bump()
 
 
-def verdict_of(endpoint: str, status: int) -> str:
-    """Say in a word or two what an answer means.
+def verdict_for(endpoint: str, status: int) -> str:
+    """Return what a status of an endpoint means.
 
-    >>> verdict_of("test-app-permission", 403)
+    >>> verdict_for("test-app-permission", 403)
     'denied'
     """
     permission = endpoint == "test-app-permission"

@@ -6,10 +6,11 @@ from starlette.routing import Mount
 from starlette.status import HTTP_503_SERVICE_UNAVAILABLE
 from starlette.types import ASGIApp
 
-from oxaigen_auth_mock.asgi.middleware import Marked
+from oxaigen_auth_mock.asgi.middleware import outer_middleware
 
 
 def unavailable_app(detail: str, *, allow_remote: bool) -> ASGIApp:
     """Answer every call with 503 and the detail, marked as the mock's."""
     answer = JSONResponse({"detail": detail}, HTTP_503_SERVICE_UNAVAILABLE)
-    return Marked(Starlette(routes=[Mount("/", answer)]), allow_remote)
+    app = Starlette(routes=[Mount("/", answer)])
+    return outer_middleware(app, allow_remote=allow_remote)

@@ -1,17 +1,14 @@
-"""Serves the control page at `/_mock/`, and the files of all the mock's pages beside it.
+"""The control page at `/_mock/`, and its files below `/_mock/assets`."""
 
-Knows nothing of the mock's state: the page asks the API for it.
-"""
-
-from importlib.resources import files
-from typing import Final
+from typing import Final, get_args
 
 from fastapi import APIRouter, HTTPException, Response
 from fastapi.responses import RedirectResponse
 from starlette.status import HTTP_404_NOT_FOUND
 
 from oxaigen_auth_mock.asgi.exchange import NO_STORE
-from oxaigen_auth_mock.web.rendering import page_file
+from oxaigen_auth_mock.faults.match import Endpoint
+from oxaigen_auth_mock.web.rendering import render, static_files
 
 MEDIA_TYPES: Final = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 HEADERS: Final = {
@@ -23,15 +20,15 @@ HEADERS: Final = {
 }
 
 
-def page_router() -> APIRouter:
-    """The control page, its files below `/_mock/assets`, and the ways that lead to it."""
-    page = page_file("control.html")
-    assets = _assets()
+def control_page_router() -> APIRouter:
+    """Return the routes of the control page, its files and the redirects to it."""
+    page = render("control.html", endpoints=get_args(Endpoint))
+    assets = static_files()
     router = APIRouter(include_in_schema=False)
 
     @router.get("/")
     @router.get("/_mock")
-    async def lead_to_the_page() -> Response:
+    async def redirect_to_page() -> Response:
         return RedirectResponse("/_mock/", headers=NO_STORE)
 
     @router.get("/_mock/")
@@ -46,10 +43,3 @@ def page_router() -> APIRouter:
         return Response(assets[name], media_type=media_type, headers=HEADERS)
 
     return router
-
-
-def _assets() -> dict[str, str]:
-    """Read the files that pages load; their HTML is not among them."""
-    pages = files("oxaigen_auth_mock.web") / "static"
-    names = (file.name for file in pages.iterdir())
-    return {name: page_file(name) for name in names if name.rpartition(".")[2] in MEDIA_TYPES}

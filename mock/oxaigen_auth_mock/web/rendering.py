@@ -1,73 +1,55 @@
-"""Fills in the mock's pages: what goes into one is text, and never becomes markup by accident."""
+"""The HTML pages: Jinja templates with autoescape, and their security headers."""
 
-import json
-from functools import cache
-from html import escape
 from importlib.resources import files
 from secrets import token_urlsafe
-from string import Template
-from typing import Final
+from typing import Any, Final
 
 from fastapi.responses import HTMLResponse
-from starlette.status import HTTP_200_OK
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from oxaigen_auth_mock.asgi.exchange import NO_STORE
 
-POLICY: Final = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; img-src data:"
-HEADERS: Final = {
+PACKAGE: Final = "oxaigen_auth_mock.web"
+SIGN_IN_POLICY: Final = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; img-src data:"
+SIGN_IN_HEADERS: Final = {
     **NO_STORE,
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
 
-
-class Markup(str):
-    """HTML, CSS or JavaScript that goes into a page as it is."""
-
-    __slots__ = ()
-
-
-@cache
-def page_file(name: str) -> Markup:
-    """Read a file that comes with the package, from its folder `pages`."""
-    return Markup((files("oxaigen_auth_mock.web") / "static" / name).read_text(encoding="utf-8"))
+_environment: Final = Environment(
+    loader=ChoiceLoader([PackageLoader(PACKAGE, name) for name in ("templates", "static")]),
+    autoescape=True,
+    undefined=StrictUndefined,
+)
 
 
-def fill(name: str, /, **values: str) -> Markup:
-    """Put values in the places of a page file; all but `Markup` are escaped.
-
-    >>> "&lt;script&gt;" in fill("persona.html", **dict.fromkeys(
-    ...     ("name", "state", "colour", "email", "roles", "permissions"), "<script>"))
-    True
-    """
-    safe = {
-        place: value if isinstance(value, Markup) else escape(value)
-        for place, value in values.items()
-    }
-    return Markup(Template(page_file(name)).substitute(safe))
+def static_files() -> dict[str, str]:
+    """Return the scripts, styles and images of the pages by name."""
+    folder = files(PACKAGE) / "static"
+    return {file.name: file.read_text(encoding="utf-8") for file in folder.iterdir()}
 
 
-def json_markup(value: object) -> Markup:
-    r"""Write JSON that can stand in a script element.
-
-    >>> print(json_markup("</script>"))
-    "\u003c/script>"
-    """
-    return Markup(json.dumps(value).replace("<", r"\u003c"))
+def render(name: str, /, **values: Any) -> str:
+    """Render a template. All values are escaped."""
+    return _environment.get_template(name).render(values)
 
 
-def page(
-    name: str, /, *, policy: str = "", status: int = HTTP_200_OK, **values: str
-) -> HTMLResponse:
-    """Answer a page, whose `$look` is the shared style.
+def sign_in_page(name: str, /, *, policy: str, **values: Any) -> HTMLResponse:
+    """Return a page of the sign-in.
+
+    Its scripts and styles are inline, because a front end's dev server may only forward
+    `/_oxa_auth/` to the mock.
 
     Args:
-        name: its file.
-        policy: what the page may do besides running the scripts and styles with its nonce.
-        status: of the answer.
-        values: for the places in the file.
+        name: the template.
+        policy: directives of the Content-Security-Policy besides those for scripts and styles.
+        values: the variables of the template.
     """
     nonce = token_urlsafe(16)
-    allowed = f"{POLICY}; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; {policy}"
-    content = fill(name, nonce=nonce, look=page_file("look.css"), **values)
-    return HTMLResponse(content, status, {**HEADERS, "Content-Security-Policy": allowed})
+    inline = f"script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'"
+    headers = {
+        **SIGN_IN_HEADERS,
+        "Content-Security-Policy": f"{SIGN_IN_POLICY}; {inline}; {policy}",
+    }
+    return HTMLResponse(render(name, nonce=nonce, **values), headers=headers)

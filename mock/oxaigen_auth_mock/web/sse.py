@@ -1,4 +1,4 @@
-"""Tells a page what happens in a mock, as server-sent events (HTML Living Standard §9.2)."""
+"""Server-sent events for the control page (HTML Living Standard §9.2)."""
 
 import json
 from typing import Any, Final
@@ -8,61 +8,60 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from oxaigen_auth_mock.asgi import hypercorn_connections
-from oxaigen_auth_mock.asgi.exchange import NO_STORE, until_left
-from oxaigen_auth_mock.state import MockProxy
-from oxaigen_auth_mock.web.views import calls_of, state_of
+from oxaigen_auth_mock.asgi.exchange import NO_STORE, wait_for_disconnect
+from oxaigen_auth_mock.state import MockState
+from oxaigen_auth_mock.web.views import calls_view, state_view
 
-PAUSE: Final = 0.1  # seconds between two tellings, so that a burst of calls is told at once
-HEARTBEAT: Final = 15.0  # seconds after which silence is broken, for proxies that end idle streams
+MIN_INTERVAL: Final = 0.1  # seconds between two batches of events; a burst of calls is one batch
+HEARTBEAT: Final = 15.0  # seconds of silence after which a comment is sent, to keep proxies open
 
 
-class Events(StreamingResponse):
-    """An answer that goes on until its client leaves: first all there is, then what is new.
+class EventStream(StreamingResponse):
+    """Send the state and the calls, then their changes, until the client disconnects.
 
-    It is a task of its own beside the one that waits for the client to leave; the first to end
-    ends the other. When the mock stops, the connection is dropped: hypercorn on trio would wait
-    forever for a page that reads no more. Nothing is kept per page but the number of the last
-    change that it was told.
+    One task sends and another waits for the disconnect; the first to end cancels the other. When
+    the mock stops, the connection is dropped, because hypercorn on trio would wait forever for a
+    page that has stopped reading. Per page, only the number of the last change it got is stored.
     """
 
-    def __init__(self, proxy: MockProxy) -> None:
+    def __init__(self, state: MockState) -> None:
         super().__init__((), headers=NO_STORE, media_type="text/event-stream")
-        self._proxy = proxy
+        self._state = state
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with create_task_group() as tasks:
-            tasks.start_soon(self._tell, send)
+            tasks.start_soon(self._send_events, send)
             try:
-                await until_left(receive)
+                await wait_for_disconnect(receive)
             except get_cancelled_exc_class():
-                hypercorn_connections.drop_of(scope)
+                hypercorn_connections.drop_connection_of(scope)
                 raise
             tasks.cancel_scope.cancel()
 
-    async def _tell(self, send: Send) -> None:
+    async def _send_events(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        told = -1
+        sent = -1
         while True:
-            now = self._proxy.changes.version
-            for event in self._news(told):
+            version = self._state.changes.version
+            for event in self._events_since(sent):
                 await send({"type": "http.response.body", "body": event, "more_body": True})
-            told = now
-            await sleep(PAUSE)
+            sent = version
+            await sleep(MIN_INTERVAL)
             with move_on_after(HEARTBEAT) as silence:
-                await self._proxy.changes.beyond(told)
+                await self._state.changes.wait_past(sent)
             if silence.cancelled_caught:
                 await send({"type": "http.response.body", "body": b":\n\n", "more_body": True})
 
-    def _news(self, told: int) -> list[bytes]:
-        """Render what has changed since; calls change the counts of faults, so that both go."""
-        if self._proxy.changes.version <= told:
+    def _events_since(self, version: int) -> list[bytes]:
+        """Return the events for later changes. Calls change the counts of faults in `state`."""
+        if self._state.changes.version <= version:
             return []
-        events = [_event("calls", calls_of(self._proxy, since=told))]
-        if self._proxy.state_version > told or self._proxy.faults.faults:
-            events.insert(0, _event("state", state_of(self._proxy)))
+        events = [_event("calls", calls_view(self._state, since=version))]
+        if self._state.state_version > version or self._state.faults.faults:
+            events.insert(0, _event("state", state_view(self._state)))
         return events
 
 
 def _event(name: str, data: dict[str, Any]) -> bytes:
-    """Write an event; JSON has no line breaks of its own."""
+    """Format an event; `json.dumps` puts its data on one line."""
     return f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()

@@ -1,43 +1,46 @@
-"""What the control page and its API show of a mock, as JSON. No token but those of personas."""
+"""The state of a mock as JSON, for the control page and its API.
+
+The only tokens in it are those of personas.
+"""
 
 from typing import Any, Final
 
 from oxaigen_auth_mock.journal.counts import fingerprint
 from oxaigen_auth_mock.personas.model import Persona
-from oxaigen_auth_mock.state import MockProxy
+from oxaigen_auth_mock.state import MockState
 
-SHOWN_TOKENS: Final = 100  # of the tokens that were used last
+MAX_TOKENS: Final = 100  # the most recently used ones
 
 
-def state_of(proxy: MockProxy) -> dict[str, Any]:
-    """All that the page shows but the calls."""
-    settings = proxy.settings
+def state_view(state: MockState) -> dict[str, Any]:
+    """Return all that the page shows, except the calls."""
+    settings = state.settings
     return {
         "strict": settings.strict,
         "pick": settings.pick,
-        "auto_login": proxy.auto_login,
-        "default": proxy.roster.default.name if proxy.roster.personas else None,
-        "clock": {"now": proxy.clock.now(), "offset": proxy.clock.offset},
-        "personas": [_persona(each) for each in proxy.roster.personas],
-        "faults": proxy.faults.report(),
-        "revoked": sorted(proxy.revoked),
-        "counts": counts_of(proxy),
+        "auto_login": state.auto_login,
+        "default": state.roster.default.name if state.roster.personas else None,
+        "clock": {"now": state.clock.now(), "offset": state.clock.offset},
+        "personas": [_persona_view(each) for each in state.roster.personas],
+        "faults": state.faults.report(),
+        "revoked": sorted(state.revoked),
+        "counts": counts_view(state),
     }
 
 
-def counts_of(proxy: MockProxy) -> dict[str, Any]:
-    """The counts, with the tokens that were used last."""
-    return proxy.journal.counts.report(tokens=SHOWN_TOKENS)
+def counts_view(state: MockState) -> dict[str, Any]:
+    """Return the counts, with the most recently used tokens."""
+    return state.journal.counts.report(tokens=MAX_TOKENS)
 
 
-def calls_of(proxy: MockProxy, *, since: int) -> dict[str, Any]:
-    """The calls that began or ended since a change, and which calls are still remembered."""
+def calls_view(state: MockState, *, since: int) -> dict[str, Any]:
+    """Return the calls that began or ended after a change, and the oldest number remembered."""
     return {
-        "oldest": proxy.journal.oldest,
-        "calls": [call.report() for call in proxy.journal.since(since)],
-        "counts": counts_of(proxy),
+        "oldest": state.journal.oldest,
+        "calls": [call.report() for call in state.journal.since(since)],
+        "counts": counts_view(state),
     }
 
 
-def _persona(persona: Persona) -> dict[str, Any]:
+def _persona_view(persona: Persona) -> dict[str, Any]:
     return {**persona.model_dump(), "fingerprint": fingerprint(persona.token)}

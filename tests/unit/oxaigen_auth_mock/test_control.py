@@ -15,7 +15,7 @@ from oxaigen_auth_mock import (
     UnknownPersonaError,
     create_app,
 )
-from oxaigen_auth_mock.faults.plan import Hang
+from oxaigen_auth_mock.faults.kinds import Hang
 from oxaigen_auth_mock.journal.counts import fingerprint
 
 pytestmark = pytest.mark.anyio
@@ -73,8 +73,8 @@ async def test_putting_a_persona_again_changes_it(client: AsyncClient) -> None:
 async def test_adding_a_persona_replaces_nobody(client: AsyncClient, app: MockApp) -> None:
     before = app.control.snapshot()
     for body, field, words in (
-        ({"name": " guest "}, "name", "there is a persona called 'guest' already"),
-        ({"name": "guest", "token": "t"}, "name", "there is a persona called 'guest' already"),
+        ({"name": " guest "}, "name", "a persona called 'guest' already exists"),
+        ({"name": "guest", "token": "t"}, "name", "a persona called 'guest' already exists"),
         ({"name": "ada", "token": "mock-guest-token"}, "token", "'guest' already has the token"),
         ({"name": "ada", "token": "mock-dev-token"}, "token", "'devuser' already has the token"),
     ):
@@ -159,9 +159,9 @@ async def test_a_token_is_revoked_and_restored_by_itself_or_by_its_fingerprint(
 async def test_who_signs_in_next_is_somebody_who_exists(client: AsyncClient, app: MockApp) -> None:
     for name in ("guest", "deny", None):
         response = await client.put(f"{API}/auto-login", json={"persona": name})
-        assert (response.status_code, app.proxy.auto_login) == (204, name)
+        assert (response.status_code, app.mock_state.auto_login) == (204, name)
     response = await client.put(f"{API}/auto-login", json={"persona": "nobody"})
-    assert (response.status_code, app.proxy.auto_login) == (404, None)
+    assert (response.status_code, app.mock_state.auto_login) == (404, None)
 
 
 async def test_the_clock_moves_forth_and_back(client: AsyncClient) -> None:
@@ -177,7 +177,7 @@ async def test_a_fault_is_placed_strikes_and_is_taken_out(client: AsyncClient) -
     assert (placed.status_code, placed.json()) == (201, {"id": 1})
     assert [await status(client) for _ in range(4)] == [200, 503, 200, 503]
     (listed,) = (await client.get(f"{API}/faults")).json()
-    assert (listed["id"], listed["seen"], listed["struck"]) == (1, 4, 2)
+    assert (listed["id"], listed["matched"], listed["hits"]) == (1, 4, 2)
     assert (await client.delete(f"{API}/faults/1")).status_code == 204
     assert [await status(client) for _ in range(2)] == [200, 200]
     gone = await client.delete(f"{API}/faults/1")
@@ -358,7 +358,7 @@ async def test_values_of_another_type_are_refused(
 def test_the_clock_is_moved_by_numbers_alone(app: MockApp, seconds: Any) -> None:
     with pytest.raises(ValidationError):
         app.control.advance(seconds)
-    assert app.proxy.clock.offset == 0
+    assert app.mock_state.clock.offset == 0
 
 
 @pytest.mark.parametrize("body", [b'{"advance": NaN}', b'{"\\ud800": "\\ud800"}'])
@@ -404,7 +404,7 @@ async def test_the_journal_forgets_the_oldest_calls(client: AsyncClient, app: Mo
     for _ in range(1001):
         await client.get(ME)
     calls = app.control.calls()
-    assert (len(calls), calls[0].number, app.proxy.journal.oldest) == (1000, 2, 2)
+    assert (len(calls), calls[0].number, app.mock_state.journal.oldest) == (1000, 2, 2)
 
 
 async def test_a_snapshot_brings_everything_back_elsewhere(
@@ -466,9 +466,9 @@ def test_the_handle_names_what_does_not_exist(app: MockApp) -> None:
 
 def test_the_handle_restores_what_it_revoked(app: MockApp) -> None:
     app.control.revoke("mock-dev-token")
-    assert app.proxy.is_revoked("mock-dev-token")
+    assert app.mock_state.is_revoked("mock-dev-token")
     app.control.restore("mock-dev-token")
-    assert not app.proxy.is_revoked("mock-dev-token")
+    assert not app.mock_state.is_revoked("mock-dev-token")
 
 
 def test_without_personas_nobody_signs_in(app: MockApp) -> None:
@@ -486,7 +486,7 @@ async def test_who_signs_in_unasked_and_is_deleted_does_so_no_longer(
 ) -> None:
     app.control.sign_in_as("guest")
     await client.delete(f"{API}/personas/user")
-    assert app.proxy.auto_login == "guest"
+    assert app.mock_state.auto_login == "guest"
     await client.delete(f"{API}/personas/guest")
     assert (await client.get(f"{API}/snapshot")).json()["auto_login"] is None
 
@@ -533,7 +533,7 @@ async def test_pages_of_other_origins_may_not_change_anything(
     app.control.revoke("mock-dev-token")
     response = await client.post(f"{API}/reset", headers={"Origin": origin})
     assert response.status_code == 403
-    assert app.proxy.revoked
+    assert app.mock_state.revoked
 
 
 async def test_the_mocks_own_page_and_listed_origins_may(client: AsyncClient) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from oxaigen_auth_mock import RunningMock
 from oxaigen_auth_mock.config.files import load_faults, load_personas
-from oxaigen_auth_mock.faults.match import Trigger
+from oxaigen_auth_mock.faults.match import BaseFault
 from oxaigen_auth_mock.personas.model import State
 from tests.support.paths import ROOT
 
@@ -46,7 +46,7 @@ def test_the_example_of_a_plan_is_a_good_one() -> None:
 
 
 def test_the_guide_names_every_state_and_every_kind_of_fault() -> None:
-    kinds = {kind for each in Trigger.__subclasses__() for kind in _kinds(each)}
+    kinds = {kind for each in BaseFault.__subclasses__() for kind in _kinds(each)}
     missing = [name for name in {*get_args(State), *kinds} if f"`{name}`" not in GUIDE]
     assert missing == []
 

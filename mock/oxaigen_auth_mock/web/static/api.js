@@ -1,35 +1,35 @@
-// Talks to the control API, and shows what it refuses beside what was refused.
+// Calls to the control API, and the display of its errors.
 
 import { make } from "./dom.js";
 
 const BASE = "/_mock/api";
 
-/** A refusal in the API's words: each problem has the path of what it is about, and a message. */
-export class Refused extends Error {
+/** An error of the API: each problem has a message, and the path of the value it is about. */
+export class ApiError extends Error {
   constructor(problems, status = null) {
     super(problems.map((each) => each.message).join("; "));
     this.problems = problems;
-    this.status = status; // null where the API was not asked
+    this.status = status; // null if the API was not reached
   }
 }
 
-let afterwards = () => {};
+let changeCallback = () => {};
 
-/** Have `callback` run after each change that this page made. */
+/** Run `callback` after each change that this page makes. */
 export function afterChange(callback) {
-  afterwards = callback;
+  changeCallback = callback;
 }
 
-/** Call the API; gives what it answers as JSON, or null if that is nothing. */
+/** Call the API and return its JSON, or null for an empty response. */
 export async function call(method, path, body) {
-  const answer = await reach(method, path, body);
-  const text = await answer.text();
-  if (!answer.ok) throw new Refused(problemsOf(answer, text), answer.status);
-  if (method !== "GET") afterwards();
+  const response = await fetchApi(method, path, body);
+  const text = await response.text();
+  if (!response.ok) throw new ApiError(problemsOf(response, text), response.status);
+  if (method !== "GET") changeCallback();
   return text ? JSON.parse(text) : null;
 }
 
-async function reach(method, path, body) {
+async function fetchApi(method, path, body) {
   const request = { method, cache: "no-store" };
   if (body !== undefined) {
     request.body = JSON.stringify(body);
@@ -38,14 +38,14 @@ async function reach(method, path, body) {
   try {
     return await fetch(BASE + path, request);
   } catch {
-    throw new Refused([{ path: [], message: "The mock does not answer. Is it still running?" }]);
+    throw new ApiError([{ path: [], message: "The mock does not respond. Is it still running?" }]);
   }
 }
 
-function problemsOf(answer, text) {
+function problemsOf(response, text) {
   const { detail, field } = jsonOf(text);
   if (typeof detail === "string") return [{ path: field ? [field] : [], message: detail }];
-  if (!Array.isArray(detail)) return [{ path: [], message: `The mock answered ${answer.status}.` }];
+  if (!Array.isArray(detail)) return [{ path: [], message: `The mock responded with status ${response.status}.` }];
   return detail.map((each) => ({ path: (each.loc ?? []).slice(1).map(String), message: each.msg }));
 }
 
@@ -57,25 +57,25 @@ function jsonOf(text) {
   }
 }
 
-/** Show problems in the element that is kept for them, each with its path; none hides it. */
+/** Show problems in an element, each with its path; hide the element if there are none. */
 export function showProblems(slot, problems) {
   slot.hidden = problems.length === 0;
   slot.replaceChildren(
     ...problems.map(({ path, message }) => {
-      const where = path.length ? [make("code", {}, path.join(".")), " "] : [];
-      return make("p", {}, ...where, message);
+      const location = path.length ? [make("code", {}, path.join(".")), " "] : [];
+      return make("p", {}, ...location, message);
     }),
   );
 }
 
-/** Do something that the API may refuse, and show a refusal in `slot`; whether it was done. */
+/** Run an action and show an API error in `slot`. Return whether the action succeeded. */
 export async function attempt(slot, action, show = showProblems) {
   try {
     await action();
     show(slot, []);
     return true;
   } catch (error) {
-    if (!(error instanceof Refused)) throw error;
+    if (!(error instanceof ApiError)) throw error;
     show(slot, error.problems);
     return false;
   }

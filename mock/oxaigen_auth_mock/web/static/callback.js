@@ -1,14 +1,13 @@
-
 "use strict";
 (() => {
   const signIn = JSON.parse(document.getElementById("sign-in").textContent);
-  const target = signIn.origin ?? location.origin;
+  const targetOrigin = signIn.origin ?? location.origin;
 
   const status = document.getElementById("status");
 
-  class Refused extends Error {}
+  class ApiError extends Error {}
 
-  // The code leaves the address before it is used: no reload exchanges it again.
+  // Remove the code from the address before it is used, so that a reload does not exchange it again.
   const address = new URL(location);
   address.searchParams.delete("code");
   history.replaceState(null, "", address);
@@ -23,30 +22,31 @@
     });
     const answer = await response.json();
     if (response.ok && typeof answer?.return_to === "string") return answer.return_to;
-    throw new Refused(typeof answer?.detail === "string" ? answer.detail : "The code was not taken.");
+    throw new ApiError(typeof answer?.detail === "string" ? answer.detail : "The code was rejected.");
   }
 
-  function tell(message) {
+  /** Send a message to the window that opened this one, and close. Return false if there is none. */
+  function notifyOpener(message) {
     if (!opener || opener.closed) return false;
-    opener.postMessage(message, target);
+    opener.postMessage(message, targetOrigin);
     close();
     return true;
   }
 
   function succeed(returnTo) {
-    status.textContent = "Signed in. This window can be closed.";
-    if (tell({ type: "OXA_AUTH_SUCCESS", return_to: returnTo })) return;
-    const goal = new URL(returnTo, target);
-    status.textContent = "Signed in. Going back to the app …";
-    location.replace(goal.origin === target ? goal : target);
+    status.textContent = "Signed in. You can close this window.";
+    if (notifyOpener({ type: "OXA_AUTH_SUCCESS", return_to: returnTo })) return;
+    const url = new URL(returnTo, targetOrigin);
+    status.textContent = "Signed in. Returning to the app …";
+    location.replace(url.origin === targetOrigin ? url : targetOrigin);
   }
 
   function fail(message) {
-    document.title = "The sign-in failed (mock)";
+    document.title = "Sign-in failed (mock)";
     status.hidden = true;
     document.getElementById("failed").hidden = false;
     document.getElementById("message").textContent = message;
-    tell({ type: "OXA_AUTH_FAILURE", message });
+    notifyOpener({ type: "OXA_AUTH_FAILURE", message });
   }
 
   async function finish() {
@@ -56,7 +56,7 @@
     try {
       returnTo = await exchange();
     } catch (error) {
-      return fail(error instanceof Refused ? error.message : "The code could not be exchanged.");
+      return fail(error instanceof ApiError ? error.message : "The code could not be exchanged.");
     }
     succeed(returnTo);
   }

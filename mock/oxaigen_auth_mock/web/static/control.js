@@ -1,4 +1,4 @@
-// Starts the control page: hands what the mock sends to the parts that show it.
+// The start of the control page: passes the mock's events to the parts that show them.
 
 import { afterChange, call } from "./api.js";
 import { byId } from "./dom.js";
@@ -18,23 +18,23 @@ const render = batched(() => {
   showTotals(state);
 });
 
-function onState(fresh) {
-  state = fresh;
-  showHeader(state); // not batched: the clock says what time it was when this came
+function onState(received) {
+  state = received;
+  showHeader(state); // not batched: the clock's time is that of receipt
   render();
 }
 
-function onCalls(news) {
-  addCalls(news);
+function onCalls(update) {
+  addCalls(update);
   if (!state) return;
-  state.counts = news.counts;
+  state.counts = update.counts;
   render();
 }
 
-function onLive(now) {
-  if (now) forgetCalls(); // a mock that was started anew counts its calls from one
-  live = now;
-  showLive(now);
+function onLive(connected) {
+  if (connected) forgetCalls(); // a restarted mock numbers its calls from 1 again
+  live = connected;
+  showLive(connected);
 }
 
 byId("origin").textContent = location.origin;
@@ -45,5 +45,5 @@ startTotals();
 startJournal();
 listen({ onState, onCalls, onLive });
 afterChange(() => {
-  if (!live) call("GET", "/state").then(onState, () => {}); // the page says that it is disconnected
+  if (!live) call("GET", "/state").then(onState, () => {}); // the page shows that it is disconnected
 });

@@ -1,41 +1,41 @@
-// Dialogs: a question, a form, and text to copy where the browser will not copy it for us.
+// Dialogs: a confirmation, a form, and text to copy by hand.
 
 import { attempt, showProblems } from "./api.js";
 import { announce, byId, part, setText } from "./dom.js";
 
-/** Ask before something that cannot be undone; whether the answer is yes. */
-export function ask({ title, words, agree }) {
-  const dialog = byId("question");
-  setText(byId("question-title"), title);
-  setText(byId("question-words"), words);
-  setText(part(dialog, "agree"), agree);
+/** Ask for confirmation of an action that cannot be undone. Return whether it was confirmed. */
+export function askToConfirm({ title, message, action }) {
+  const dialog = byId("confirm-dialog");
+  setText(byId("confirm-title"), title);
+  setText(byId("confirm-message"), message);
+  setText(part(dialog, "action"), action);
   dialog.returnValue = "";
   part(dialog, "cancel").onclick = () => dialog.close();
   dialog.querySelector("form").onsubmit = (event) => {
     event.preventDefault();
-    dialog.close("yes");
+    dialog.close("confirmed");
   };
   dialog.showModal();
   return new Promise((resolve) => {
-    dialog.onclose = () => resolve(dialog.returnValue === "yes");
+    dialog.onclose = () => resolve(dialog.returnValue === "confirmed");
   });
 }
 
 /**
- * Open a form that stays open until `save` succeeds, or until it is given up.
+ * Open a form that stays open until `save` succeeds or the form is cancelled.
  *
- * `show(slot, problems)` places refusals; what was typed is dropped only after a question.
+ * `show(slot, problems)` shows API errors. Cancelling a changed form asks for confirmation.
  */
 export function openForm(dialog, { save, show = showProblems }) {
   const form = dialog.querySelector("form");
   const slot = part(dialog, "problem");
-  let touched = false;
-  let saving = false; // a double click saves once
-  const giveUp = async () => {
-    if (!touched || (await ask(DISCARD))) dialog.close();
+  let changed = false;
+  let saving = false; // a double click must save only once
+  const cancel = async () => {
+    if (!changed || (await askToConfirm(DISCARD))) dialog.close();
   };
   form.oninput = () => {
-    touched = true;
+    changed = true;
   };
   form.onsubmit = async (event) => {
     event.preventDefault();
@@ -44,33 +44,33 @@ export function openForm(dialog, { save, show = showProblems }) {
     if (await attempt(slot, save, show)) dialog.close();
     saving = false;
   };
-  part(dialog, "cancel").onclick = giveUp;
+  part(dialog, "cancel").onclick = cancel;
   dialog.oncancel = (event) => {
     event.preventDefault();
-    giveUp();
+    cancel();
   };
   show(slot, []);
   dialog.showModal();
 }
 
 const DISCARD = {
-  title: "Drop what you typed?",
-  words: "Nothing of this form has been saved.",
-  agree: "Drop it",
+  title: "Discard changes?",
+  message: "The form has not been saved.",
+  action: "Discard",
 };
 
-/** Copy a text, and say so; show it for copying by hand where scripts may not. */
-export async function copy(text, words) {
+/** Copy a text and announce it; show the text if the browser does not allow scripts to copy. */
+export async function copyText(text, announcement) {
   try {
     await navigator.clipboard.writeText(text);
-    announce(words);
+    announce(announcement);
   } catch {
-    showForCopying(text);
+    showForManualCopy(text);
   }
 }
 
-// Browsers keep the clipboard from pages that come over plain http from another machine.
-function showForCopying(text) {
+// Browsers deny the clipboard to pages loaded over plain HTTP from another machine.
+function showForManualCopy(text) {
   const dialog = byId("copy-dialog");
   const area = part(dialog, "text");
   area.value = text;

@@ -1,10 +1,10 @@
-// Small tools for the page's DOM. Data becomes text here, never markup.
+// Functions for the page's DOM. They insert data as text, never as markup.
 
 export const byId = (id) => document.getElementById(id);
 
 export const part = (root, name) => root.querySelector(`[data-part="${name}"]`);
 
-export const stamp = (templateId) => byId(templateId).content.firstElementChild.cloneNode(true);
+export const cloneTemplate = (templateId) => byId(templateId).content.firstElementChild.cloneNode(true);
 
 /** Build an element; attributes that are null or false are left out. */
 export function make(tag, attributes = {}, ...children) {
@@ -16,7 +16,7 @@ export function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-// Writing only what changed keeps selections, and keeps screen readers silent.
+// Writing only changes preserves selections and does not trigger screen readers.
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
@@ -26,55 +26,55 @@ export function setAttribute(node, name, value) {
 }
 
 /**
- * Make the children of `parent` match `items`, keeping the element of each item that was there.
+ * Make the children of `parent` match `items`, keeping the elements of existing items.
  *
- * Where the focus was in an item that is gone, it goes to `refuge` instead of to nowhere.
+ * If a removed element had the focus, `focusFallback` receives it.
  */
-export function keyed(parent, items, { key, create, update, refuge = null }) {
-  const kept = (parent.kept ??= new Map());
+export function reconcile(parent, items, { key, create, update, focusFallback = null }) {
+  const elements = (parent.elementsByKey ??= new Map());
   const keys = new Set(items.map(key));
-  let orphaned = false;
-  for (const [name, node] of kept) {
+  let focusLost = false;
+  for (const [name, node] of elements) {
     if (keys.has(name)) continue;
-    orphaned ||= node.contains(document.activeElement);
+    focusLost ||= node.contains(document.activeElement);
     node.remove();
-    kept.delete(name);
+    elements.delete(name);
   }
   let next = parent.firstElementChild;
   for (const item of items) {
     const name = key(item);
-    if (!kept.has(name)) kept.set(name, create(item));
-    const node = kept.get(name);
+    if (!elements.has(name)) elements.set(name, create(item));
+    const node = elements.get(name);
     if (node === next) next = node.nextElementSibling;
     else parent.insertBefore(node, next);
     update(node, item);
   }
-  if (orphaned) refuge?.focus();
+  if (focusLost) focusFallback?.focus();
 }
 
-/** Fill a select with [value, words] pairs, keeping what is selected if it is still there. */
+/** Fill a select with [value, label] pairs, keeping the selected value if it still exists. */
 export function setOptions(select, pairs) {
-  const wanted = JSON.stringify(pairs);
-  if (select.dataset.options === wanted) return;
+  const options = JSON.stringify(pairs);
+  if (select.dataset.options === options) return;
   const selected = select.value;
-  select.dataset.options = wanted;
-  select.replaceChildren(...pairs.map(([value, words]) => new Option(words, value)));
+  select.dataset.options = options;
+  select.replaceChildren(...pairs.map(([value, label]) => new Option(label, value)));
   select.value = pairs.some(([value]) => value === selected) ? selected : pairs[0][0];
 }
 
-let fading = 0;
+let hideTimer = 0;
 
-/** Tell in a line what was done, to eyes and to screen readers. */
-export function announce(words) {
+/** Show a short message, and announce it to screen readers. */
+export function announce(message) {
   const status = byId("status");
-  status.textContent = words;
+  status.textContent = message;
   status.classList.add("shown");
-  clearTimeout(fading);
-  fading = setTimeout(() => status.classList.remove("shown"), 4000);
+  clearTimeout(hideTimer);
+  hideTimer = setTimeout(() => status.classList.remove("shown"), 4000);
 }
 
-/** Give each name a hue of its own, so that eyes find a persona again in the journal. */
-export function hueOf(name) {
+/** Return the hue of a name, by which a persona is recognized in the journal. */
+export function hueFor(name) {
   let hash = 0;
   for (const character of name) hash = (hash * 31 + character.codePointAt(0)) % 65_521;
   return (hash * 137) % 360;

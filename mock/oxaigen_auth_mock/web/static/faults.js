@@ -1,27 +1,21 @@
-// The faults that are placed, and the buttons for the common ones.
+// The list of faults, and the buttons that add common ones.
 
 import { attempt, call } from "./api.js";
-import { announce, byId, keyed, part, setAttribute, setOptions, setText, stamp } from "./dom.js";
+import { announce, byId, cloneTemplate, part, reconcile, setAttribute, setOptions, setText } from "./dom.js";
 import { openFaultForm } from "./fault-form.js";
 import { onJsonFile } from "./files.js";
-import { count } from "./words.js";
-
-export const ENDPOINTS = [
-  "login", "mock-authorize", "callback", "token-exchange", "refresh",
-  "test-app-token", "get-me", "test-app-permission", "logout",
-];
+import { formatCount } from "./format.js";
 
 const problem = byId("faults-problem");
-const quick = byId("quick");
+const form = byId("quick-faults");
 let personas = [];
 
 export function startFaults() {
-  setOptions(quick.elements.endpoint, [["", "any call"], ...ENDPOINTS.map((each) => [each, each])]);
-  quick.addEventListener("submit", (event) => event.preventDefault());
-  for (const button of quick.querySelectorAll("[data-fault]")) {
-    button.addEventListener("click", () => place({ ...JSON.parse(button.dataset.fault), ...aim() }));
+  form.addEventListener("submit", (event) => event.preventDefault());
+  for (const button of form.querySelectorAll("[data-fault]")) {
+    button.addEventListener("click", () => addFault({ ...JSON.parse(button.dataset.fault), ...matchedCalls() }));
   }
-  byId("more-faults").addEventListener("click", () => openFaultForm(aim(), personas, problem));
+  byId("more-faults").addEventListener("click", () => openFaultForm(matchedCalls(), personas, problem));
   byId("load-plan").addEventListener("click", () => byId("plan-file").click());
   onJsonFile(byId("plan-file"), problem, loadPlan);
   byId("clear-faults").addEventListener("click", clear);
@@ -29,20 +23,20 @@ export function startFaults() {
 
 export function showFaults(state) {
   personas = state.personas.map((each) => each.name);
-  setOptions(quick.elements.persona, [["", "anybody"], ...personas.map((each) => [each, each])]);
+  setOptions(form.elements.persona, [["", "any persona"], ...personas.map((each) => [each, each])]);
   byId("no-faults").hidden = state.faults.length > 0;
   setAttribute(byId("clear-faults"), "aria-disabled", String(state.faults.length === 0));
-  keyed(byId("faults"), state.faults, {
-    key: (placed) => placed.id,
+  reconcile(byId("faults"), state.faults, {
+    key: (fault) => fault.id,
     create: createItem,
     update: updateItem,
-    refuge: byId("faults-title"),
+    focusFallback: byId("faults-title"),
   });
 }
 
-/** Read which calls the quick buttons strike; what is left open is left out. */
-function aim() {
-  const { endpoint, persona, once } = quick.elements;
+/** Return the fields of a fault that the form above the buttons sets; empty ones are left out. */
+function matchedCalls() {
+  const { endpoint, persona, once } = form.elements;
   return {
     ...(endpoint.value && { endpoint: endpoint.value }),
     ...(persona.value && { persona: persona.value }),
@@ -50,11 +44,11 @@ function aim() {
   };
 }
 
-async function place(fault) {
+async function addFault(fault) {
   if (await attempt(problem, () => call("POST", "/faults", fault))) announce("Fault added");
 }
 
-/** Have the faults of a plan and no others; a plan is a list, or an object with a list of `faults`. */
+/** Replace all faults by those of a plan: a list, or an object with a list of `faults`. */
 async function loadPlan(plan, name) {
   await call("PUT", "/faults", plan?.faults ?? plan);
   announce(`Faults of ${name} loaded`);
@@ -62,23 +56,23 @@ async function loadPlan(plan, name) {
 
 async function clear() {
   if (byId("clear-faults").getAttribute("aria-disabled") === "true") return;
-  if (await attempt(problem, () => call("DELETE", "/faults"))) announce("All faults cleared");
+  if (await attempt(problem, () => call("DELETE", "/faults"))) announce("All faults removed");
 }
 
-function createItem({ id, says }) {
-  const item = stamp("fault-item");
+function createItem({ id, description }) {
+  const item = cloneTemplate("fault-item");
   const remove = part(item, "remove");
   item.dataset.fault = id;
-  setText(part(item, "says"), says);
-  remove.setAttribute("aria-label", `Remove ${says}`);
+  setText(part(item, "description"), description);
+  remove.setAttribute("aria-label", `Remove ${description}`);
   remove.addEventListener("click", () => {
     attempt(part(item, "problem"), () => call("DELETE", `/faults/${id}`));
   });
   return item;
 }
 
-function updateItem(item, { seen, struck, spent }) {
-  setText(part(item, "counts"), `struck ${count(struck)} of ${count(seen)}`);
-  part(item, "spent").hidden = !spent;
-  item.classList.toggle("over", spent);
+function updateItem(item, { matched, hits, exhausted }) {
+  setText(part(item, "counts"), `hit ${formatCount(hits)} of ${formatCount(matched)}`);
+  part(item, "exhausted").hidden = !exhausted;
+  item.classList.toggle("exhausted", exhausted);
 }

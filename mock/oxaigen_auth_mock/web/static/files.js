@@ -1,12 +1,12 @@
-// Files that people choose on the page: JSON, to be handed to the API.
+// JSON files that are chosen on the page, for the API.
 
-import { Refused, attempt } from "./api.js";
+import { ApiError, attempt } from "./api.js";
 
-/** Have `use(value, name)` take what is in each file that is chosen; what is refused goes to `slot`. */
+/** Call `use(value, name)` with the content of each chosen file, and show errors in `slot`. */
 export function onJsonFile(input, slot, use) {
   input.addEventListener("change", async () => {
     const [file] = input.files;
-    input.value = ""; // so that choosing the same file again is a change again
+    input.value = ""; // so that choosing the same file again is a change
     if (file) await attempt(slot, async () => use(await read(file), file.name));
   });
 }
@@ -16,6 +16,6 @@ async function read(file) {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new Refused([{ path: [file.name], message: `is not JSON: ${error.message}` }]);
+    throw new ApiError([{ path: [file.name], message: `is not JSON: ${error.message}` }]);
   }
 }

@@ -1,14 +1,14 @@
-// The top of the page: the connection, the clock, how the mock was started, its whole state.
+// The top of the page: the connection, the clock, the mode, and export, import and reset.
 
 import { attempt, call, showProblems } from "./api.js";
-import { ask } from "./dialogs.js";
+import { askToConfirm } from "./dialogs.js";
 import { announce, byId, make, setAttribute, setText } from "./dom.js";
 import { onJsonFile } from "./files.js";
-import { readSpan, spanWords, timeOf } from "./words.js";
+import { parseSpan, formatSpan, formatTime } from "./format.js";
 
 const problem = byId("top-problem");
-let ahead = 0; // seconds that the mock's clock is ahead of this machine's, as far as we see
-let offset = 0; // seconds that people have moved it
+let ahead = 0; // seconds that the mock's clock is ahead of this machine's, measured on receipt
+let offset = 0; // seconds by which the mock's clock was moved
 
 export function startHeader() {
   startClock();
@@ -21,9 +21,9 @@ export function startHeader() {
 export function showHeader(state) {
   ahead = state.clock.now - Date.now() / 1000;
   offset = state.clock.offset;
-  const words = offset ? `${spanWords(offset)} ${offset > 0 ? "ahead" : "behind"}` : "not moved";
-  setText(byId("clock-offset"), words);
-  setAttribute(byId("clock-back"), "aria-disabled", String(!offset));
+  const label = offset ? `${formatSpan(offset)} ${offset > 0 ? "ahead" : "behind"}` : "real time";
+  setText(byId("clock-offset"), label);
+  setAttribute(byId("clock-reset"), "aria-disabled", String(!offset));
   byId("clock-offset").classList.toggle("moved", offset !== 0);
   showNotes(state);
   tick();
@@ -31,31 +31,31 @@ export function showHeader(state) {
 
 export function showLive(live) {
   setAttribute(byId("live"), "data-live", String(live));
-  setText(byId("live-words"), live ? "Live" : "Disconnected, trying again");
+  setText(byId("live-label"), live ? "Live" : "Disconnected, reconnecting");
   document.title = live ? "Mock auth proxy" : "(disconnected) Mock auth proxy";
 }
 
 function showNotes({ strict, pick }) {
   const notes = [
-    strict ? "Strict: tokens are fresh and end" : "Static tokens",
-    pick ? "Asks who signs in" : "Signs in unasked",
+    strict ? "Strict: tokens are unique and expire" : "Static tokens",
+    pick ? "Asks which persona signs in" : "Automatic sign-in",
   ];
   const list = byId("notes");
   if (list.textContent === notes.join("")) return;
-  list.replaceChildren(...notes.map((words) => make("li", {}, words)));
+  list.replaceChildren(...notes.map((note) => make("li", {}, note)));
 }
 
 function startClock() {
   for (const button of document.querySelectorAll("[data-advance]")) {
     button.addEventListener("click", () => advance(Number(button.dataset.advance)));
   }
-  byId("clock-back").addEventListener("click", () => offset && advance(-offset));
+  byId("clock-reset").addEventListener("click", () => offset && advance(-offset));
   byId("clock-form").addEventListener("submit", moveBy);
   setInterval(tick, 1000);
 }
 
 function tick() {
-  setText(byId("clock-now"), timeOf(Date.now() / 1000 + ahead));
+  setText(byId("clock-now"), formatTime(Date.now() / 1000 + ahead));
 }
 
 function advance(seconds) {
@@ -65,9 +65,9 @@ function advance(seconds) {
 async function moveBy(event) {
   event.preventDefault();
   const input = event.target.elements.by;
-  const seconds = readSpan(input.value);
+  const seconds = parseSpan(input.value);
   if (seconds === null) {
-    const message = `“${input.value}” is no span of time; write one as 90s, -5m or 2h.`;
+    const message = `“${input.value}” is not a span of time; examples are 90s, -5m and 2h.`;
     showProblems(problem, [{ path: [], message }]);
     return;
   }
@@ -88,10 +88,10 @@ async function importState(snapshot, name) {
 }
 
 async function reset() {
-  const sure = await ask({
+  const confirmed = await askToConfirm({
     title: "Reset the mock?",
-    words: "Personas, faults, revoked tokens, clock and calls go back to how it was started.",
-    agree: "Reset",
+    message: "Personas, faults, revoked tokens and the clock return to their initial state. The journal is cleared.",
+    action: "Reset",
   });
-  if (sure && (await attempt(problem, () => call("POST", "/reset")))) announce("Mock reset");
+  if (confirmed && (await attempt(problem, () => call("POST", "/reset")))) announce("Mock reset");
 }

@@ -1,12 +1,12 @@
-// The journal: keeps the last calls, and shows as many of them as eyes can follow.
+// The journal: stores the most recent calls and shows a part of them.
 
 import { attempt, call } from "./api.js";
-import { announce, byId, hueOf, setAttribute, setText, stamp } from "./dom.js";
+import { announce, byId, hueFor, setAttribute, setText, cloneTemplate } from "./dom.js";
 import { batched } from "./live.js";
-import { count, exactTimeOf, tookWords } from "./words.js";
+import { formatCount, formatDuration, formatExactTime } from "./format.js";
 
-const KEPT = 1000; // as many as the mock remembers
-const ROWS = 300; // as many as the page draws
+const MAX_CALLS = 1000; // as many as the mock stores
+const MAX_ROWS = 300; // as many as the page shows
 
 const TONES = {
   accepted: "good", granted: "good", redirected: "calm", running: "calm",
@@ -15,10 +15,10 @@ const TONES = {
 };
 
 const calls = new Map(); // by number, ascending
-const rows = new Map(); // what is drawn, by number
+const rows = new Map(); // table rows, by number
 let newest = 0;
-let frozen = null; // the calls as they were when the journal was paused
-let missed = 0; // calls that began since then
+let paused = null; // the calls at the time when the journal was paused
+let missed = 0; // number of calls that began since then
 
 const filter = byId("filter");
 const render = batched(draw);
@@ -29,14 +29,14 @@ export function startJournal() {
   byId("clear-calls").addEventListener("click", clear);
 }
 
-/** Take in calls that are new or have changed, and drop those that the mock has dropped. */
-export function addCalls(news) {
-  for (const each of news.calls) {
+/** Store new and changed calls, and drop those that the mock has dropped. */
+export function addCalls(update) {
+  for (const each of update.calls) {
     if (each.number > newest) missed += 1;
     newest = Math.max(newest, each.number);
     calls.set(each.number, each);
   }
-  const first = Math.max(news.oldest, newest - KEPT + 1);
+  const first = Math.max(update.oldest, newest - MAX_CALLS + 1);
   for (const number of calls.keys()) {
     if (number >= first) break;
     calls.delete(number);
@@ -44,46 +44,46 @@ export function addCalls(news) {
   render();
 }
 
-/** Forget all calls, as a new connection tells them again. */
+/** Forget all calls; a new connection sends them again. */
 export function forgetCalls() {
   calls.clear();
   newest = 0;
 }
 
-/** Show only calls with these words in them; the same words again show all. */
-export function toggleFilter(words) {
-  filter.value = filter.value === words ? "" : words;
+/** Filter the calls by a text, or remove the filter if it is that text already. */
+export function toggleFilter(text) {
+  filter.value = filter.value === text ? "" : text;
   draw();
 }
 
 function togglePause() {
-  frozen = frozen ? null : new Map(calls);
+  paused = paused ? null : new Map(calls);
   missed = 0;
-  setAttribute(byId("pause"), "aria-pressed", String(frozen !== null));
+  setAttribute(byId("pause"), "aria-pressed", String(paused !== null));
   draw();
 }
 
 async function clear() {
   if (!(await attempt(byId("journal-problem"), () => call("DELETE", "/calls")))) return;
-  if (frozen) frozen = new Map();
+  if (paused) paused = new Map();
   missed = 0;
   draw();
   announce("Journal cleared");
 }
 
 function draw() {
-  setText(byId("missed"), frozen && missed ? `${count(missed)} more since` : "");
+  setText(byId("missed"), paused && missed ? `${formatCount(missed)} new calls` : "");
   for (const button of document.querySelectorAll("#by-endpoint button")) {
     setAttribute(button, "aria-pressed", String(button.dataset.endpoint === filter.value));
   }
-  drawRows(wanted([...(frozen ?? calls).values()]));
+  drawRows(filteredCalls([...(paused ?? calls).values()]));
 }
 
-/** Choose the newest calls that have all the words of the filter in them. */
-function wanted(all) {
+/** Return the newest calls that contain all words of the filter. */
+function filteredCalls(all) {
   const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
   const found = [];
-  for (let index = all.length - 1; index >= 0 && found.length < ROWS; index -= 1) {
+  for (let index = all.length - 1; index >= 0 && found.length < MAX_ROWS; index -= 1) {
     if (matches(all[index], words)) found.push(all[index]);
   }
   return found;
@@ -106,17 +106,17 @@ function drawRows(found) {
   const body = byId("calls");
   let next = body.firstElementChild;
   for (const each of found) {
-    const row = rows.get(each.number) ?? stamp("call-row");
+    const row = rows.get(each.number) ?? cloneTemplate("call-row");
     rows.set(each.number, row);
     if (row === next) next = row.nextElementSibling;
     else body.insertBefore(row, next);
     if (row.shown !== each) fill(row, each);
   }
-  showEmptiness(found.length);
+  showEmptyNote(found.length);
 }
 
-function showEmptiness(shown) {
-  const { size } = frozen ?? calls;
+function showEmptyNote(shown) {
+  const { size } = paused ?? calls;
   byId("no-calls").hidden = shown > 0 || size > 0;
   byId("no-matches").hidden = shown > 0 || size === 0;
 }
@@ -124,17 +124,17 @@ function showEmptiness(shown) {
 function fill(row, each) {
   row.shown = each;
   const [time, endpoint, persona, verdict, status, seconds, fault, token, agent] = row.children;
-  setText(time, exactTimeOf(each.at));
+  setText(time, formatExactTime(each.at));
   setText(endpoint, each.endpoint);
-  setText(persona, each.persona ?? "nobody");
-  persona.classList.toggle("nobody", each.persona === null);
-  persona.style.setProperty("--hue", hueOf(each.persona ?? ""));
+  setText(persona, each.persona ?? "none");
+  persona.classList.toggle("no-persona", each.persona === null);
+  persona.style.setProperty("--hue", hueFor(each.persona ?? ""));
   setText(verdict, each.verdict);
   setAttribute(verdict, "data-tone", TONES[each.verdict] ?? "calm");
   setText(status, each.status === null ? "" : String(each.status));
-  setText(seconds, each.seconds === null ? "" : tookWords(each.seconds));
-  for (const [cell, words] of [[fault, each.fault], [token, each.token], [agent, each.user_agent]]) {
-    setText(cell, words ?? "");
-    setAttribute(cell, "title", words ?? "");
+  setText(seconds, each.seconds === null ? "" : formatDuration(each.seconds));
+  for (const [cell, text] of [[fault, each.fault], [token, each.token], [agent, each.user_agent]]) {
+    setText(cell, text ?? "");
+    setAttribute(cell, "title", text ?? "");
   }
 }

@@ -1,11 +1,11 @@
-// What the mock sends of itself: its state, and the calls as they come.
+// The events that the mock sends: its state, and calls.
 
-const RETRY = 2000; // milliseconds
+const RETRY_DELAY = 2000; // milliseconds
 
 /**
- * Listen for as long as the page is open.
+ * Listen while the page is open.
  *
- * `onLive(true)` comes before the first events of a connection, `onLive(false)` when it is lost.
+ * `onLive(true)` is called before the first events of a connection, `onLive(false)` when it is lost.
  */
 export function listen({ onState, onCalls, onLive }) {
   const source = new EventSource("/_mock/api/events");
@@ -14,13 +14,13 @@ export function listen({ onState, onCalls, onLive }) {
   source.addEventListener("calls", (event) => onCalls(JSON.parse(event.data)));
   source.addEventListener("error", () => {
     onLive(false);
-    // It tries again by itself, except after an answer that is no event stream.
+    // It reconnects by itself, except after a response that is not an event stream.
     if (source.readyState !== EventSource.CLOSED) return;
-    setTimeout(() => listen({ onState, onCalls, onLive }), RETRY);
+    setTimeout(() => listen({ onState, onCalls, onLive }), RETRY_DELAY);
   });
 }
 
-/** Call `render` in a coming frame, once however often it is asked for, at most ten times a second. */
+/** Return a function that calls `render` in a later frame, at most once per `pause` milliseconds. */
 export function batched(render, pause = 100) {
   let waiting = false;
   let last = 0;

@@ -1,9 +1,9 @@
-// The form of a whole persona, to add one or to change one.
+// The form to add or edit a persona.
 
-import { Refused, call } from "./api.js";
-import { ask, openForm } from "./dialogs.js";
+import { ApiError, call } from "./api.js";
+import { askToConfirm, openForm } from "./dialogs.js";
 import { announce, byId, make, part, setText } from "./dom.js";
-import { field, numberIn, selectOf, showAtFields, textInput } from "./fields.js";
+import { field, parseNumber, selectOf, showFieldProblems, textInput } from "./fields.js";
 
 export const STATES = [
   ["ok", "ok"],
@@ -24,14 +24,14 @@ const NEW = { state: "ok", delay: 2, account_type: "internal", enabled: true, ro
 
 const dialog = byId("persona-dialog");
 
-/** Open the form; null for a persona to add. */
-export function editPersona(persona) {
+/** Open the form; null adds a persona. */
+export function openPersonaForm(persona) {
   const fields = part(dialog, "fields");
   const adding = persona === null;
   setText(byId("persona-dialog-title"), adding ? "Add a persona" : `Edit ${persona.name}`);
   fields.replaceChildren(...build(persona ?? NEW, adding));
   openForm(dialog, {
-    show: showAtFields,
+    show: showFieldProblems,
     save: async () => {
       const body = read(fields, adding);
       await (adding ? add(body) : call("PUT", "/personas", body));
@@ -40,27 +40,27 @@ export function editPersona(persona) {
   });
 }
 
-/** Add a persona; one that has the name already is replaced only after a question. */
+/** Add a persona; replacing an existing one asks for confirmation. */
 async function add(body) {
   try {
     await call("POST", "/personas", body);
   } catch (error) {
     const taken = error.status === 409 && error.problems[0].path[0] === "name";
-    if (!taken || !(await ask(replacing(body.name.trim())))) throw error;
+    if (!taken || !(await askToConfirm(replacing(body.name.trim())))) throw error;
     await call("PUT", "/personas", body);
   }
 }
 
 function replacing(name) {
-  const words = `There is a persona called ${name} already. Its token, state, permissions and profile become those of the form.`;
-  return { title: `Replace ${name}?`, words, agree: "Replace" };
+  const message = `A persona called ${name} already exists. Its token, state, permissions and profile are replaced by those of the form.`;
+  return { title: `Replace ${name}?`, message, action: "Replace" };
 }
 
 function build(persona, adding) {
   const name = textInput({ value: persona.name });
   name.readOnly = !adding;
   return [
-    field({ name: "name", label: "Name", hint: adding ? "" : "A persona keeps its name." }, name),
+    field({ name: "name", label: "Name", hint: adding ? "" : "The name cannot be changed." }, name),
     field(
       { name: "token", label: "Token", hint: "Visible ASCII characters." },
       textInput({ value: persona.token, placeholder: "from the name" }),
@@ -70,15 +70,15 @@ function build(persona, adding) {
       selectOf(STATES, persona.state),
     ),
     field(
-      { name: "delay", label: "Delay", hint: "Seconds that a slow one waits." },
+      { name: "delay", label: "Delay", hint: "Seconds that a slow persona is delayed." },
       textInput({ value: String(persona.delay), numeric: true }),
     ),
     field(
-      { name: "roles", label: "Roles", hint: "One a line." },
+      { name: "roles", label: "Roles", hint: "One per line." },
       area(persona.roles.join("\n"), 3),
     ),
     field(
-      { name: "permissions", label: "Permissions", hint: "Letters, digits, _ and -; one a line." },
+      { name: "permissions", label: "Permissions", hint: "Letters, digits, _ and -; one per line." },
       area(persona.permissions.join("\n"), 3),
     ),
     ...PROFILE.map(([key, label, placeholder]) => nullable(persona, { key, label, placeholder, adding })),
@@ -135,12 +135,12 @@ function read(fields, adding) {
   return body;
 }
 
-const readNumber = (text) => (text.trim() === "" ? "" : numberIn(text));
+const readNumber = (text) => (text.trim() === "" ? "" : parseNumber(text));
 
 function readJson(text) {
   try {
     return text.trim() === "" ? {} : JSON.parse(text);
   } catch (error) {
-    throw new Refused([{ path: ["extra"], message: `This is not JSON: ${error.message}` }]);
+    throw new ApiError([{ path: ["extra"], message: `This is not JSON: ${error.message}` }]);
   }
 }

@@ -1,37 +1,37 @@
-// The personas: a card each, on which everything but the form applies at once.
+// The cards of the personas. Their controls apply at once; only the form is saved.
 
 import { attempt, call, showProblems } from "./api.js";
-import { ask, copy } from "./dialogs.js";
-import { announce, byId, hueOf, keyed, part, setAttribute, setText, stamp } from "./dom.js";
-import { STATES, editPersona } from "./persona-form.js";
-import { plural } from "./words.js";
+import { askToConfirm, copyText } from "./dialogs.js";
+import { announce, byId, hueFor, reconcile, part, setAttribute, setText, cloneTemplate } from "./dom.js";
+import { STATES, openPersonaForm } from "./persona-form.js";
+import { plural } from "./format.js";
 
-const FEW = 12; // permissions that every card may show, whoever has them
+const MAX_SHARED = 12; // up to this number, each card shows the permissions of all personas
 
-const permissions = new Map(); // every permission seen, as first written, by its lower case
+const permissions = new Map(); // every permission seen, by its lower-case name
 
 export function startPersonas() {
-  byId("add-persona").addEventListener("click", () => editPersona(null));
-  for (const radio of document.querySelectorAll(".next input")) {
-    radio.addEventListener("change", () => signIn(radio.value === "ask" ? null : radio.value, byId("next-problem")));
+  byId("add-persona").addEventListener("click", () => openPersonaForm(null));
+  for (const radio of document.querySelectorAll(".auto-login input")) {
+    radio.addEventListener("change", () => signIn(radio.value === "ask" ? null : radio.value, byId("auto-login-problem")));
   }
 }
 
 export function showPersonas(state) {
   for (const persona of state.personas) {
-    for (const name of persona.permissions) remember(name);
+    for (const name of persona.permissions) addPermission(name);
   }
-  showNext(state);
+  showAutoLogin(state);
   const calls = callsPerPersona(state.counts.tokens);
-  keyed(byId("personas"), state.personas, {
+  reconcile(byId("personas"), state.personas, {
     key: (persona) => persona.name,
     create: createCard,
     update: (card, persona) => updateCard(card, persona, state, calls.get(persona.name) ?? 0),
-    refuge: byId("personas-title"),
+    focusFallback: byId("personas-title"),
   });
 }
 
-function remember(name) {
+function addPermission(name) {
   if (!permissions.has(name.toLowerCase())) permissions.set(name.toLowerCase(), name);
 }
 
@@ -43,14 +43,14 @@ function callsPerPersona(tokens) {
   return calls;
 }
 
-function showNext(state) {
-  setText(byId("ask-words"), state.pick ? "Ask each time" : `The default, ${state.default}`);
+function showAutoLogin(state) {
+  setText(byId("ask-label"), state.pick ? "Ask each time" : `The default, ${state.default}`);
   const chosen = state.auto_login ?? "ask";
-  for (const radio of document.querySelectorAll(".next input")) showChosen(radio, radio.value === chosen);
+  for (const radio of document.querySelectorAll(".auto-login input")) setCheckedOnChange(radio, radio.value === chosen);
 }
 
-/** What was just chosen is left alone until the mock itself says something new. */
-function showChosen(radio, chosen) {
+/** Do not overwrite the user's choice until the mock sends a new value. */
+function setCheckedOnChange(radio, chosen) {
   if (radio.dataset.shown === String(chosen)) return;
   radio.dataset.shown = chosen;
   radio.checked = chosen;
@@ -64,33 +64,33 @@ async function signIn(persona, slot) {
 }
 
 function createCard({ name }) {
-  const card = stamp("persona-card");
+  const card = cloneTemplate("persona-card");
   const slot = part(card, "problem");
   card.dataset.persona = name;
-  card.style.setProperty("--hue", hueOf(name));
+  card.style.setProperty("--hue", hueFor(name));
   setText(part(card, "name"), name);
-  nameControls(card, name);
+  labelControls(card, name);
   const radio = card.querySelector("[name=auto-login]");
   radio.addEventListener("change", () => signIn(name, slot));
   part(card, "state").addEventListener("change", (event) => setState(card, event.target.value));
   part(card, "grant").addEventListener("submit", (event) => grant(event, card));
-  for (const button of card.querySelectorAll("[data-do]")) {
-    button.addEventListener("click", () => ACTIONS[button.dataset.do](card.latest, slot, card));
+  for (const button of card.querySelectorAll("[data-action]")) {
+    button.addEventListener("click", () => ACTIONS[button.dataset.action](card.latest, slot, card));
   }
   return card;
 }
 
-function nameControls(card, name) {
-  const label = (element, words) => element.setAttribute("aria-label", words);
+function labelControls(card, name) {
+  const label = (element, text) => element.setAttribute("aria-label", text);
   card.setAttribute("aria-label", name);
-  label(card.querySelector("[name=auto-login]"), `${name} signs in next`);
+  label(card.querySelector("[name=auto-login]"), `Next sign-in: ${name}`);
   label(part(card, "state"), `State of ${name}`);
   label(part(card, "permissions"), `Permissions of ${name}`);
   label(part(card, "grant").elements.permission, `Permission to add to ${name}`);
   label(part(card, "grant-button"), `Add permission to ${name}`);
-  const words = { token: "Copy token of", curl: "Copy curl for", edit: "Edit", delete: "Delete" };
-  for (const [what, start] of Object.entries(words)) {
-    label(card.querySelector(`[data-do=${what}]`), `${start} ${name}`);
+  const labels = { token: "Copy token of", curl: "Copy curl for", edit: "Edit", delete: "Delete" };
+  for (const [what, start] of Object.entries(labels)) {
+    label(card.querySelector(`[data-action=${what}]`), `${start} ${name}`);
   }
 }
 
@@ -98,27 +98,27 @@ function updateCard(card, persona, state, calls) {
   card.latest = persona;
   card.revoked = state.revoked.includes(persona.fingerprint);
   setAttribute(card, "data-state", card.revoked ? "revoked" : persona.state);
-  setText(part(card, "email"), persona.email ?? "no e-mail");
+  setText(part(card, "email"), persona.email ?? "no email");
   setText(part(card, "roles"), persona.roles.join(", "));
   setText(part(card, "fingerprint"), persona.fingerprint);
   setText(part(card, "calls"), plural(calls, "call"));
-  showChosen(card.querySelector("[name=auto-login]"), state.auto_login === persona.name);
+  setCheckedOnChange(card.querySelector("[name=auto-login]"), state.auto_login === persona.name);
   showState(part(card, "state"), persona);
   showRevoked(card, persona);
   showPermissions(card, persona);
 }
 
 function showState(select, { state, delay }) {
-  if (!select.length) select.append(...STATES.map(([value, words]) => new Option(words, value)));
+  if (!select.length) select.append(...STATES.map(([value, label]) => new Option(label, value)));
   setText(select.querySelector("[value=slow]"), `slow: ${delay} s`);
-  // An open list is left alone until the mock itself says something new.
+  // Do not change an open list until the mock sends a new value.
   if (select.dataset.shown === state) return;
   select.dataset.shown = state;
   select.value = state;
 }
 
 function showRevoked(card, { name }) {
-  const button = card.querySelector("[data-do=revoke]");
+  const button = card.querySelector("[data-action=revoke]");
   part(card, "revoked").hidden = !card.revoked;
   setText(button, card.revoked ? "Restore" : "Revoke");
   setAttribute(button, "aria-label", `${button.textContent} token of ${name}`);
@@ -127,19 +127,19 @@ function showRevoked(card, { name }) {
 function showPermissions(card, persona) {
   const granted = new Map(persona.permissions.map((each) => [each.toLowerCase(), each]));
   card.permissions ??= new Set();
-  for (const each of granted.keys()) card.permissions.add(each); // stays after it is taken away
-  const common = permissions.size <= FEW ? permissions.keys() : [];
+  for (const each of granted.keys()) card.permissions.add(each); // stays after it is withdrawn
+  const common = permissions.size <= MAX_SHARED ? permissions.keys() : [];
   const shown = [...new Set([...common, ...card.permissions])].sort();
-  keyed(part(card, "toggles"), shown, {
+  reconcile(part(card, "toggles"), shown, {
     key: (each) => each,
     create: (each) => createToggle(card, each),
     update: (item, each) => setAttribute(item.firstElementChild, "aria-pressed", String(granted.has(each))),
-    refuge: part(card, "state"),
+    focusFallback: part(card, "state"),
   });
 }
 
 function createToggle(card, name) {
-  const item = stamp("permission-toggle");
+  const item = cloneTemplate("permission-toggle");
   const button = item.firstElementChild;
   setText(button, permissions.get(name));
   button.addEventListener("click", () => {
@@ -159,7 +159,7 @@ async function grant(event, card) {
   const permission = input.value.trim();
   const done = await attempt(part(card, "problem"), () => permit(card, permission, true));
   if (!done) return;
-  if (input.value.trim() === permission) input.value = ""; // unless more was typed meanwhile
+  if (input.value.trim() === permission) input.value = ""; // unless it was edited meanwhile
   announce(`${permission} granted to ${card.latest.name}`);
 }
 
@@ -175,19 +175,19 @@ function curlOf(token) {
 }
 
 const ACTIONS = {
-  token: ({ name, token }) => copy(token, `Token of ${name} copied`),
-  curl: ({ name, token }) => copy(curlOf(token), `curl line for ${name} copied`),
+  token: ({ name, token }) => copyText(token, `Token of ${name} copied`),
+  curl: ({ name, token }) => copyText(curlOf(token), `curl command for ${name} copied`),
   revoke: ({ fingerprint }, slot, card) => attempt(slot, () => setRevoked(fingerprint, !card.revoked)),
-  edit: (persona) => editPersona(persona),
+  edit: (persona) => openPersonaForm(persona),
   async delete({ name }, slot) {
-    const words = "Its token is unknown from then on. Faults that strike only its calls are removed.";
-    if (!(await ask({ title: `Delete ${name}?`, words, agree: "Delete" }))) return;
+    const message = "Its token becomes invalid. Faults that only apply to its calls are removed.";
+    if (!(await askToConfirm({ title: `Delete ${name}?`, message, action: "Delete" }))) return;
     const path = `/personas/${encodeURIComponent(name)}`;
     if (await attempt(slot, () => call("DELETE", path))) announce(`${name} deleted`);
   },
 };
 
-/** Revoke or restore the token of a fingerprint. */
+/** Revoke or restore the token with this fingerprint. */
 export function setRevoked(fingerprint, revoked) {
   if (revoked) return call("POST", "/revocations", { fingerprint });
   return call("DELETE", `/revocations/${encodeURIComponent(fingerprint)}`);

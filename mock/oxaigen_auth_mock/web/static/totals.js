@@ -1,12 +1,12 @@
-// The totals over the journal: calls altogether, per endpoint, per token.
+// The totals of calls: overall, per endpoint and per token.
 
 import { attempt } from "./api.js";
-import { byId, keyed, part, setAttribute, setText, stamp } from "./dom.js";
+import { byId, reconcile, part, setAttribute, setText, cloneTemplate } from "./dom.js";
 import { toggleFilter } from "./journal.js";
 import { setRevoked } from "./personas.js";
-import { count } from "./words.js";
+import { formatCount } from "./format.js";
 
-const TOKENS = 50; // rows of tokens, those with the most calls
+const MAX_ROWS = 50; // the tokens with the most calls
 
 let latest = null;
 
@@ -16,22 +16,22 @@ export function startTotals() {
 
 export function showTotals(state) {
   latest = state;
-  const { total, endpoints, most_at_once: most, tokens } = state.counts;
-  setText(byId("total"), count(total));
-  setText(byId("most"), count(most));
-  setText(byId("token-count"), count(Object.keys(tokens).length));
-  const busiest = Object.entries(endpoints).sort(([one], [other]) => one.localeCompare(other));
-  keyed(byId("by-endpoint"), busiest, {
+  const { total, endpoints, max_concurrency: maxConcurrency, tokens } = state.counts;
+  setText(byId("total"), formatCount(total));
+  setText(byId("max-concurrency"), formatCount(maxConcurrency));
+  setText(byId("token-count"), formatCount(Object.keys(tokens).length));
+  const perEndpoint = Object.entries(endpoints).sort(([one], [other]) => one.localeCompare(other));
+  reconcile(byId("by-endpoint"), perEndpoint, {
     key: ([endpoint]) => endpoint,
     create: createEndpoint,
-    update: (item, [, calls]) => setText(part(item, "count"), count(calls)),
-    refuge: byId("journal-title"),
+    update: (item, [, calls]) => setText(part(item, "count"), formatCount(calls)),
+    focusFallback: byId("journal-title"),
   });
   if (byId("by-token").open) showTokens(state);
 }
 
 function createEndpoint([endpoint]) {
-  const item = stamp("endpoint-total");
+  const item = cloneTemplate("endpoint-total");
   const button = item.firstElementChild;
   button.dataset.endpoint = endpoint;
   setText(part(item, "endpoint"), endpoint);
@@ -40,19 +40,19 @@ function createEndpoint([endpoint]) {
 }
 
 function showTokens({ counts, revoked }) {
-  const none = { persona: null, total: 0, most_at_once: 0 };
+  const none = { persona: null, total: 0, max_concurrency: 0 };
   const called = Object.entries(counts.tokens).sort(([, one], [, other]) => other.total - one.total);
   const uncalled = revoked.filter((each) => !(each in counts.tokens)).map((each) => [each, none]);
-  keyed(byId("tokens"), [...called.slice(0, TOKENS), ...uncalled], {
+  reconcile(byId("tokens"), [...called.slice(0, MAX_ROWS), ...uncalled], {
     key: ([token]) => token,
     create: createToken,
     update: (row, [token, tally]) => updateToken(row, tally, revoked.includes(token)),
-    refuge: byId("journal-title"),
+    focusFallback: byId("journal-title"),
   });
 }
 
 function createToken([token]) {
-  const row = stamp("token-row");
+  const row = cloneTemplate("token-row");
   const button = part(row, "revoke");
   row.dataset.token = token;
   setText(part(row, "token"), token);
@@ -63,13 +63,13 @@ function createToken([token]) {
   return row;
 }
 
-function updateToken(row, { persona, total, most_at_once: most }, revoked) {
+function updateToken(row, { persona, total, max_concurrency: maxConcurrency }, revoked) {
   const button = part(row, "revoke");
   setAttribute(row, "data-revoked", String(revoked));
   part(row, "revoked").hidden = !revoked;
-  setText(part(row, "persona"), persona ?? "nobody");
-  setText(part(row, "total"), count(total));
-  setText(part(row, "most"), count(most));
+  setText(part(row, "persona"), persona ?? "none");
+  setText(part(row, "total"), formatCount(total));
+  setText(part(row, "max-concurrency"), formatCount(maxConcurrency));
   setText(button, revoked ? "Restore" : "Revoke");
   setAttribute(button, "aria-label", `${button.textContent} ${row.dataset.token}`);
 }

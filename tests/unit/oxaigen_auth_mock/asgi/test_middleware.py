@@ -158,7 +158,7 @@ async def test_a_running_call_is_in_the_journal_already() -> None:
         create_task_group() as tasks,
     ):
         tasks.start_soon(lambda: client.get(ME, headers=DEV))
-        await app.proxy.changes.beyond(0)
+        await app.mock_state.changes.wait_past(0)
         (call,) = app.control.calls()
         assert (call.verdict, call.status, call.seconds) == ("running", None, None)
     assert (call.verdict, call.status) == ("accepted", 200)

@@ -35,7 +35,7 @@ def problems(settings: MockSettings) -> tuple[str, ...]:
 
 
 def test_a_persona_file_adds_to_the_built_in_ones_and_may_replace_one(people: str) -> None:
-    roster = create_app(MockSettings(personas=people)).proxy.roster
+    roster = create_app(MockSettings(personas=people)).mock_state.roster
     assert [each.name for each in roster.personas] == ["devuser", "guest", "user", "admin", "ada"]
     tokens = ("other", "mock-ada-token", "mock-guest-token")
     assert [each and each.name for each in map(roster.holder, tokens)] == ["guest", "ada", None]
@@ -50,7 +50,7 @@ def test_a_built_in_token_is_nobody_elses(tmp_path: Path) -> None:
 
 def test_a_token_of_the_file_can_be_made_the_forbidden_one(people: str) -> None:
     settings = MockSettings(personas=people, forbidden_token="mock-ada-token")
-    holder = create_app(settings).proxy.roster.holder("mock-ada-token")
+    holder = create_app(settings).mock_state.roster.holder("mock-ada-token")
     assert holder is not None
     assert holder.name == "forbidden"
 
@@ -58,9 +58,9 @@ def test_a_token_of_the_file_can_be_made_the_forbidden_one(people: str) -> None:
 def test_a_fault_file_is_where_the_plan_begins(tmp_path: Path) -> None:
     path = tmp_path / "faults.toml"
     path.write_text(FAULTS)
-    plan = create_app(MockSettings(faults=str(path))).proxy.faults
-    assert [each["says"] for each in plan.report()] == [
-        "every call: never answers",
+    plan = create_app(MockSettings(faults=str(path))).mock_state.faults
+    assert [each["description"] for each in plan.report()] == [
+        "every call: no response",
         "every get-me: HTML with status 200",
     ]
 
@@ -74,7 +74,7 @@ def test_the_mistakes_of_both_files_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["deny", "devuser", "admin", "ada", "eve"])
 def test_whoever_is_there_can_sign_in_unasked(people: str, name: str) -> None:
     settings = MockSettings(personas=people, auto_login=name)
-    assert create_app(settings, personas=[Persona(name="eve")]).proxy.auto_login == name
+    assert create_app(settings, personas=[Persona(name="eve")]).mock_state.auto_login == name
 
 
 def test_whoever_is_not_there_cannot_sign_in() -> None:
@@ -123,10 +123,13 @@ def test_a_fault_for_nobody_is_a_mistake_in_its_file(tmp_path: Path, people: str
         "there are devuser, guest, user, admin, ada; did you mean 'ada'?"
     )
     path.write_text('[[faults]]\nkind = "html"\npersona = "ada"')
-    assert len(create_app(MockSettings(faults=str(path), personas=people)).proxy.faults.faults) == 1
+    assert (
+        len(create_app(MockSettings(faults=str(path), personas=people)).mock_state.faults.faults)
+        == 1
+    )
     given = [Persona(name="zoe")]
     path.write_text('[[faults]]\nkind = "html"\npersona = "zoe"')
-    assert create_app(MockSettings(faults=str(path)), personas=given).proxy.faults.faults
+    assert create_app(MockSettings(faults=str(path)), personas=given).mock_state.faults.faults
 
 
 def test_two_personas_of_one_name_are_refused() -> None:

@@ -11,15 +11,14 @@ from anyio import create_memory_object_stream, create_task_group, current_time, 
 from httpx import ASGITransport, AsyncClient, Response
 from starlette.types import Message, Receive, Scope, Send
 
-from oxaigen_auth_mock.faults.inject import answer_with
-from oxaigen_auth_mock.faults.plan import (
+from oxaigen_auth_mock.faults.inject import inject_faults
+from oxaigen_auth_mock.faults.kinds import (
     Close,
     Drip,
     Fault,
     GzipBomb,
     Hang,
     Html,
-    Latency,
     Oversized,
     Redirect,
     Reset,
@@ -29,6 +28,7 @@ from oxaigen_auth_mock.faults.plan import (
     WrongContentType,
     WrongShape,
 )
+from oxaigen_auth_mock.faults.latency import Latency
 from tests.support.broken_mock import BrokenMock, healthy_app
 from tests.support.virtual_time import anyio_backend as anyio_backend  # noqa: PLC0414
 
@@ -168,7 +168,7 @@ async def test_a_call_is_received_to_its_end_before_it_is_answered(fault: Fault)
 
     sending, sent = create_memory_object_stream[Message](10)
     with sending, sent, suppress(ConnectionError):
-        await answer_with([fault], healthy_app(), {"type": "http"}, receive, sending.send)
+        await inject_faults([fault], healthy_app(), {"type": "http"}, receive, sending.send)
     assert requests == []
 
 
@@ -201,7 +201,7 @@ async def test_a_dripping_answer_ends_when_the_caller_leaves() -> None:
         await send({"type": "http.response.body", "body": b"123456"})
 
     start = current_time()
-    await answer_with([Drip()], app, {"type": "http"}, receive, send)
+    await inject_faults([Drip()], app, {"type": "http"}, receive, send)
     assert current_time() - start == pytest.approx(3.5, abs=0.1)
     assert [message.get("body") for message in sent] == [None, b"1", b"2", b"3"]
 
@@ -248,7 +248,7 @@ async def test_an_app_that_saw_its_caller_leave_leaves_nothing_to_break(fault: F
 
     sending, sent = create_memory_object_stream[Message](10)
     with sending, sent:
-        await answer_with([fault], app, {"type": "http"}, receive, sending.send)
+        await inject_faults([fault], app, {"type": "http"}, receive, sending.send)
         assert sent.statistics().current_buffer_used == 0
     assert received == []
 

@@ -22,14 +22,13 @@ from oxaigen_auth_mock.asgi.hypercorn_connections import (
     TrioConnection,
     connection_of,
 )
-from oxaigen_auth_mock.faults.plan import (
+from oxaigen_auth_mock.faults.kinds import (
     Close,
     Drip,
     Fault,
     GzipBomb,
     Hang,
     Html,
-    Latency,
     Oversized,
     Redirect,
     Reset,
@@ -39,6 +38,7 @@ from oxaigen_auth_mock.faults.plan import (
     WrongContentType,
     WrongShape,
 )
+from oxaigen_auth_mock.faults.latency import Latency
 from oxaigen_auth_mock.server.hypercorn import serving
 from oxaigen_auth_mock.server.sockets import listen
 from tests.support.broken_mock import BrokenMock, until_the_end

@@ -9,124 +9,120 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from oxaigen_auth_mock.faults import plan as faults
-from oxaigen_auth_mock.faults.plan import (
+from oxaigen_auth_mock.faults.kinds import (
     Drip,
-    Endpoint,
     Fault,
-    FaultPlan,
     GzipBomb,
     Hang,
-    Latency,
     Redirect,
     Reset,
     SetCookie,
     Status,
-    Trigger,
 )
+from oxaigen_auth_mock.faults.latency import Latency
+from oxaigen_auth_mock.faults.match import BaseFault, Endpoint
+from oxaigen_auth_mock.faults.plan import FaultPlan
 
 FAULT: TypeAdapter[Fault] = TypeAdapter(Fault)
-SHAPES: tuple[type[Trigger], ...] = get_args(get_args(Fault)[0])
+KINDS: tuple[type[BaseFault], ...] = get_args(get_args(Fault)[0])
 SMALLEST = [{"kind": "latency", "seconds": 1}] + [
-    {"kind": shape.model_fields["kind"].default} for shape in SHAPES if shape is not Latency
+    {"kind": kind.model_fields["kind"].default} for kind in KINDS if kind is not Latency
 ]
 
 
 def plan_of(*placed: Fault) -> FaultPlan:
     plan = FaultPlan()
     for fault in placed:
-        plan.place(fault)
+        plan.add(fault)
     return plan
 
 
-def struck_calls(plan: FaultPlan, calls: int, persona: str | None = None) -> list[int]:
-    """Count the calls from 1, and give the numbers of those that something befell."""
-    return [n for n in range(1, calls + 1) if plan.strike("get-me", persona)]
+def hit_calls(plan: FaultPlan, calls: int, persona: str | None = None) -> list[int]:
+    """Return the numbers of the calls that were hit, counted from 1."""
+    return [n for n in range(1, calls + 1) if plan.apply("get-me", persona)]
 
 
-def mistakes(value: object) -> list[tuple[tuple[int | str, ...], str]]:
+def errors(value: object) -> list[tuple[tuple[int | str, ...], str]]:
     with pytest.raises(ValidationError) as caught:
         FAULT.validate_python(value)
     return [(error["loc"], error["msg"]) for error in caught.value.errors()]
 
 
 @given(every=st.integers(1, 20), calls=st.integers(0, 100))
-def test_each_nth_call_is_struck_and_no_other(every: int, calls: int) -> None:
-    assert struck_calls(plan_of(Reset(every=every)), calls) == list(range(every, calls + 1, every))
+def test_each_nth_call_is_hit_and_no_other(every: int, calls: int) -> None:
+    assert hit_calls(plan_of(Reset(every=every)), calls) == list(range(every, calls + 1, every))
 
 
 @given(every=st.integers(1, 5), times=st.integers(1, 10), calls=st.integers(0, 60))
-def test_no_more_calls_are_struck_than_the_fault_has_times(
-    every: int, times: int, calls: int
-) -> None:
+def test_no_more_calls_are_hit_than_the_fault_has_times(every: int, times: int, calls: int) -> None:
     plan = plan_of(Reset(every=every, times=times))
-    struck = struck_calls(plan, calls)
-    assert struck == list(range(every, calls + 1, every))[:times]
+    hits = hit_calls(plan, calls)
+    assert hits == list(range(every, calls + 1, every))[:times]
     (report,) = plan.report()
-    assert (report["seen"], report["struck"]) == (calls, len(struck))
-    assert report["spent"] == (len(struck) == times)
+    assert (report["matched"], report["hits"]) == (calls, len(hits))
+    assert report["exhausted"] == (len(hits) == times)
 
 
 @given(seed=st.integers(0, 2**31 - 1), probability=st.floats(0, 1))
-def test_the_same_seed_strikes_the_same_calls(seed: int, probability: float) -> None:
+def test_the_same_seed_hits_the_same_calls(seed: int, probability: float) -> None:
     fault = Reset(seed=seed, probability=probability)
-    assert struck_calls(plan_of(fault), 50) == struck_calls(plan_of(fault), 50)
+    assert hit_calls(plan_of(fault), 50) == hit_calls(plan_of(fault), 50)
 
 
-def test_a_probability_strikes_about_so_many_calls() -> None:
-    assert 250 < len(struck_calls(plan_of(Reset(probability=0.3, seed=1)), 1000)) < 350
-    assert struck_calls(plan_of(Reset(probability=0.0)), 100) == []
-    assert len(struck_calls(plan_of(Reset(probability=1.0)), 100)) == 100
+def test_a_probability_hits_about_so_many_calls() -> None:
+    assert 250 < len(hit_calls(plan_of(Reset(probability=0.3, seed=1)), 1000)) < 350
+    assert hit_calls(plan_of(Reset(probability=0.0)), 100) == []
+    assert len(hit_calls(plan_of(Reset(probability=1.0)), 100)) == 100
 
 
-def test_another_seed_strikes_other_calls() -> None:
+def test_another_seed_hits_other_calls() -> None:
     one, other = (plan_of(Reset(probability=0.5, seed=seed)) for seed in (1, 2))
-    assert struck_calls(one, 50) != struck_calls(other, 50)
+    assert hit_calls(one, 50) != hit_calls(other, 50)
 
 
 @given(st.integers(1, 5))
 def test_another_fault_shifts_no_chances(every: int) -> None:
     alone = plan_of(Status(probability=0.5, seed=3))
     behind = plan_of(Reset(every=every), Status(probability=0.5, seed=3))
-    struck = struck_calls(alone, 40)
-    seconds = [n for n in range(1, 41) if Status in map(type, behind.strike("get-me", None))]
-    assert seconds == [n for n in struck if n % every]
+    hits = hit_calls(alone, 40)
+    seconds = [n for n in range(1, 41) if Status in map(type, behind.apply("get-me", None))]
+    assert seconds == [n for n in hits if n % every]
 
 
 def test_only_calls_of_the_endpoint_and_the_persona_count() -> None:
     plan = plan_of(Reset(endpoint="get-me", persona="guest", every=2))
     for endpoint, persona in (("get-me", None), ("get-me", "admin"), ("login", "guest")):
-        assert plan.strike(endpoint, persona) == ()
-    assert [bool(plan.strike("get-me", "guest")) for _ in range(4)] == [False, True, False, True]
-    assert plan.report()[0]["seen"] == 4
+        assert plan.apply(endpoint, persona) == ()
+    assert [bool(plan.apply("get-me", "guest")) for _ in range(4)] == [False, True, False, True]
+    assert plan.report()[0]["matched"] == 4
 
 
-def test_a_fault_that_names_neither_strikes_everybody_everywhere() -> None:
+def test_a_fault_that_names_neither_hits_every_call() -> None:
     plan = plan_of(Reset())
     for endpoint in get_args(Endpoint):
-        assert plan.strike(endpoint, None) == plan.strike(endpoint, "guest") == (Reset(),)
+        assert plan.apply(endpoint, None) == plan.apply(endpoint, "guest") == (Reset(),)
 
 
-def test_one_fault_answers_a_call_and_it_is_the_first_placed() -> None:
+def test_one_fault_answers_a_call_and_it_is_the_first_one_added() -> None:
     plan = plan_of(Status(every=2), Drip(), Hang())
-    assert plan.strike("get-me", None) == (Drip(),)
-    assert plan.strike("get-me", None) == (Status(every=2),)
-    assert [report["struck"] for report in plan.report()] == [1, 1, 0]
+    assert plan.apply("get-me", None) == (Drip(),)
+    assert plan.apply("get-me", None) == (Status(every=2),)
+    assert [report["hits"] for report in plan.report()] == [1, 1, 0]
 
 
 def test_a_fault_that_came_second_keeps_its_times() -> None:
     plan = plan_of(Status(times=1), Reset(times=1))
-    assert [plan.strike("get-me", None) for _ in range(3)] == [
+    assert [plan.apply("get-me", None) for _ in range(3)] == [
         (Status(times=1),),
         (Reset(times=1),),
         (),
     ]
 
 
-def test_latencies_and_cookies_come_on_top_in_the_order_of_placing() -> None:
+def test_latencies_and_cookies_come_on_top_in_the_order_in_which_they_were_added() -> None:
     wait, cookie = Latency(seconds=1), SetCookie()
     plan = plan_of(cookie, wait, Reset(), Hang(), wait, cookie)
-    assert plan.strike("get-me", None) == (cookie, wait, Reset(), wait, cookie)
+    assert plan.apply("get-me", None) == (cookie, wait, Reset(), wait, cookie)
 
 
 @given(
@@ -144,7 +140,7 @@ def test_a_uniform_latency_is_drawn_anew_and_stays_between_its_bounds(
 
 def waits(plan: FaultPlan, calls: int) -> Iterable[float]:
     for _ in range(calls):
-        (fault,) = plan.strike("get-me", None)
+        (fault,) = plan.apply("get-me", None)
         assert isinstance(fault, Latency)
         assert fault.distribution == "fixed"
         assert fault.seconds is not None
@@ -167,47 +163,47 @@ def test_a_log_normal_latency_lies_about_its_median_and_never_beyond_an_hour() -
     assert set(waits(plan_of(steady), 3)) == {3}
 
 
-def test_a_drawn_latency_keeps_its_trigger_and_is_valid_itself() -> None:
+def test_a_drawn_latency_keeps_its_other_fields_and_is_valid_itself() -> None:
     fault = Latency(endpoint="get-me", when="after", distribution="uniform", low=1, high=1)
-    (drawn,) = plan_of(fault).strike("get-me", None)
+    (drawn,) = plan_of(fault).apply("get-me", None)
     assert drawn == Latency(endpoint="get-me", when="after", seconds=1)
     assert FAULT.validate_python(drawn.model_dump()) == drawn
 
 
 def test_ids_count_from_one_and_are_given_once() -> None:
     plan = FaultPlan()
-    assert [plan.place(Reset()), plan.place(Hang())] == [1, 2]
+    assert [plan.add(Reset()), plan.add(Hang())] == [1, 2]
     assert plan.remove(1)
     assert not plan.remove(1)
-    assert plan.place(Drip()) == 3
+    assert plan.add(Drip()) == 3
     assert [report["id"] for report in plan.report()] == [2, 3]
     plan.clear()
     assert plan.report() == []
-    assert plan.strike("get-me", None) == ()
-    assert plan.place(Drip()) == 4
+    assert plan.apply("get-me", None) == ()
+    assert plan.add(Drip()) == 4
 
 
 def test_replacing_starts_every_count_anew() -> None:
     plan = plan_of(Reset(times=1))
-    plan.strike("get-me", None)
+    plan.apply("get-me", None)
     plan.replace([Reset(times=1), Hang()])
-    assert [(report["id"], report["seen"]) for report in plan.report()] == [(2, 0), (3, 0)]
-    assert plan.strike("get-me", None) == (Reset(times=1),)
+    assert [(report["id"], report["matched"]) for report in plan.report()] == [(2, 0), (3, 0)]
+    assert plan.apply("get-me", None) == (Reset(times=1),)
 
 
-def test_the_report_can_be_placed_again() -> None:
+def test_the_report_can_be_loaded_again() -> None:
     placed = [FAULT.validate_python(fault) for fault in SMALLEST]
     assert [FAULT.validate_python(each["fault"]) for each in plan_of(*placed).report()] == placed
 
 
 @pytest.mark.parametrize(
-    ("fault", "says"),
+    ("fault", "description"),
     [
         (Reset(), "every call: connection reset"),
         (Status(status=429, retry_after=0), "every call: 429, Retry-After 0"),
         (
             Hang(endpoint="login", persona="guest", probability=0.5, times=2),
-            "every login by guest at 50 % at most 2 times: never answers",
+            "every login by guest with probability 50 % at most 2 times: no response",
         ),
         (
             Status(every=2, when="after"),
@@ -226,13 +222,13 @@ def test_the_report_can_be_placed_again() -> None:
         (Redirect(every=112), "every 112th call: 302 to https://example.invalid/sign-in"),
     ],
 )
-def test_a_fault_says_in_a_line_what_it_does(fault: Fault, says: str) -> None:
-    assert fault.describe() == says
-    assert plan_of(fault).report()[0]["says"] == says
+def test_a_fault_is_described_in_a_line(fault: Fault, description: str) -> None:
+    assert fault.describe() == description
+    assert plan_of(fault).report()[0]["description"] == description
 
 
 @pytest.mark.parametrize("fault", SMALLEST, ids=lambda fault: fault["kind"])
-def test_every_kind_can_be_named_alone_and_says_something(fault: dict[str, Any]) -> None:
+def test_every_kind_can_be_named_alone_and_has_a_description(fault: dict[str, Any]) -> None:
     read = FAULT.validate_python(fault)
     assert read.describe().startswith("every call: ")
     assert read == FAULT.validate_json(read.model_dump_json())
@@ -241,7 +237,7 @@ def test_every_kind_can_be_named_alone_and_says_something(fault: dict[str, Any])
 @pytest.mark.parametrize("fault", SMALLEST, ids=lambda fault: fault["kind"])
 def test_no_kind_takes_a_key_that_it_does_not_know(fault: dict[str, Any]) -> None:
     path = (fault["kind"], "colour")
-    assert mistakes({**fault, "colour": 1}) == [(path, "Extra inputs are not permitted")]
+    assert errors({**fault, "colour": 1}) == [(path, "Extra inputs are not permitted")]
 
 
 @pytest.mark.parametrize(
@@ -281,38 +277,38 @@ def test_no_kind_takes_a_key_that_it_does_not_know(fault: dict[str, Any]) -> Non
         ({"kind": "latency", "distribution": "normal"}, ("latency", "distribution")),
     ],
 )
-def test_a_value_that_may_not_be_is_a_mistake_at_its_path(
+def test_an_invalid_value_is_an_error_at_its_path(
     value: dict[str, Any], path: tuple[str, ...]
 ) -> None:
-    assert [found for found, _ in mistakes(value)] == [path]
+    assert [found for found, _ in errors(value)] == [path]
 
 
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        ({}, "a fixed latency takes seconds alone"),
-        ({"seconds": 1, "low": 0}, "a fixed latency takes seconds alone"),
-        ({"distribution": "uniform", "low": 1}, "a uniform latency takes low and high alone"),
+        ({}, "a fixed latency takes only seconds"),
+        ({"seconds": 1, "low": 0}, "a fixed latency takes only seconds"),
+        ({"distribution": "uniform", "low": 1}, "a uniform latency takes only low and high"),
         (
             {"distribution": "log-normal", "median": 1, "sigma": 1, "seconds": 1},
-            "a log-normal latency takes median and sigma alone",
+            "a log-normal latency takes only median and sigma",
         ),
         (
             {"distribution": "uniform", "low": 2, "high": 1},
-            "low may not be greater than high",
+            "low must not be greater than high",
         ),
     ],
 )
 def test_a_latency_takes_what_belongs_to_its_distribution(
     value: dict[str, Any], reason: str
 ) -> None:
-    ((path, message),) = mistakes({"kind": "latency", **value})
+    ((path, message),) = errors({"kind": "latency", **value})
     assert (path, message) == (("latency",), f"Value error, {reason}")
 
 
-def test_every_mistake_of_a_fault_is_found_at_once() -> None:
+def test_every_error_of_a_fault_is_found_at_once() -> None:
     wrong = {"kind": "status", "status": 1, "every": 0, "persona": 3}
-    assert {path for path, _ in mistakes(wrong)} == {
+    assert {path for path, _ in errors(wrong)} == {
         ("status", "status"),
         ("status", "every"),
         ("status", "persona"),
@@ -320,11 +316,11 @@ def test_every_mistake_of_a_fault_is_found_at_once() -> None:
 
 
 def test_a_kind_must_be_named_and_known() -> None:
-    assert "'kind'" in mistakes({"seconds": 1})[0][1]
-    assert "'truncated-json'" in mistakes({"kind": "earthquake"})[0][1]
+    assert "'kind'" in errors({"seconds": 1})[0][1]
+    assert "'truncated-json'" in errors({"kind": "earthquake"})[0][1]
 
 
-def test_a_placed_fault_cannot_change() -> None:
+def test_a_fault_cannot_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         partial(setattr, GzipBomb())("size", 1)
 
@@ -333,7 +329,7 @@ def test_fastapi_takes_a_fault_as_a_body_and_documents_every_kind() -> None:
     app = FastAPI()
 
     @app.post("/faults")
-    async def _place(fault: Fault) -> None: ...
+    async def _add(fault: Fault) -> None: ...
 
     body = app.openapi()["paths"]["/faults"]["post"]["requestBody"]["content"]["application/json"]
     mapping = body["schema"]["discriminator"]["mapping"]
@@ -342,7 +338,3 @@ def test_fastapi_takes_a_fault_as_a_body_and_documents_every_kind() -> None:
         shape = app.openapi()["components"]["schemas"][reference.rpartition("/")[2]]
         assert shape["required"][0] == "kind"
         assert shape["properties"]["kind"]["const"] == kind
-
-
-def test_the_module_names_every_kind() -> None:
-    assert {shape.__name__ for shape in SHAPES} < set(faults.__all__)

@@ -16,17 +16,17 @@ from pydantic import TypeAdapter, ValidationError
 
 from oxaigen_auth_mock import MockSettings, Persona
 from oxaigen_auth_mock.identity_provider.base import (
-    Access,
-    Issued,
-    Provider,
+    AccessToken,
+    Credential,
+    IdentityProvider,
     ProviderError,
-    StaticProvider,
     Tokens,
 )
+from oxaigen_auth_mock.identity_provider.static import StaticProvider
 from oxaigen_auth_mock.identity_provider.strict import (
-    CODE_LASTS,
-    REMEMBERED,
-    STATE_LASTS,
+    CODE_TTL,
+    MAX_CREDENTIALS,
+    STATE_TTL,
     StrictProvider,
 )
 from oxaigen_auth_mock.journal.clock import Clock
@@ -51,14 +51,14 @@ class Strict:
         return StrictProvider(MockSettings(), self.roster, Clock(lambda: self.time))
 
     def sign_in(self, persona: str = "guest") -> tuple[str, str]:
-        ticket = self.provider.begin()
-        return ticket, self.provider.code(ticket, persona)
+        ticket = self.provider.start_sign_in()
+        return ticket, self.provider.issue_code(ticket, persona)
 
     def tokens(self, persona: str = "guest") -> Tokens:
-        return self.provider.exchange(*self.sign_in(persona))
+        return self.provider.exchange_code(*self.sign_in(persona))
 
     def is_good(self, tokens: Tokens) -> bool:
-        access = self.provider.access(tokens.access)
+        access = self.provider.find_access_token(tokens.access)
         return access is not None and not access.expired
 
 
@@ -76,72 +76,75 @@ def refusal(call: Callable[..., object], *arguments: str) -> str:
 def test_a_code_gives_fresh_tokens_of_whom_it_is_for(strict: Strict) -> None:
     one, other = strict.tokens("guest"), strict.tokens("admin")
     assert len({one.access, one.refresh, other.access, other.refresh}) == 4
-    assert strict.provider.access(one.access) == Access("guest", expired=False)
-    assert strict.provider.access(other.access) == Access("admin", expired=False)
+    assert strict.provider.find_access_token(one.access) == AccessToken("guest", expired=False)
+    assert strict.provider.find_access_token(other.access) == AccessToken("admin", expired=False)
 
 
 def test_what_was_not_handed_out_is_nobodys(strict: Strict) -> None:
     tokens = strict.tokens()
-    assert strict.provider.access("mock-dev-token") is None
-    assert strict.provider.access(tokens.refresh) is None
+    assert strict.provider.find_access_token("mock-dev-token") is None
+    assert strict.provider.find_access_token(tokens.refresh) is None
     assert refusal(strict.provider.refresh, tokens.access) == "invalid_grant"
     assert refusal(strict.provider.refresh, "mock-dev-refresh-token") == "invalid_grant"
 
 
 def test_a_state_ends(strict: Strict) -> None:
     ticket, code = strict.sign_in()
-    strict.time += STATE_LASTS
-    assert refusal(strict.provider.code, ticket, "guest") == "Expired state"
-    assert refusal(strict.provider.exchange, ticket, code) == "Expired state"
+    strict.time += STATE_TTL
+    assert refusal(strict.provider.issue_code, ticket, "guest") == "Expired state"
+    assert refusal(strict.provider.exchange_code, ticket, code) == "Expired state"
 
 
 def test_a_state_that_nobody_remembers_has_ended(strict: Strict) -> None:
-    assert refusal(strict.provider.code, "who", "guest") == "Expired state"
-    assert refusal(strict.provider.exchange, "who", strict.sign_in()[1]) == "Expired state"
+    assert refusal(strict.provider.issue_code, "who", "guest") == "Expired state"
+    assert refusal(strict.provider.exchange_code, "who", strict.sign_in()[1]) == "Expired state"
 
 
 def test_a_state_lasts_until_then_however_late_the_code_comes(strict: Strict) -> None:
-    ticket = strict.provider.begin()
-    strict.time += STATE_LASTS - 1
-    strict.provider.exchange(ticket, strict.provider.code(ticket, "guest"))
+    ticket = strict.provider.start_sign_in()
+    strict.time += STATE_TTL - 1
+    strict.provider.exchange_code(ticket, strict.provider.issue_code(ticket, "guest"))
 
 
 def test_a_state_works_once(strict: Strict) -> None:
     ticket, code = strict.sign_in()
-    second = strict.provider.code(ticket, "admin")
-    tokens = strict.provider.exchange(ticket, code)
-    assert refusal(strict.provider.code, ticket, "guest") == "State already used"
-    assert refusal(strict.provider.exchange, ticket, second) == "State already used"
+    second = strict.provider.issue_code(ticket, "admin")
+    tokens = strict.provider.exchange_code(ticket, code)
+    assert refusal(strict.provider.issue_code, ticket, "guest") == "State already used"
+    assert refusal(strict.provider.exchange_code, ticket, second) == "State already used"
     assert strict.is_good(tokens)
 
 
 def test_a_code_ends(strict: Strict) -> None:
     ticket, code = strict.sign_in()
-    strict.time += CODE_LASTS
-    assert refusal(strict.provider.exchange, ticket, code) == "Expired code"
-    strict.provider.exchange(ticket, strict.provider.code(ticket, "guest"))
+    strict.time += CODE_TTL
+    assert refusal(strict.provider.exchange_code, ticket, code) == "Expired code"
+    strict.provider.exchange_code(ticket, strict.provider.issue_code(ticket, "guest"))
 
 
 def test_a_code_is_good_for_its_own_sign_in_alone(strict: Strict) -> None:
     (ticket, code), (other, _) = strict.sign_in(), strict.sign_in()
-    assert refusal(strict.provider.exchange, other, code) == "Invalid code"
-    assert refusal(strict.provider.exchange, ticket, "mock-auth-code") == "Invalid code"
-    assert strict.is_good(strict.provider.exchange(ticket, code))
+    assert refusal(strict.provider.exchange_code, other, code) == "Invalid code"
+    assert refusal(strict.provider.exchange_code, ticket, "mock-auth-code") == "Invalid code"
+    assert strict.is_good(strict.provider.exchange_code(ticket, code))
 
 
 def test_a_code_with_a_used_state_ends_the_session_that_it_opened(strict: Strict) -> None:
     ticket, code = strict.sign_in()
-    tokens, bystander = strict.provider.exchange(ticket, code), strict.tokens()
-    assert refusal(strict.provider.exchange, ticket, code) == "State already used"
-    assert strict.provider.access(tokens.access) is None
+    tokens, bystander = strict.provider.exchange_code(ticket, code), strict.tokens()
+    assert refusal(strict.provider.exchange_code, ticket, code) == "State already used"
+    assert strict.provider.find_access_token(tokens.access) is None
     assert refusal(strict.provider.refresh, tokens.refresh) == "invalid_grant"
     assert strict.is_good(bystander)
 
 
 def test_a_used_code_with_a_fresh_state_ends_the_session_that_it_opened(strict: Strict) -> None:
     ticket, code = strict.sign_in()
-    tokens = strict.provider.exchange(ticket, code)
-    assert refusal(strict.provider.exchange, strict.provider.begin(), code) == "Code already used"
+    tokens = strict.provider.exchange_code(ticket, code)
+    assert (
+        refusal(strict.provider.exchange_code, strict.provider.start_sign_in(), code)
+        == "Code already used"
+    )
     assert not strict.is_good(tokens)
 
 
@@ -150,7 +153,7 @@ def test_an_access_token_ends(strict: Strict) -> None:
     strict.time += ACCESS_LASTS - 1
     assert strict.is_good(tokens)
     strict.time += 1
-    assert strict.provider.access(tokens.access) == Access("guest", expired=True)
+    assert strict.provider.find_access_token(tokens.access) == AccessToken("guest", expired=True)
 
 
 def test_a_refresh_gives_fresh_tokens_and_leaves_the_access_token(strict: Strict) -> None:
@@ -182,8 +185,8 @@ def test_a_reused_refresh_token_ends_the_whole_session_and_no_other(strict: Stri
 def test_signing_out_ends_the_whole_session_and_no_other(strict: Strict) -> None:
     first, bystander = strict.tokens(), strict.tokens()
     second = strict.provider.refresh(first.refresh)
-    strict.provider.sign_out(second.refresh)
-    strict.provider.sign_out("unknown")
+    strict.provider.end_session(second.refresh)
+    strict.provider.end_session("unknown")
     assert not any(map(strict.is_good, (first, second)))
     assert refusal(strict.provider.refresh, second.refresh) == "invalid_grant"
     assert strict.is_good(bystander)
@@ -193,10 +196,10 @@ def test_who_was_removed_gets_no_tokens(strict: Strict) -> None:
     tokens, (ticket, code) = strict.tokens(), strict.sign_in()
     strict.roster.remove("guest")
     assert refusal(strict.provider.refresh, tokens.refresh) == "invalid_grant"
-    assert refusal(strict.provider.exchange, ticket, code) == "Invalid code"
+    assert refusal(strict.provider.exchange_code, ticket, code) == "Invalid code"
     strict.roster.put(Persona(name="guest"))
     strict.provider.refresh(tokens.refresh)
-    strict.provider.exchange(ticket, code)
+    strict.provider.exchange_code(ticket, code)
 
 
 def test_whose_time_is_over_gets_no_refresh(strict: Strict) -> None:
@@ -210,49 +213,49 @@ def test_whose_time_is_over_gets_no_refresh(strict: Strict) -> None:
 def test_its_memory_can_be_moved_to_another(strict: Strict) -> None:
     (ticket, code), old = strict.sign_in(), strict.tokens()
     fresh = strict.provider.refresh(old.refresh)
-    models = TypeAdapter(list[Issued])
+    models = TypeAdapter(list[Credential])
     exported = models.dump_json(strict.provider.export())
     other = strict.another()
-    other.begin()
+    other.start_sign_in()
     other.restore(models.validate_json(exported))
     assert other.export() == strict.provider.export()
-    other.exchange(ticket, code)
-    assert other.access(fresh.access) == Access("guest", expired=False)
+    other.exchange_code(ticket, code)
+    assert other.find_access_token(fresh.access) == AccessToken("guest", expired=False)
     assert refusal(other.refresh, old.refresh) == "invalid_grant"
-    assert other.access(fresh.access) is None
+    assert other.find_access_token(fresh.access) is None
     assert strict.is_good(fresh)
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"kind": "cookie"}, {"value": ""}, {"session": ""}, {"ends": "nan"}, {"ends": None},
-     {"used": None}, {"more": 1}],
+    [{"kind": "cookie"}, {"value": ""}, {"session": ""}, {"expires_at": "nan"},
+     {"expires_at": None}, {"used": None}, {"more": 1}],
 )  # fmt: skip
 def test_what_no_provider_can_have_issued_is_refused(
     strict: Strict, change: dict[str, object]
 ) -> None:
     strict.sign_in()
     good = strict.provider.export()[0].model_dump()
-    assert Issued.model_validate(good) == strict.provider.export()[0]
+    assert Credential.model_validate(good) == strict.provider.export()[0]
     with pytest.raises(ValidationError):
-        Issued.model_validate({**good, **change})
+        Credential.model_validate({**good, **change})
 
 
 def test_it_remembers_the_newest_alone(strict: Strict) -> None:
     tokens = strict.tokens()
-    for _ in range(REMEMBERED - 1):
-        strict.provider.begin()
-    last = strict.provider.begin()
-    assert len(strict.provider.export()) == REMEMBERED
-    assert strict.provider.access(tokens.access) is None
+    for _ in range(MAX_CREDENTIALS - 1):
+        strict.provider.start_sign_in()
+    last = strict.provider.start_sign_in()
+    assert len(strict.provider.export()) == MAX_CREDENTIALS
+    assert strict.provider.find_access_token(tokens.access) is None
     assert strict.provider.export()[-1].value == last
     strict.provider.restore([*strict.provider.export(), *Strict().provider.export()])
-    assert len(strict.provider.export()) == REMEMBERED
+    assert len(strict.provider.export()) == MAX_CREDENTIALS
 
 
 def test_no_code_or_token_is_in_its_repr(strict: Strict) -> None:
     ticket, code = strict.sign_in()
-    tokens = strict.provider.exchange(ticket, code)
+    tokens = strict.provider.exchange_code(ticket, code)
     shown = repr(strict.provider) + repr(strict.provider.export()) + repr(tokens)
     assert not [secret for secret in (code, tokens.access, tokens.refresh) if secret in shown]
 
@@ -264,12 +267,12 @@ def static() -> StaticProvider:
 
 
 def test_the_static_one_hands_out_what_scripts_can_know(static: StaticProvider) -> None:
-    assert static.code(static.begin(), "devuser") == "mock-auth-code"
-    assert static.code(static.begin(), "guest") == "mock-auth-code~guest"
+    assert static.issue_code(static.start_sign_in(), "devuser") == "mock-auth-code"
+    assert static.issue_code(static.start_sign_in(), "guest") == "mock-auth-code~guest"
     default = Tokens("mock-dev-token", "mock-dev-refresh-token")
     guest = Tokens("mock-guest-token", "mock-dev-refresh-token~guest")
-    assert static.exchange("", "any code") == default
-    assert static.exchange("", "mock-auth-code~guest") == guest
+    assert static.exchange_code("", "any code") == default
+    assert static.exchange_code("", "mock-auth-code~guest") == guest
     assert static.refresh(default.refresh) == default
     assert static.refresh(guest.refresh) == guest
 
@@ -277,17 +280,17 @@ def test_the_static_one_hands_out_what_scripts_can_know(static: StaticProvider) 
 def test_the_static_one_marks_any_name_and_reads_it_again(static: StaticProvider) -> None:
     name = "Zoë~~ <b>;,%"
     static.roster.put(Persona(name=name, token="zoe"))
-    code = static.code("", name)
+    code = static.issue_code("", name)
     assert code.isascii()
-    assert static.exchange("", code).access == "zoe"
-    assert static.refresh(static.exchange("", code).refresh).access == "zoe"
+    assert static.exchange_code("", code).access == "zoe"
+    assert static.refresh(static.exchange_code("", code).refresh).access == "zoe"
 
 
 @pytest.mark.parametrize("code", ["mock-auth-code~nobody", "mock-auth-code~"])
 def test_the_static_one_refuses_a_code_with_an_unknown_name(
     static: StaticProvider, code: str
 ) -> None:
-    assert refusal(static.exchange, "", code) == "Invalid code"
+    assert refusal(static.exchange_code, "", code) == "Invalid code"
 
 
 @pytest.mark.parametrize(
@@ -306,22 +309,22 @@ def test_the_static_one_refreshes_nobody_whose_time_is_over(static: StaticProvid
 
 def test_without_anybody_the_static_one_refuses(static: StaticProvider) -> None:
     static.roster.replace(())
-    assert refusal(static.exchange, "", "mock-auth-code") == "Invalid code"
+    assert refusal(static.exchange_code, "", "mock-auth-code") == "Invalid code"
     assert refusal(static.refresh, "mock-dev-refresh-token") == "invalid_grant"
 
 
 def test_the_static_one_remembers_nothing(static: StaticProvider, strict: Strict) -> None:
     tokens = strict.tokens()
     static.restore(strict.provider.export())
-    static.sign_out("mock-dev-refresh-token")
+    static.end_session("mock-dev-refresh-token")
     assert static.export() == []
-    assert static.access(tokens.access) is None
+    assert static.find_access_token(tokens.access) is None
     static.refresh("mock-dev-refresh-token")
 
 
 def test_both_are_providers(static: StaticProvider, strict: Strict) -> None:
-    providers: Iterable[Provider] = (static, strict.provider)
-    assert all(callable(provider.exchange) for provider in providers)
+    providers: Iterable[IdentityProvider] = (static, strict.provider)
+    assert all(callable(provider.exchange_code) for provider in providers)
 
 
 @define(eq=False)
@@ -365,7 +368,7 @@ class StrictMachine(RuleBasedStateMachine):
     def begin(self) -> Session:
         return self._begun()
 
-    @rule(seconds=st.sampled_from((1, CODE_LASTS, ACCESS_LASTS, STATE_LASTS, REFRESH_LASTS)))
+    @rule(seconds=st.sampled_from((1, CODE_TTL, ACCESS_LASTS, STATE_TTL, REFRESH_LASTS)))
     def wait(self, seconds: float) -> None:
         self.strict.time += seconds
 
@@ -379,10 +382,10 @@ class StrictMachine(RuleBasedStateMachine):
     def code(self, session: Session) -> MultipleResults[Given]:
         reason = self._refused_state(session)
         if reason:
-            assert refusal(self.provider.code, session.ticket, "guest") == reason
+            assert refusal(self.provider.issue_code, session.ticket, "guest") == reason
             return multiple()
-        code = self.provider.code(session.ticket, "guest")
-        return multiple(Given(session, code, self.strict.time + CODE_LASTS))
+        code = self.provider.issue_code(session.ticket, "guest")
+        return multiple(Given(session, code, self.strict.time + CODE_TTL))
 
     @rule(target=refresh_tokens, code=codes)
     def exchange(self, code: Given) -> MultipleResults[Given]:
@@ -391,23 +394,28 @@ class StrictMachine(RuleBasedStateMachine):
         )
         self._replay(code)
         if reason:
-            assert refusal(self.provider.exchange, code.session.ticket, code.value) == reason
+            assert refusal(self.provider.exchange_code, code.session.ticket, code.value) == reason
             return multiple()
         code.session.used_code = code.value
-        return self._taken(code.session, self.provider.exchange(code.session.ticket, code.value))
+        return self._taken(
+            code.session, self.provider.exchange_code(code.session.ticket, code.value)
+        )
 
     @rule(code=codes)
     def exchange_at_another_sign_in(self, code: Given) -> None:
         replayed = code.value == code.session.used_code
         reason = "Code already used" if replayed else "Invalid code"
         self._replay(code)
-        assert refusal(self.provider.exchange, self.provider.begin(), code.value) == reason
+        assert (
+            refusal(self.provider.exchange_code, self.provider.start_sign_in(), code.value)
+            == reason
+        )
 
     @rule(target=refresh_tokens)
     def sign_in(self) -> MultipleResults[Given]:
         session = self._begun()
-        session.used_code = self.provider.code(session.ticket, "guest")
-        tokens = self.provider.exchange(session.ticket, session.used_code)
+        session.used_code = self.provider.issue_code(session.ticket, "guest")
+        tokens = self.provider.exchange_code(session.ticket, session.used_code)
         return self._taken(session, tokens)
 
     @rule(target=refresh_tokens, token=refresh_tokens)
@@ -422,19 +430,19 @@ class StrictMachine(RuleBasedStateMachine):
 
     @rule(token=refresh_tokens)
     def sign_out(self, token: Given) -> None:
-        self.provider.sign_out(token.value)
+        self.provider.end_session(token.value)
         token.session.over = True
 
     @invariant()
     def an_access_token_is_good_until_it_or_its_session_ends(self) -> None:
         for session in self.known:
             for token, ends in session.access.items():
-                found = self.provider.access(token)
+                found = self.provider.find_access_token(token)
                 expired = self.strict.time >= ends
-                assert found == (None if session.over else Access("guest", expired))
+                assert found == (None if session.over else AccessToken("guest", expired))
 
     def _begun(self) -> Session:
-        session = Session(self.provider.begin(), self.strict.time + STATE_LASTS)
+        session = Session(self.provider.start_sign_in(), self.strict.time + STATE_TTL)
         self.known.append(session)
         return session
 

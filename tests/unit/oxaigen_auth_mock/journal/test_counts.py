@@ -7,7 +7,7 @@ from anyio import create_task_group, current_time, sleep
 from httpx import AsyncClient
 from trio.testing import MockClock
 
-from oxaigen_auth_mock.journal.counts import REMEMBERED_TOKENS, CallCounts, fingerprint
+from oxaigen_auth_mock.journal.counts import MAX_TOKENS, CallCounts, fingerprint
 
 pytestmark = pytest.mark.anyio
 
@@ -34,7 +34,7 @@ async def test_a_new_mock_has_counted_nothing(mock: Mock) -> None:
         "total": 0,
         "endpoints": {},
         "tokens": {},
-        "most_at_once": 0,
+        "max_concurrency": 0,
     }
 
 
@@ -55,22 +55,22 @@ async def test_calls_are_counted_by_endpoint_and_by_token_whatever_the_answer(
                 "persona": "devuser",
                 "total": 3,
                 "endpoints": {"get-me": 1, "test-app-permission": 2},
-                "most_at_once": 1,
+                "max_concurrency": 1,
             },
             "none": {
                 "persona": None,
                 "total": 1,
                 "endpoints": {"test-app-token": 1},
-                "most_at_once": 1,
+                "max_concurrency": 1,
             },
             fingerprint("unknown"): {
                 "persona": None,
                 "total": 1,
                 "endpoints": {"get-me": 1},
-                "most_at_once": 1,
+                "max_concurrency": 1,
             },
         },
-        "most_at_once": 1,
+        "max_concurrency": 1,
     }
 
 
@@ -122,9 +122,9 @@ async def test_calls_that_overlap_are_counted_as_such(mock: Mock) -> None:
             tasks.start_soon(lambda h: client.get("/_oxa_auth/get-me", headers=h), headers)
     await client.get("/_oxa_auth/get-me", headers=DEV)
     report = await counts(client)
-    assert report["most_at_once"] == 3
-    assert report["tokens"][fingerprint("mock-dev-token")]["most_at_once"] == 2
-    assert report["tokens"][fingerprint("mock-guest-token")]["most_at_once"] == 1
+    assert report["max_concurrency"] == 3
+    assert report["tokens"][fingerprint("mock-dev-token")]["max_concurrency"] == 2
+    assert report["tokens"][fingerprint("mock-guest-token")]["max_concurrency"] == 1
 
 
 async def test_a_call_that_was_cancelled_runs_no_longer(mock: Mock) -> None:
@@ -135,7 +135,7 @@ async def test_a_call_that_was_cancelled_runs_no_longer(mock: Mock) -> None:
         tasks.cancel_scope.cancel()
     await client.get("/_oxa_auth/get-me", headers=DEV)
     report = await counts(client)
-    assert (report["total"], report["most_at_once"]) == (2, 1)
+    assert (report["total"], report["max_concurrency"]) == (2, 1)
 
 
 async def test_a_call_that_runs_through_a_reset_is_not_in_the_new_counts(mock: Mock) -> None:
@@ -146,16 +146,16 @@ async def test_a_call_that_runs_through_a_reset_is_not_in_the_new_counts(mock: M
         await client.delete("/_mock/api/calls")
     assert (await counts(client))["total"] == 0
     await client.get("/_oxa_auth/get-me", headers=DEV)
-    assert (await counts(client))["most_at_once"] == 1
+    assert (await counts(client))["max_concurrency"] == 1
 
 
 def test_a_flood_of_tokens_pushes_out_the_ones_not_seen_for_longest() -> None:
     calls = CallCounts()
-    for token in ("early", "busy", *map(str, range(REMEMBERED_TOKENS - 1)), "busy", "late"):
+    for token in ("early", "busy", *map(str, range(MAX_TOKENS - 1)), "busy", "late"):
         calls.begin("get-me", token=fingerprint(token), persona=None)
     tokens: Any = calls.report()["tokens"]
-    assert len(tokens) == REMEMBERED_TOKENS
+    assert len(tokens) == MAX_TOKENS
     assert tokens[fingerprint("busy")]["total"] == 2
     assert fingerprint("late") in tokens
     assert fingerprint("early") not in tokens
-    assert calls.report()["total"] == REMEMBERED_TOKENS + 3
+    assert calls.report()["total"] == MAX_TOKENS + 3

@@ -10,8 +10,8 @@ from httpx import ASGITransport, AsyncClient, Response
 
 from oxaigen_auth_mock import MockSettings, Persona, create_app
 from oxaigen_auth_mock.app import MockApp
-from oxaigen_auth_mock.identity_provider.base import StaticProvider
 from oxaigen_auth_mock.identity_provider.state_token import SignIn
+from oxaigen_auth_mock.identity_provider.static import StaticProvider
 from oxaigen_auth_mock.identity_provider.strict import StrictProvider
 from oxaigen_auth_mock.journal.counts import fingerprint
 from tests.support import virtual_time
@@ -55,7 +55,7 @@ class Visitor:
 
     async def remembered(self, **query: Any) -> SignIn:
         url = await self.authorize_url(**query)
-        return self.app.proxy.signer.read(query_of(url)["state"])
+        return self.app.mock_state.signer.read(query_of(url)["state"])
 
     async def grant(self, **query: Any) -> dict[str, str]:
         """Sign in up to what the callback page exchanges."""
@@ -204,7 +204,7 @@ async def test_it_answers_at_a_path_of_the_settings_too_and_writes_that_down(vis
     usual = await visitor.get("mock-authorize", state=query_of(url)["state"])
     assert there.headers["Location"] == usual.headers["Location"]
     assert query_of(usual.headers["Location"])["code"] == "a/code"
-    assert [call.endpoint for call in visitor.app.proxy.journal] == [
+    assert [call.endpoint for call in visitor.app.mock_state.journal] == [
         "login", "mock-authorize", "mock-authorize"
     ]  # fmt: skip
 
@@ -271,11 +271,11 @@ async def test_an_unknown_name_is_refused_with_those_that_there_are(visit: Visit
 async def test_where_nobody_is_left_nobody_signs_in(visit: Visit, strict: bool) -> None:  # noqa: FBT001
     visitor = visit(strict=strict)
     grant = await visitor.grant()
-    visitor.app.proxy.roster.replace(())
+    visitor.app.mock_state.roster.replace(())
     response = await visitor.get("mock-authorize", state=grant["state"])
     assert outcome(response) == (
         400,
-        {"detail": "No persona is there; `as` can be one of: deny."},
+        {"detail": "There is no persona; `as` can be one of: deny."},
     )
     exchange = await visitor.post("token-exchange", json=grant)
     assert outcome(exchange) == (400, {"detail": "Invalid code"})
@@ -414,7 +414,7 @@ async def test_a_wrong_refresh_token_is_an_invalid_grant(visit: Visit, strict: b
 
 async def test_a_revoked_refresh_token_is_an_invalid_grant(visit: Visit) -> None:
     visitor = visit()
-    visitor.app.proxy.revoked.add(fingerprint("mock-dev-refresh-token"))
+    visitor.app.mock_state.revoked.add(fingerprint("mock-dev-refresh-token"))
     response = await visitor.post("refresh", cookie="mock-dev-refresh-token")
     assert outcome(response) == (401, {"detail": "Refresh failed: invalid_grant"})
     assert_cleared(response)
@@ -426,9 +426,9 @@ async def test_who_is_gone_gets_no_refresh(visit: Visit, strict: bool, gone: str
     visitor = visit(strict=strict)
     tokens = await visitor.signed_in(as_="guest")
     if gone == "expired":
-        visitor.app.proxy.roster.put(Persona(name="guest", state="expired"))
+        visitor.app.mock_state.roster.put(Persona(name="guest", state="expired"))
     else:
-        visitor.app.proxy.roster.remove("guest")
+        visitor.app.mock_state.roster.remove("guest")
     response = await visitor.post("refresh", cookie=tokens[REFRESH].value)
     assert outcome(response) == (401, {"detail": "Refresh failed: invalid_grant"})
 
@@ -467,7 +467,7 @@ async def test_strict_signing_in_hands_out_fresh_tokens_that_end(visit: Visit) -
 async def test_strict_tokens_of_somebody_removed_are_invalid(visit: Visit) -> None:
     visitor = visit(strict=True)
     tokens = await visitor.signed_in(as_="guest")
-    visitor.app.proxy.roster.remove("guest")
+    visitor.app.mock_state.roster.remove("guest")
     assert await visitor.who(tokens[ACCESS].value) == "Invalid token"
 
 
@@ -520,7 +520,7 @@ async def test_strict_logout_ends_the_session(visit: Visit) -> None:
 async def test_strict_moves_with_the_mocks_clock(visit: Visit) -> None:
     visitor = visit(strict=True)
     tokens = await visitor.signed_in()
-    visitor.app.proxy.clock.offset += 300
+    visitor.app.mock_state.clock.offset += 300
     assert await visitor.who(tokens[ACCESS].value) == "Token expired"
 
 
@@ -532,7 +532,7 @@ async def test_two_mocks_take_nothing_of_each_other(visit: Visit) -> None:
 
 @pytest.mark.parametrize(("strict", "kind"), [(False, StaticProvider), (True, StrictProvider)])
 def test_settings_choose_the_provider(visit: Visit, strict: bool, kind: type) -> None:  # noqa: FBT001
-    assert isinstance(visit(strict=strict).app.proxy.provider, kind)
+    assert isinstance(visit(strict=strict).app.mock_state.provider, kind)
 
 
 # CORS

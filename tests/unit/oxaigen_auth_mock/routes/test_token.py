@@ -8,12 +8,12 @@ pytestmark = pytest.mark.anyio
 Mock = Callable[..., AsyncClient]
 
 COOKIE = "OxaigenPlatformAuthAccessToken"
-CHECKS = [
+TOKEN_ENDPOINTS = [
     ("GET", "/_oxa_auth/get-me"),
     ("POST", "/_oxa_auth/test-app-token"),
     ("POST", "/_oxa_auth/test-app-permission/audit"),
 ]
-every_check = pytest.mark.parametrize(("method", "path"), CHECKS)
+every_check = pytest.mark.parametrize(("method", "path"), TOKEN_ENDPOINTS)
 
 
 def bearer(token: str) -> dict[str, str]:

@@ -7,21 +7,20 @@ from typing import get_args
 import pytest
 from httpx import AsyncClient
 
-from oxaigen_auth_mock.faults.kinds import PARAMETERS
-from oxaigen_auth_mock.faults.plan import Endpoint
+from oxaigen_auth_mock.faults.latency import PARAMETERS
+from oxaigen_auth_mock.faults.match import Endpoint
 from oxaigen_auth_mock.personas.model import State
+from oxaigen_auth_mock.web.rendering import render, static_files
 
 pytestmark = pytest.mark.anyio
 
 Mock = Callable[..., AsyncClient]
 
-PAGES = {
-    file.name: file.read_text(encoding="utf-8")
-    for file in (files("oxaigen_auth_mock.web") / "static").iterdir()
-}
-ASSETS = sorted(name for name in PAGES if not name.endswith(".html"))
+PAGE = render("control.html", endpoints=get_args(Endpoint))
+STATIC = static_files()
+ASSETS = sorted(STATIC)
 SCRIPTS = [name for name in ASSETS if name.endswith(".js")]
-OF_THE_PAGE = ["control.html", *ASSETS]
+FILES = {"control.html": PAGE, **STATIC}
 TYPES = {
     "css": "text/css; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
@@ -31,8 +30,8 @@ POLICY = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancesto
 
 
 def listed(script: str, name: str) -> list[str]:
-    """Read a constant list of texts, or the first of each pair, out of a script."""
-    found = re.search(rf"const {name} = (\[.*?\]);", PAGES[script], re.DOTALL)
+    """Return a constant list of a script: its strings, or the first of each pair."""
+    found = re.search(rf"const {name} = (\[.*?\]);", STATIC[script], re.DOTALL)
     assert found is not None
     values = json.loads(re.sub(r",(\s*])", r"\1", found[1]))
     return [value if isinstance(value, str) else value[0] for value in values]
@@ -46,7 +45,7 @@ async def test_the_page_is_html_that_may_load_nothing_from_elsewhere(mock: Mock)
     assert response.headers["Content-Security-Policy"] == POLICY
     assert response.headers["X-Content-Type-Options"] == "nosniff"
     assert response.headers["X-Oxaigen-Mock"] == "1"
-    assert response.text == PAGES["control.html"]
+    assert response.text == PAGE
 
 
 @pytest.mark.parametrize("path", ["/", "/_mock"])
@@ -64,11 +63,11 @@ async def test_a_file_of_the_page_is_served_as_what_it_is(mock: Mock, name: str)
     assert response.headers["Content-Type"] == TYPES[name.rpartition(".")[2]]
     assert response.headers["Cache-Control"] == "no-store"
     assert response.headers["Content-Security-Policy"] == POLICY
-    assert response.text == PAGES[name]
+    assert response.text == STATIC[name]
 
 
 @pytest.mark.parametrize(
-    "name", ["none.js", "control.html", "..%2Fpage.py", "%2Fetc%2Fpasswd", "../page.py", ""]
+    "name", ["none.js", "control.html", "..%2Fpages.py", "%2Fetc%2Fpasswd", "../pages.py", ""]
 )
 async def test_nothing_else_is_a_file_of_the_page(mock: Mock, name: str) -> None:
     response = await mock().get(f"/_mock/assets/{name}")
@@ -82,40 +81,44 @@ async def test_the_page_is_no_part_of_the_api(mock: Mock) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", OF_THE_PAGE)
+@pytest.mark.parametrize("name", FILES)
 def test_no_file_names_another_host(name: str) -> None:
-    text = PAGES[name].replace("http://www.w3.org/2000/svg", "")
+    text = FILES[name].replace("http://www.w3.org/2000/svg", "")
     assert re.findall(r"""(?:https?:|wss?:|["'(]\s*)//[^\s"'/]""", text) == []
 
 
-@pytest.mark.parametrize("name", OF_THE_PAGE)
+@pytest.mark.parametrize("name", FILES)
 def test_every_file_that_is_loaded_is_there(name: str) -> None:
-    loaded = re.findall(r"""(?:href|src)="assets/([^"]+)"|from "\./([^"]+)\"""", PAGES[name])
+    loaded = re.findall(r"""(?:href|src)="assets/([^"]+)"|from "\./([^"]+)\"""", FILES[name])
     assert {page or module for page, module in loaded} <= set(ASSETS)
 
 
-@pytest.mark.parametrize("name", OF_THE_PAGE)
+@pytest.mark.parametrize("name", FILES)
 def test_nothing_in_a_page_becomes_markup_or_code(name: str) -> None:
     markup = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function"
     inline = r"""\sstyle="|\son\w+="|javascript:|<script>|<style"""
-    assert re.findall(f"{markup}|{inline}", PAGES[name]) == []
+    assert re.findall(f"{markup}|{inline}", FILES[name]) == []
+
+
+def test_no_template_marks_a_value_as_safe() -> None:
+    for file in (files("oxaigen_auth_mock.web") / "templates").iterdir():
+        assert re.findall(r"\|\s*safe|autoescape|Markup", file.read_text(encoding="utf-8")) == []
 
 
 def test_the_page_knows_the_states_that_a_persona_can_have() -> None:
     assert listed("persona-form.js", "STATES") == list(get_args(State))
 
 
-def test_the_page_knows_the_endpoints_that_a_fault_can_strike() -> None:
-    assert listed("faults.js", "ENDPOINTS") == list(get_args(Endpoint))
+def test_the_page_lists_the_endpoints_that_a_fault_can_be_for() -> None:
+    assert re.findall(r"<option>([^<]+)</option>", PAGE) == list(get_args(Endpoint))
 
 
-def test_the_page_knows_what_each_latency_takes() -> None:
-    found = re.search(r"const PARAMETERS = (\{.*?\});", PAGES["fault-form.js"])
-    assert found is not None
-    quoted = re.sub(r"(\w+): \[", r'"\1": [', found[1].replace('"log-normal"', "log_normal"))
-    assert {key.replace("_", "-"): tuple(names) for key, names in json.loads(quoted).items()} == (
-        PARAMETERS
-    )
+async def test_the_api_document_tells_the_form_what_each_latency_takes(mock: Mock) -> None:
+    document = (await mock().get("/_mock/api/openapi.json")).json()
+    fields = document["components"]["schemas"]["Latency"]["properties"]
+    for distribution, names in PARAMETERS.items():
+        for name in names:
+            assert fields[name]["x-only-if"] == {"distribution": distribution}
 
 
 async def test_the_fault_form_finds_every_kind_in_the_api_document(mock: Mock) -> None:
@@ -129,8 +132,20 @@ async def test_the_fault_form_finds_every_kind_in_the_api_document(mock: Mock) -
 
 
 def test_every_control_that_a_script_looks_for_is_on_the_page() -> None:
-    ids = set(re.findall(r'\sid="([^"]+)"', PAGES["control.html"]))
-    scripts = [PAGES[name] for name in SCRIPTS]
-    wanted = {name for text in scripts for name in re.findall(r'(?:byId|stamp)\("([^"]+)"\)', text)}
+    ids = set(re.findall(r'\sid="([^"]+)"', PAGE))
+    wanted = {
+        name
+        for script in SCRIPTS
+        for name in re.findall(r'(?:byId|cloneTemplate)\("([^"]+)"\)', STATIC[script])
+    }
     assert wanted
     assert wanted <= ids
+
+
+def test_every_part_that_a_script_looks_for_is_on_the_page() -> None:
+    parts = set(re.findall(r'\sdata-part="([^"]+)"', PAGE))
+    wanted = {
+        name for script in SCRIPTS for name in re.findall(r'part\(\w+, "([^"]+)"\)', STATIC[script])
+    }
+    assert wanted
+    assert wanted <= parts

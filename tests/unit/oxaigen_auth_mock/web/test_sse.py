@@ -125,7 +125,7 @@ async def test_a_fault_that_strikes_is_counted_before_the_pages_eyes(app: MockAp
         await next_event(chunks)
         await call(app)
         name, state = await next_event(chunks)
-        assert (name, state["faults"][0]["struck"]) == ("state", 1)
+        assert (name, state["faults"][0]["hits"]) == ("state", 1)
 
 
 async def test_silence_is_broken_every_fifteen_seconds(app: MockApp) -> None:
@@ -147,7 +147,7 @@ async def test_clearing_the_calls_is_told(app: MockApp) -> None:
         assert (await next_event(chunks))[1] == {
             "oldest": 2,
             "calls": [],
-            "counts": {"total": 0, "endpoints": {}, "most_at_once": 0, "tokens": {}},
+            "counts": {"total": 0, "endpoints": {}, "max_concurrency": 0, "tokens": {}},
         }
 
 

@@ -7,8 +7,8 @@ from oxaigen_auth_mock.identity_provider.base import ProviderError
 @pytest.mark.parametrize("name", ["ada~b", "~", "a/b", "é~%7E", "mock-auth-code~"])
 def test_whoever_has_a_tilde_in_their_name_signs_in_and_refreshes(name: str) -> None:
     persona = Persona(name=name, token="t")
-    provider = create_app(MockSettings(), personas=[persona]).proxy.provider
-    tokens = provider.exchange("", provider.code("", name))
+    provider = create_app(MockSettings(), personas=[persona]).mock_state.provider
+    tokens = provider.exchange_code("", provider.issue_code("", name))
     assert tokens.access == "t"
     assert provider.refresh(tokens.refresh) == tokens
 
@@ -16,4 +16,4 @@ def test_whoever_has_a_tilde_in_their_name_signs_in_and_refreshes(name: str) -> 
 @pytest.mark.parametrize("token", ["x", "~guest", "mock-dev-refresh-token~", "x~guest"])
 def test_a_refresh_token_of_nobody_is_refused(token: str) -> None:
     with pytest.raises(ProviderError, match="invalid_grant"):
-        create_app(MockSettings()).proxy.provider.refresh(token)
+        create_app(MockSettings()).mock_state.provider.refresh(token)
