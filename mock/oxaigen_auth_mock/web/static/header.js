@@ -37,8 +37,8 @@ export function showLive(live) {
 
 function showNotes({ strict, pick }) {
   const notes = [
-    strict ? "Strict: tokens are unique and expire" : "Static tokens",
-    pick ? "Asks which persona signs in" : "Automatic sign-in",
+    strict ? "Strict: tokens expire" : "Static tokens",
+    pick ? "Persona picker" : "Automatic sign-in",
   ];
   const list = byId("notes");
   if (list.textContent === notes.join("")) return;
