@@ -1,4 +1,4 @@
-"""A stand-in for the Oxaigen auth proxy, for development and tests on this machine."""
+"""A mock of the Oxaigen auth proxy for local development and tests."""
 
 from oxaigen_auth_mock.app import MockApp, create_app
 from oxaigen_auth_mock.config.settings import MockConfigurationError, MockSettings

@@ -1,4 +1,4 @@
-"""A mock for tests: on a real socket, for as long as a block runs."""
+"""A mock for tests, served on a real socket while a block runs."""
 
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable
@@ -20,36 +20,38 @@ from oxaigen_auth_mock.server.sockets import listen
 
 @define(eq=False)
 class RunningMock(MockControl):
-    """The handle of a mock that is served at `url`, which has no slash at its end."""
+    """Control a mock that is served at `url`, which has no trailing slash."""
 
     url: str = field(kw_only=True)
 
 
 class running_mock(AsyncContextManagerMixin, ContextManagerMixin):  # noqa: N801 - used as a function
-    """Serve a mock on a free port of this machine: with `async with`, or with `with`.
+    """Serve a mock on a free loopback port, with `async with` or with `with`.
 
-    `async with` serves it on the event loop that runs; the block may end in another task than it
-    began in, as it does in fixtures. `with` serves it in a thread of its own, on the event loop
-    that the settings' `backend` names, for tests that are not async; each method of the handle is
-    then run in that thread.
+    `async with` serves it on the running event loop. The block may end in another task than it
+    began in, as fixtures do. `with` is for synchronous tests: it serves the mock in a thread, on
+    the event loop that `settings.backend` names, and runs each method of the handle in that thread.
 
-    Unlike `create_app` it does not read the environment. Calls that still run at the end of the
-    block get half a second to finish.
+    Unlike `create_app`, it does not read the environment. At the end of the block, running calls
+    have half a second to finish.
 
     Args:
-        settings: None for the defaults; `host` and `port` do not count.
-        personas: whom it knows besides the built-in ones.
-        clock: gives Unix time in seconds; what signing in hands out ages by it.
+        settings: None for the defaults; `host` and `port` are ignored.
+        personas: personas besides the built-in ones.
+        clock: returns Unix time in seconds, by which issued codes and tokens expire.
+
+    Raises:
+        MockConfigurationError: a file that the settings name is invalid.
 
     >>> import anyio, httpx
-    >>> async def ask_twice():
+    >>> async def call_twice():
     ...     async with running_mock() as mock, httpx.AsyncClient(base_url=mock.url) as client:
-    ...         ask = {"Authorization": "Bearer mock-dev-token"}
-    ...         before = await client.get("/_oxa_auth/get-me", headers=ask)
+    ...         headers = {"Authorization": "Bearer mock-dev-token"}
+    ...         before = await client.get("/_oxa_auth/get-me", headers=headers)
     ...         mock.revoke("mock-dev-token")
-    ...         after = await client.get("/_oxa_auth/get-me", headers=ask)
+    ...         after = await client.get("/_oxa_auth/get-me", headers=headers)
     ...         return before.status_code, after.status_code, len(mock.calls(endpoint="get-me"))
-    >>> anyio.run(ask_twice, backend="trio")
+    >>> anyio.run(call_twice, backend="trio")
     (200, 401, 2)
     >>> with running_mock() as mock:
     ...     httpx.get(f"{mock.url}/health").status_code
@@ -84,19 +86,19 @@ class running_mock(AsyncContextManagerMixin, ContextManagerMixin):  # noqa: N801
 
 @define(eq=False)
 class _HandleInThread:
-    """Stands in for a handle whose mock belongs to the event loop of another thread."""
+    """The handle of a mock whose event loop runs in another thread."""
 
     _handle: RunningMock
     _portal: BlockingPortal
 
     def __getattr__(self, name: str) -> Any:
-        """Give an attribute of the handle; a method runs in the mock's thread when it is called."""
-        found = getattr(self._handle, name)
-        if not callable(found):
-            return found
+        """Return an attribute of the handle, or a method that runs in the mock's thread."""
+        attribute = getattr(self._handle, name)
+        if not callable(attribute):
+            return attribute
 
-        @wraps(found)
+        @wraps(attribute)
         def run_in_thread(*args: Any, **kwargs: Any) -> Any:
-            return self._portal.call(partial(found, *args, **kwargs))
+            return self._portal.call(partial(attribute, *args, **kwargs))
 
         return run_in_thread

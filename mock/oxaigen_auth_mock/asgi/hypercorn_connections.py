@@ -6,8 +6,10 @@ server treats it like any error of an app (uvicorn: a 500, or a broken connectio
 has begun).
 """
 
+import logging
 import socket
 import struct
+from functools import cache
 from typing import Any, Final, TypeAlias, cast
 
 import hypercorn.asyncio.tcp_server
@@ -19,6 +21,8 @@ from starlette.types import Scope
 SEND_KEY: Final = "oxaigen_auth_mock.send"  # the scope key of the server's own `send`
 NO_LINGER: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 seconds: closing sends a reset
 
+_logger = logging.getLogger("oxaigen_auth_mock")
+
 AsyncioConnection: TypeAlias = hypercorn.asyncio.tcp_server.TCPServer
 TrioConnection: TypeAlias = hypercorn.trio.tcp_server.TCPServer
 
@@ -28,12 +32,18 @@ def connection_of(scope: Scope) -> AsyncioConnection | TrioConnection | None:
     stream = getattr(scope.get(SEND_KEY), "__self__", None)
     if not isinstance(stream, HTTPStream):
         return None
-    protocol = _owner(stream.send)
-    return cast("AsyncioConnection | TrioConnection", _owner(protocol.send))
+    try:
+        protocol = cast("Any", stream.send).__self__
+        return cast("AsyncioConnection | TrioConnection", protocol.send.__self__)
+    except AttributeError:
+        _warn_of_unknown_hypercorn()
+        return None
 
 
-def _owner(method: Any) -> Any:
-    return method.__self__
+@cache
+def _warn_of_unknown_hypercorn() -> None:
+    """Log once per process that the internals of hypercorn have changed."""
+    _logger.warning("Faults cannot break connections: the mock does not support this hypercorn.")
 
 
 async def close(scope: Scope) -> None:
