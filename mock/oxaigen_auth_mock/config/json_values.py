@@ -66,7 +66,7 @@ def _problem(value: object) -> LiteralString | None:
     if isinstance(value, float):
         return None if math.isfinite(value) else "expected a finite number"
     if isinstance(value, int):
-        return None if value.bit_length() <= MAX_BITS else "the number is too large"
+        return None if value.bit_length() <= MAX_BITS else "expected a number of at most 1024 bits"
     return None if value is None else "JSON has no dates and times; put it in quotes"
 
 

@@ -115,7 +115,7 @@ def test_importing_the_package_loads_no_server_no_trio_and_no_mock(without: list
     result = subprocess.run(run, check=True, capture_output=True, text=True)  # noqa: S603 (our own code)
     loaded = set(result.stdout.split())
     assert "oxaigen_auth" in loaded
-    assert not loaded & {"trio", "hypercorn", "oxaigen_auth_mock", "uvicorn"}
+    assert not loaded & {"trio", "hypercorn", "oxaigen_auth_mock", "pydantic_settings", "uvicorn"}
 
 
 WITHOUT_METADATA = """

@@ -84,7 +84,7 @@ def test_it_serves_until_a_signal(backend: str, signum: int) -> None:
     assert (status, name) == (0, "devuser")
 
 
-def test_it_lists_whom_it_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_banner_lists_the_personas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OXAIGEN_AUTH_MOCK_FORBIDDEN_TOKEN", "mock-user-token")
     monkeypatch.setenv("OXAIGEN_AUTH_MOCK_PERMISSIONS", ",")
     _, _, listed = run_and_visit(["--port", "0"], str)
@@ -100,7 +100,7 @@ def test_it_lists_whom_it_knows(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def test_without_a_forbidden_token_it_lists_none() -> None:
+def test_without_a_forbidden_token_the_banner_lists_no_such_persona() -> None:
     _, _, listed = run_and_visit(["--port", "0"], str)
     assert "mock-user-token" in listed
     assert "forbidden" not in listed
@@ -121,7 +121,7 @@ def test_a_flag_wins_over_its_variable_even_over_a_bad_one(
     assert (status, answered) == (0, 200)
 
 
-def test_without_flags_the_variables_count(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_flags_the_variables_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     with listen() as listener:
         port = str(listener.getsockname()[1])
     monkeypatch.setenv("OXAIGEN_AUTH_MOCK_PORT", port)
@@ -206,7 +206,7 @@ def test_a_port_that_is_not_allowed_is_one_clear_line(
         ("192.0.2.1", "other machines could reach 192.0.2.1:0 (192.0.2.1 "),
     ],
 )
-def test_an_address_that_others_can_reach_needs_leave(
+def test_an_address_that_other_machines_can_reach_must_be_allowed(
     capsys: pytest.CaptureFixture[str], host: str, where: str
 ) -> None:
     assert main(["--host", host, "--port", "0"]) == 2
@@ -216,7 +216,9 @@ def test_an_address_that_others_can_reach_needs_leave(
     )
 
 
-def test_with_leave_it_listens_for_others_and_warns(capsys: pytest.CaptureFixture[str]) -> None:
+def test_with_allow_remote_it_listens_for_other_machines_and_warns(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     def answer(url: str) -> int:
         assert url.startswith("http://127.0.0.1:")  # which can be called, unlike 0.0.0.0
         return httpx.get(f"{url}/health").status_code
@@ -261,7 +263,7 @@ def test_a_flag_becomes_its_setting(arguments: list[str], setting: str, value: o
     assert read_settings(arguments) == expected
 
 
-def test_it_tells_what_is_unusual(tmp_path: Path) -> None:
+def test_the_banner_notes_strict_mode_and_faults(tmp_path: Path) -> None:
     one, two = tmp_path / "one.toml", tmp_path / "two.toml"
     one.write_text('[[faults]]\nkind = "hang"\npersona = "admin"\n')
     two.write_text(one.read_text() * 2)
@@ -474,7 +476,7 @@ def test_help_names_every_variable_and_its_default(capsys: pytest.CaptureFixture
     assert re.search("OXAIGEN_AUTH_MOCK_PICK .*default: off", shown)
 
 
-def test_help_tells_the_flow_in_two_terminals_and_the_control_page(
+def test_help_shows_an_example_in_two_terminals_and_the_control_page(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(SystemExit):
@@ -498,9 +500,7 @@ def test_python_dash_m_is_the_same_program(
 
 @every_backend
 @every_signal
-def test_as_a_process_it_stops_clean_and_silent_though_connections_are_open(
-    backend: str, signum: int
-) -> None:
+def test_the_process_stops_silently_while_connections_are_open(backend: str, signum: int) -> None:
     command = [sys.executable, "-m", "oxaigen_auth_mock", "--port", "0", "--backend", backend]
     with started(*command) as process:
         url = next(iter(process.stdout or ())).removeprefix("Listening on ").rstrip()

@@ -102,7 +102,7 @@ def test_a_byte_order_mark_is_no_mistake(write: Write) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
-def test_a_file_of_another_encoding_is_told_to_be_saved_as_utf_8(
+def test_a_file_in_another_encoding_is_refused_with_advice_to_save_it_as_utf_8(
     write: Write, encoding: str
 ) -> None:
     for name, text in (("p.json", '{"personas": []}'), ("p.toml", "personas = []")):
@@ -228,7 +228,7 @@ def test_a_token_that_two_personas_share_is_refused_without_showing_it(write: Wr
     assert problem == "personas[1].token is the same as personas[0].token; expected a unique token"
 
 
-def test_a_token_that_somebody_else_has_is_refused_but_ones_own_is_not(write: Write) -> None:
+def test_a_token_of_another_persona_is_refused_but_its_own_is_not(write: Write) -> None:
     def load(path: Path) -> list[Persona]:
         return load_personas(path, {"one": "guest", "mock-ada-token": "ada"}.get)
 
@@ -260,7 +260,7 @@ def test_a_name_that_is_too_long_is_one_mistake(write: Write) -> None:
         ({"personas": ["x"]}, "personas[0] is 'x'; expected a table"),
         (
             {"personas": [{"name": "x", "extra": {"n": 2**1024}}]},
-            "personas[0].extra.n is a very large number; the number is too large",
+            "personas[0].extra.n is a very large number; expected a number of at most 1024 bits",
         ),
     ],
 )
@@ -311,7 +311,7 @@ def test_a_file_of_the_wrong_shape_is_refused(write: Write, content: Any, proble
         ),
     ],
 )
-def test_a_file_that_cannot_be_read_as_what_it_is_called_is_refused(
+def test_a_file_that_cannot_be_parsed_is_refused(
     write: Write, name: str, content: Any, problem: str
 ) -> None:
     (found,) = problems(load_personas, write(name, content))
@@ -319,7 +319,7 @@ def test_a_file_that_cannot_be_read_as_what_it_is_called_is_refused(
 
 
 @pytest.mark.parametrize("load", [load_personas, load_faults])
-def test_a_file_that_is_not_there_is_refused(load: Any, tmp_path: Path) -> None:
+def test_a_missing_file_is_refused(load: Any, tmp_path: Path) -> None:
     assert problems(load, tmp_path / "none.toml") == ["cannot be read: No such file or directory"]
 
 
@@ -328,11 +328,11 @@ def test_a_directory_is_refused(tmp_path: Path) -> None:
     assert problems(load_faults, tmp_path / "d.toml") == ["cannot be read: Is a directory"]
 
 
-def test_a_path_that_cannot_be_is_refused() -> None:
+def test_an_invalid_path_is_refused() -> None:
     assert problems(load_faults, Path("a\0.toml")) == ["embedded null byte"]
 
 
-def test_every_text_that_has_to_match_a_pattern_says_so_in_words(write: Write) -> None:
+def test_an_error_about_a_pattern_describes_the_pattern_in_words(write: Write) -> None:
     faults = [
         {"kind": "status", "detail": "\t", "persona": "\t"},
         {"kind": "redirect", "location": " "},
@@ -348,7 +348,7 @@ def test_every_text_that_has_to_match_a_pattern_says_so_in_words(write: Write) -
 
 
 @pytest.mark.parametrize("key", ["id", "delay", "tokn", "roles", "name"])
-def test_a_number_of_thousands_of_digits_is_a_mistake_like_others(write: Write, key: str) -> None:
+def test_a_number_with_thousands_of_digits_is_an_ordinary_error(write: Write, key: str) -> None:
     name = "" if key == "name" else 'name = "ada"\n'
     found = problems(load_personas, write("p.toml", f"[[personas]]\n{name}{key} = 0x{'f' * 9999}"))
     assert found[0].startswith(f"personas[0].{key} is ")
@@ -358,7 +358,7 @@ def test_a_number_of_thousands_of_digits_is_a_mistake_like_others(write: Write, 
 
 
 @pytest.mark.parametrize("extra", [{"a": [float("nan")]}, {"a": ["\ud800"]}, {"a": [2**1024]}])
-def test_a_persona_holds_nothing_that_its_profile_could_not(extra: Any) -> None:
+def test_a_persona_rejects_extra_fields_that_json_cannot_represent(extra: Any) -> None:
     with pytest.raises(ValueError, match=r"extra\.a\.0"):
         Persona(name="ada", extra=extra)
 
@@ -370,7 +370,7 @@ json_values = st.recursive(
 
 
 @given(json_values)
-def test_what_passes_can_be_written_as_json(value: Any) -> None:
+def test_a_value_that_passes_the_check_can_be_written_as_json(value: Any) -> None:
     with suppress(ValidationError):
         json.dumps(require_json(value), allow_nan=False).encode()
 

@@ -41,21 +41,21 @@ def test_a_persona_file_adds_to_the_built_in_ones_and_may_replace_one(people: st
     assert [each and each.name for each in map(roster.holder, tokens)] == ["guest", "ada", None]
 
 
-def test_a_built_in_token_is_nobody_elses(tmp_path: Path) -> None:
+def test_a_persona_of_the_file_may_not_have_a_built_in_token(tmp_path: Path) -> None:
     path = tmp_path / "people.toml"
     path.write_text('[[personas]]\nname = "ada"\ntoken = "mock-dev-token"')
     (problem,) = problems(MockSettings(personas=str(path)))
     assert problem.endswith("personas[0].token is the token of 'devuser'; choose another one")
 
 
-def test_a_token_of_the_file_can_be_made_the_forbidden_one(people: str) -> None:
+def test_the_forbidden_token_may_be_a_token_of_the_file(people: str) -> None:
     settings = MockSettings(personas=people, forbidden_token="mock-ada-token")
     holder = create_app(settings).mock_state.roster.holder("mock-ada-token")
     assert holder is not None
     assert holder.name == "forbidden"
 
 
-def test_a_fault_file_is_where_the_plan_begins(tmp_path: Path) -> None:
+def test_the_plan_starts_with_the_faults_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "faults.toml"
     path.write_text(FAULTS)
     plan = create_app(MockSettings(faults=str(path))).mock_state.faults
@@ -65,19 +65,19 @@ def test_a_fault_file_is_where_the_plan_begins(tmp_path: Path) -> None:
     ]
 
 
-def test_the_mistakes_of_both_files_are_named(tmp_path: Path) -> None:
+def test_the_errors_of_both_files_are_named(tmp_path: Path) -> None:
     one, other = str(tmp_path / "one.toml"), str(tmp_path / "other.json")
     found = problems(MockSettings(personas=one, faults=other, auto_login="whoever"))
     assert [problem.partition(": ")[0] for problem in found] == [one, other]
 
 
 @pytest.mark.parametrize("name", ["deny", "devuser", "admin", "ada", "eve"])
-def test_whoever_is_there_can_sign_in_unasked(people: str, name: str) -> None:
+def test_every_persona_and_deny_are_valid_for_auto_login(people: str, name: str) -> None:
     settings = MockSettings(personas=people, auto_login=name)
     assert create_app(settings, personas=[Persona(name="eve")]).mock_state.auto_login == name
 
 
-def test_whoever_is_not_there_cannot_sign_in() -> None:
+def test_an_unknown_persona_is_refused_for_auto_login() -> None:
     assert problems(MockSettings(auto_login="gest")) == (
         (
             "OXAIGEN_AUTH_MOCK_AUTO_LOGIN is 'gest'; expected one of "
@@ -86,7 +86,7 @@ def test_whoever_is_not_there_cannot_sign_in() -> None:
     )
 
 
-def test_a_variable_that_makes_no_persona_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_that_is_invalid_in_a_persona_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     variables = {
         "ACCESS_TOKEN_VALUE": "hu sh",
         "FORBIDDEN_TOKEN": "x" * 5000,
@@ -109,12 +109,12 @@ def test_a_variable_that_makes_no_persona_is_named(monkeypatch: pytest.MonkeyPat
     )
 
 
-def test_personas_handed_over_may_share_no_token() -> None:
+def test_personas_in_code_may_not_share_a_token() -> None:
     with pytest.raises(TokenTakenError, match="'guest' already has the token"):
         create_app(MockSettings(), personas=[Persona(name="eve", token="mock-guest-token")])
 
 
-def test_a_fault_for_nobody_is_a_mistake_in_its_file(tmp_path: Path, people: str) -> None:
+def test_a_fault_of_an_unknown_persona_is_an_error_in_its_file(tmp_path: Path, people: str) -> None:
     path = tmp_path / "faults.toml"
     path.write_text('[[faults]]\nkind = "hang"\n[[faults]]\nkind = "html"\npersona = "adda"')
     (problem,) = problems(MockSettings(faults=str(path), personas=people))

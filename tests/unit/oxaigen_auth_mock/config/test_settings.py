@@ -142,7 +142,7 @@ def test_a_variable_becomes_its_setting(name: str, text: str, setting: str, valu
     assert settings == MockSettings(**{setting: value})
 
 
-def test_every_variable_is_tried_above() -> None:
+def test_every_variable_has_a_case_above() -> None:
     assert {PREFIX + name for name, *_ in READ} == set(
         map(variable_name, MockSettings.model_fields)
     )
@@ -197,7 +197,7 @@ def test_a_configuration_error_survives_pickling() -> None:
     assert copy.problems == ("one", "two")
 
 
-def test_the_environment_of_the_process_is_what_is_read_by_default(
+def test_the_environment_of_the_process_is_read_by_default(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(os.environ, "OXAIGEN_AUTH_MOCK_PORT", "4711")
@@ -222,7 +222,7 @@ def read(environ: dict[str, str]) -> tuple[MockSettings, list[str]]:
         ("", "oxaigen-auth-mock --help lists the variables"),
     ],
 )
-def test_a_variable_that_nothing_reads_is_warned_of(name: str, meant: str) -> None:
+def test_an_unknown_variable_causes_a_warning(name: str, meant: str) -> None:
     settings, (warning,) = read({name: "secret"})
     assert settings == MockSettings()
     assert warning == f"OXAIGEN_AUTH_MOCK_{name} is unknown and ignored; {meant}"
@@ -265,7 +265,7 @@ def test_another_wrong_port_is_still_an_error(text: str) -> None:
         read({"PORT": text})
 
 
-def test_without_a_command_the_log_has_the_warning(
+def test_an_app_without_the_command_logs_the_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("OXAIGEN_AUTH_MOCK_STRICTLY", "100 %s")

@@ -31,7 +31,7 @@ def path_of_the_only_mistake(**fields: Any) -> tuple[str | int, ...]:
     return mistake["loc"]
 
 
-def test_all_but_the_name_follows_from_it() -> None:
+def test_missing_fields_are_derived_from_the_name() -> None:
     persona = Persona(name="ada")
     assert persona.token == "mock-ada-token"
     assert (persona.user_name, persona.email) == ("ada", "ada@localhost")
@@ -42,14 +42,14 @@ def test_blanks_around_a_name_are_not_part_of_it() -> None:
     assert Persona(name=" ada\r\n") == Persona(name="ada")
 
 
-def test_what_is_given_is_not_derived() -> None:
+def test_given_fields_are_not_derived() -> None:
     persona = Persona(name="ada", token="t", id=None, user_name="lovelace", email=None)
     profile = profile_of(persona, MockSettings())
     assert persona.token == "t"
     assert (profile["id"], profile["user_name"], profile["email"]) == (None, "lovelace", None)
 
 
-def test_a_profile_has_the_wires_keys_in_order_and_then_the_further_ones() -> None:
+def test_a_profile_has_the_documented_keys_in_order_and_then_the_extra_ones() -> None:
     persona = Persona(name="ada", extra={"department": {"floor": 3}})
     profile = profile_of(persona, MockSettings())
     assert list(profile) == [*PROFILE, "department"]
@@ -97,11 +97,11 @@ def test_a_name_of_any_letters_can_be_in_a_token() -> None:
     assert Persona(name="Zoë <b>/").token == "mock-Zo%C3%AB%20%3Cb%3E%2F-token"
 
 
-def test_a_persona_without_a_name_misses_nothing_else() -> None:
+def test_a_persona_without_a_name_has_no_other_error() -> None:
     assert path_of_the_only_mistake(token="t") == ("name",)
 
 
-def test_what_is_no_persona_at_all_is_refused() -> None:
+def test_a_value_that_is_no_table_is_refused() -> None:
     with pytest.raises(ValidationError):
         Persona.model_validate(["ada"])
 

@@ -16,18 +16,18 @@ LEVELS = [
 ]
 
 
-def holder_name(roster: PersonaStore, token: str) -> str | None:
-    persona = roster.holder(token)
+def holder_name(store: PersonaStore, token: str) -> str | None:
+    persona = store.holder(token)
     return persona.name if persona else None
 
 
-def profile(roster: PersonaStore, name: str) -> str:
-    persona = roster.named(name)
+def profile(store: PersonaStore, name: str) -> str:
+    persona = store.named(name)
     assert persona is not None
-    return roster.profile(persona).decode()
+    return store.profile(persona).decode()
 
 
-def test_the_default_profile_is_the_wires_with_its_keys_in_order() -> None:
+def test_the_default_profile_has_the_documented_keys_in_order() -> None:
     assert profile(PersonaStore(MockSettings(role_names=("owner",))), "devuser") == (
         '{"is_authenticated":true,"id":1,"user_name":"devuser","email":"dev@localhost",'
         '"account_type":"internal","enabled":true,"first_name":"Dev","last_name":"User",'
@@ -75,9 +75,9 @@ def test_every_setting_of_the_user_shows_in_the_profile() -> None:
 def test_a_built_in_persona_has_its_account_type_and_permissions(
     name: str, account_type: str, permissions: list[str]
 ) -> None:
-    roster = PersonaStore(MockSettings())
-    answer = json.loads(profile(roster, name))
-    assert holder_name(roster, f"mock-{name}-token") == name
+    store = PersonaStore(MockSettings())
+    answer = json.loads(profile(store, name))
+    assert holder_name(store, f"mock-{name}-token") == name
     assert answer["user_name"] == name
     assert answer["account_type"] == account_type
     assert [each["name"] for each in answer["workspace_permissions"]] == permissions
@@ -89,60 +89,60 @@ def test_no_two_personas_share_an_id_or_an_address() -> None:
     assert len({persona.email for persona in personas}) == 4
 
 
-def test_every_listed_token_and_the_access_token_are_the_users() -> None:
-    roster = PersonaStore(MockSettings(tokens=("one", "two"), access_token_value="three"))
-    assert {holder_name(roster, token) for token in ("one", "two", "three")} == {"devuser"}
-    assert roster.holder("mock-dev-token") is None
+def test_the_listed_tokens_and_the_access_token_belong_to_the_user() -> None:
+    store = PersonaStore(MockSettings(tokens=("one", "two"), access_token_value="three"))
+    assert {holder_name(store, token) for token in ("one", "two", "three")} == {"devuser"}
+    assert store.holder("mock-dev-token") is None
 
 
-def test_a_built_in_token_that_the_settings_name_is_the_users() -> None:
-    roster = PersonaStore(MockSettings(tokens=("mock-admin-token",)))
-    assert holder_name(roster, "mock-admin-token") == "devuser"
+def test_a_built_in_token_in_the_settings_belongs_to_the_user() -> None:
+    store = PersonaStore(MockSettings(tokens=("mock-admin-token",)))
+    assert holder_name(store, "mock-admin-token") == "devuser"
 
 
 @pytest.mark.parametrize("token", ["mock-dev-token", "mock-user-token", "keep-out"])
-def test_the_forbidden_token_is_not_for_this_app_whosever_it_was(token: str) -> None:
+def test_the_forbidden_token_is_not_allowed_whichever_persona_had_it(token: str) -> None:
     forbidden = PersonaStore(MockSettings(forbidden_token=token)).holder(token)
     assert forbidden is not None
     assert (forbidden.name, forbidden.state) == ("forbidden", "not-allowed")
 
 
 def test_a_user_called_like_a_built_in_persona_takes_its_place() -> None:
-    roster = PersonaStore(MockSettings(user_name="guest"))
-    assert [persona.name for persona in roster.personas] == ["guest", "user", "admin"]
-    assert roster.default.token == "mock-dev-token"
+    store = PersonaStore(MockSettings(user_name="guest"))
+    assert [persona.name for persona in store.personas] == ["guest", "user", "admin"]
+    assert store.default.token == "mock-dev-token"
 
 
 def test_putting_a_persona_again_changes_it() -> None:
-    roster = PersonaStore(MockSettings())
-    roster.put(Persona(name="ada", token="one"))
-    roster.put(Persona(name="ada", token="two", email=None))
-    assert roster.holder("one") is None
-    assert holder_name(roster, "two") == "ada"
-    assert '"email":null' in profile(roster, "ada")
+    store = PersonaStore(MockSettings())
+    store.put(Persona(name="ada", token="one"))
+    store.put(Persona(name="ada", token="two", email=None))
+    assert store.holder("one") is None
+    assert holder_name(store, "two") == "ada"
+    assert '"email":null' in profile(store, "ada")
 
 
-def test_a_token_that_is_somebody_elses_is_refused_and_changes_nothing() -> None:
-    roster = PersonaStore(MockSettings())
+def test_a_token_of_another_persona_is_refused_and_changes_nothing() -> None:
+    store = PersonaStore(MockSettings())
     with pytest.raises(TokenTakenError, match="'guest' already has the token of 'ada'"):
-        roster.put(Persona(name="ada", token="mock-guest-token"))
-    assert roster.named("ada") is None
-    assert holder_name(roster, "mock-guest-token") == "guest"
+        store.put(Persona(name="ada", token="mock-guest-token"))
+    assert store.named("ada") is None
+    assert holder_name(store, "mock-guest-token") == "guest"
 
 
 def test_a_persona_that_is_removed_is_unknown() -> None:
-    roster = PersonaStore(MockSettings())
-    roster.remove("guest")
-    assert roster.holder("mock-guest-token") is None
+    store = PersonaStore(MockSettings())
+    store.remove("guest")
+    assert store.holder("mock-guest-token") is None
     with pytest.raises(UnknownPersonaError, match="no persona is called 'guest'"):
-        roster.remove("guest")
+        store.remove("guest")
 
 
-def test_without_the_user_whoever_comes_first_signs_in() -> None:
-    roster = PersonaStore(MockSettings())
-    roster.remove("devuser")
-    assert roster.default.name == "guest"
-    assert roster.holder("mock-dev-token") is None
-    roster.replace(())
+def test_without_the_user_the_first_persona_signs_in() -> None:
+    store = PersonaStore(MockSettings())
+    store.remove("devuser")
+    assert store.default.name == "guest"
+    assert store.holder("mock-dev-token") is None
+    store.replace(())
     with pytest.raises(UnknownPersonaError, match="no persona is left"):
-        _ = roster.default
+        _ = store.default

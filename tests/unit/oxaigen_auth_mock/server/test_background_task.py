@@ -21,7 +21,7 @@ def raising(error: Exception, *, first: bool) -> Callable[[Started], Awaitable[N
 
 
 @pytest.mark.parametrize("first", [True, False])
-async def test_what_it_raises_is_kept_and_ends_nothing_else(*, first: bool) -> None:
+async def test_an_exception_is_stored_and_ends_nothing_else(*, first: bool) -> None:
     error = LookupError("mine")
     background = BackgroundTask(raising(error, first=first))
     background.start()
@@ -30,7 +30,7 @@ async def test_what_it_raises_is_kept_and_ends_nothing_else(*, first: bool) -> N
     assert background.error is error
 
 
-async def test_an_error_is_taken_out_of_groups_unless_there_are_others() -> None:
+async def test_an_exception_alone_in_a_group_is_unwrapped() -> None:
     alone, other = LookupError("one"), KeyError("two")
     both = ExceptionGroup("", [alone, other])
     for group, kept in ((ExceptionGroup("", [ExceptionGroup("", [alone])]), alone), (both, both)):
@@ -40,7 +40,7 @@ async def test_an_error_is_taken_out_of_groups_unless_there_are_others() -> None
         assert background.error is kept
 
 
-async def test_it_is_nobodys_child() -> None:
+async def test_the_task_is_not_cancelled_with_the_caller() -> None:
     events: list[str] = []
 
     async def run(started: Started) -> None:

@@ -36,7 +36,7 @@ async def refuses_connections(url: str) -> bool:
     return False
 
 
-async def test_the_wires_checks_are_answered_over_a_socket() -> None:
+async def test_token_and_permission_checks_are_answered_over_a_socket() -> None:
     app = create_app(MockSettings(forbidden_token="keep-out"))
     async with serving(app, listen()) as url, AsyncClient(base_url=url) as client:
         me = await client.get("/_oxa_auth/get-me", headers=DEV)
@@ -71,13 +71,13 @@ async def test_a_burst_of_connections_is_answered_whole() -> None:
     assert report["max_concurrency"] > 1
 
 
-async def test_after_the_block_nothing_listens_any_more() -> None:
+async def test_after_the_block_connections_are_refused() -> None:
     async with serving(create_app(MockSettings()), listen()) as url:
         assert not await refuses_connections(url)
     assert await refuses_connections(url)
 
 
-async def test_an_idle_connection_does_not_hold_up_the_end() -> None:
+async def test_an_idle_connection_does_not_delay_the_shutdown() -> None:
     async with AsyncClient() as client:
         with fail_after(PATIENCE):  # half of the time for which an idle connection is kept
             async with serving(create_app(MockSettings()), listen()) as url:
@@ -104,7 +104,7 @@ async def status_of_a_call_at_the_end(app: MockApp) -> int:
     return status
 
 
-async def test_a_running_call_is_broken_off_instead_of_holding_up_the_end(
+async def test_a_running_call_is_cancelled_at_shutdown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(serving_module, "GRACE", 2.0)  # as long again for the answer to be sent
@@ -112,14 +112,14 @@ async def test_a_running_call_is_broken_off_instead_of_holding_up_the_end(
         assert await status_of_a_call_at_the_end(create_app(MockSettings(latency=60.0))) == 500
 
 
-async def test_a_running_call_that_is_nearly_done_gets_its_answer(
+async def test_a_call_that_finishes_within_the_grace_period_is_answered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(serving_module, "GRACE", PATIENCE)
     assert await status_of_a_call_at_the_end(create_app(MockSettings(latency=0.1))) == 200
 
 
-async def test_an_error_in_the_block_comes_out_bare() -> None:
+async def test_an_exception_in_the_block_is_not_wrapped() -> None:
     url = ""
     with pytest.raises(LookupError, match="mine"):
         async with serving(create_app(MockSettings()), listen()) as url:
@@ -127,7 +127,7 @@ async def test_an_error_in_the_block_comes_out_bare() -> None:
     assert await refuses_connections(url)
 
 
-async def test_a_cancelled_block_stops_the_server_in_good_order() -> None:
+async def test_cancelling_the_block_stops_the_server() -> None:
     url = ""
     with CancelScope() as scope:
         async with serving(create_app(MockSettings()), listen()) as url:
@@ -137,7 +137,7 @@ async def test_a_cancelled_block_stops_the_server_in_good_order() -> None:
     assert await refuses_connections(url)
 
 
-async def test_an_app_that_cannot_start_stops_the_block_from_beginning() -> None:
+async def test_an_app_that_fails_to_start_raises_before_the_block() -> None:
     async def unable(_scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         await receive()
         await send({"type": "lifespan.startup.failed", "message": "no power"})
@@ -151,13 +151,13 @@ async def test_an_app_that_cannot_start_stops_the_block_from_beginning() -> None
 
 
 @needs_ipv6
-async def test_an_ipv6_address_stands_in_brackets() -> None:
+async def test_an_ipv6_address_is_in_brackets() -> None:
     async with serving(create_app(MockSettings()), listen("::1")) as url:
         assert url.startswith("http://[::1]:")
         assert not await refuses_connections(url)
 
 
-async def test_a_server_that_ends_early_is_told_of_at_the_end(
+async def test_an_exception_of_the_server_is_raised_at_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def serve(_app: Any, _config: Any, *, shutdown_trigger: Any) -> None:

@@ -68,7 +68,7 @@ def running(*arguments: str) -> Generator[Running]:
 
 
 @every_backend
-def test_an_edited_persona_file_is_served_and_a_mistake_in_it_is_waited_for(
+def test_an_edited_persona_file_is_served_and_an_error_in_it_is_answered_with_503(
     backend: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "people.toml"
@@ -91,7 +91,7 @@ def test_an_edited_persona_file_is_served_and_a_mistake_in_it_is_waited_for(
 
 
 @every_backend
-def test_a_call_that_is_never_answered_holds_up_neither_the_reload_nor_the_end(
+def test_a_call_that_is_never_answered_delays_neither_restart_nor_shutdown(
     backend: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "people.toml"

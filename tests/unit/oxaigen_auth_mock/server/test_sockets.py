@@ -15,7 +15,7 @@ def test_a_port_that_is_taken_is_an_os_error() -> None:
 
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "a..b"])
-def test_a_host_that_cannot_be_is_an_os_error(host: str) -> None:
+def test_an_invalid_host_is_an_os_error(host: str) -> None:
     with pytest.raises(OSError):  # noqa: PT011 - what it says is up to the system
         listen(host)
 
@@ -26,7 +26,7 @@ def test_an_address_that_other_machines_reach_is_refused(host: str) -> None:
         listen(host)
 
 
-def test_a_name_that_stands_for_an_address_of_other_machines_is_refused(
+def test_a_name_that_resolves_to_an_address_of_other_machines_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def resolve(_host: str, port: int, **_: object) -> list[Any]:
@@ -37,12 +37,12 @@ def test_a_name_that_stands_for_an_address_of_other_machines_is_refused(
         listen("my-laptop")
 
 
-def test_with_leave_any_address_of_this_machine_will_do() -> None:
+def test_with_allow_remote_any_address_of_this_machine_is_accepted() -> None:
     with listen("0.0.0.0", allow_remote=True) as listener:  # noqa: S104
         assert listener.getsockname()[0] == "0.0.0.0"  # noqa: S104
 
 
-def test_the_url_of_a_listener_tells_its_real_port() -> None:
+def test_the_url_of_a_listener_has_its_real_port() -> None:
     with listen() as listener:
         assert base_url(listener) == f"http://127.0.0.1:{listener.getsockname()[1]}"
         assert listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
@@ -86,7 +86,7 @@ def test_a_name_is_bound_once_at_each_of_its_addresses(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("first", ["192.0.2.1", "2001:db8::1"])
-def test_an_address_that_this_machine_has_not_is_left_out(
+def test_an_address_that_this_machine_lacks_is_skipped(
     monkeypatch: pytest.MonkeyPatch, first: str
 ) -> None:
     resolve_to(monkeypatch, first, "127.0.0.1")
