@@ -5,6 +5,7 @@ numbers that cannot be written again.
 """
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Final, LiteralString, TypeAlias, cast
 
@@ -15,6 +16,7 @@ Path: TypeAlias = tuple[str | int, ...]
 
 MAX_DEPTH: Final = 40  # as the message says
 MAX_BITS: Final = 1024
+LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 def require_json(value: Any) -> Any:
@@ -38,41 +40,31 @@ JsonObject: TypeAlias = Annotated[dict[str, JsonValue], BeforeValidator(require_
 
 
 def _find_unencodable(value: object, path: Path) -> Iterator[tuple[Path, object, LiteralString]]:
-    items = _items(value)
-    if items is None:
-        problem = _problem(value)
-        if problem:
-            yield path, value, problem
-        return
-    if len(path) >= MAX_DEPTH:
+    if problem := _problem(value):
+        yield path, value, problem
+    elif len(path) >= MAX_DEPTH and isinstance(value, Mapping | list | tuple):
         yield path, value, "expected at most 40 levels of nesting"
-        return
-    for key, item in items:
-        if _problem(key):
-            yield (*path, key), item, "expected a key of valid Unicode"
-        else:
-            yield from _find_unencodable(item, (*path, key))
+    else:
+        for key, item in _items(value):
+            if _problem(key):
+                yield (*path, key), item, "expected a key of valid Unicode"
+            else:
+                yield from _find_unencodable(item, (*path, key))
 
 
-def _items(value: object) -> Iterable[tuple[str | int, object]] | None:
+def _items(value: object) -> Iterable[tuple[str | int, object]]:
     if isinstance(value, Mapping):
         return cast("Mapping[str, object]", value).items()
-    return enumerate(cast("list[object]", value)) if isinstance(value, list | tuple) else None
+    return enumerate(cast("list[object]", value)) if isinstance(value, list | tuple) else ()
 
 
 def _problem(value: object) -> LiteralString | None:
     if isinstance(value, str):
-        return None if _is_unicode(value) else "expected valid Unicode"
+        return "expected valid Unicode" if LONE_SURROGATE.search(value) else None
     if isinstance(value, float):
         return None if math.isfinite(value) else "expected a finite number"
     if isinstance(value, int):
         return None if value.bit_length() <= MAX_BITS else "expected a number of at most 1024 bits"
-    return None if value is None else "JSON has no dates and times; put it in quotes"
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    if value is None or isinstance(value, Mapping | list | tuple):
+        return None
+    return "JSON has no dates and times; put it in quotes"

@@ -31,7 +31,6 @@ from oxaigen_auth_mock.config.constraints import (
     Tokens,
     Url,
     UrlPath,
-    WholeSeconds,
 )
 from oxaigen_auth_mock.config.environment import PREFIX, select_variables, variable_name
 from oxaigen_auth_mock.config.validation_errors import format_error
@@ -121,10 +120,10 @@ class MockSettings(BaseSettings):
     refresh_cookie_name: CookieName = Field(
         default="OxaigenPlatformAuthRefreshToken", description="cookie of the refresh token"
     )
-    expires_in: WholeSeconds = Field(
+    expires_in: PositiveInteger = Field(
         default=300, description="lifetime of an access token, in seconds"
     )
-    refresh_expires_in: WholeSeconds = Field(
+    refresh_expires_in: PositiveInteger = Field(
         default=1800, description="lifetime of a refresh token, in seconds"
     )
     return_to: UrlPath = Field(default="/", description="where signing in leads by default")

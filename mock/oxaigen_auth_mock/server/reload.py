@@ -30,12 +30,8 @@ class Reloader:
     they may be replaced, missing, or behind symbolic links.
 
     Args:
-        function: runs in the process.
-        arguments: of the function.
-        files: the paths of the files.
         report: called with one sentence when the process ends by itself.
-        source: the folder of the source.
-        process_type: makes a process as `multiprocessing.Process` does.
+        process_type: has the signature of `multiprocessing.Process`.
     """
 
     _function: Callable[..., object]
