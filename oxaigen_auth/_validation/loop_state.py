@@ -30,6 +30,7 @@ class Upstream(Protocol):
         self, question: Question, secret: Secret, *, since: float | None = None
     ) -> Verdict[Any]:
         """Return the proxy's verdict. `since`: when the timeout began, on the loop's clock."""
+        ...
 
     def prepare(self) -> None:
         """Load what a first call would otherwise load within its timeout."""

@@ -13,17 +13,17 @@ REMOTE_WARNING: Final = (
 )
 
 
-def print_banner(urls: Sequence[str], proxy: MockState) -> None:
+def print_banner(urls: Sequence[str], state: MockState) -> None:
     """Print where the mock listens, what is unusual about it, and its personas."""
     rows = [("PERSONA", "TOKEN", "STATE", "PERMISSIONS")]
     rows += [
         (each.name, each.token, each.state, ", ".join(sorted(each.permissions)) or "none")
-        for each in proxy.roster.personas
+        for each in state.roster.personas
     ]
     lines = [*(f"Listening on {url}" for url in urls), f"Control page: {urls[0]}/_mock/"]
-    lines += _notes(proxy)
+    lines += _notes(state)
     _write(sys.stdout, "".join(f"{line}\n" for line in lines) + format_table(rows))
-    if proxy.settings.allow_remote:
+    if state.settings.allow_remote:
         print_warning(REMOTE_WARNING)
 
 
@@ -46,13 +46,13 @@ def format_table(rows: Sequence[Sequence[str]]) -> str:
     return "".join(f"  {line}\n" for line in lines)
 
 
-def _notes(proxy: MockState) -> Iterable[str]:
-    if proxy.settings.strict:
+def _notes(state: MockState) -> Iterable[str]:
+    if state.settings.strict:
         yield "Strict: tokens expire, and codes work once."
-    faults = len(proxy.faults.report())
+    faults = len(state.faults.report())
     if faults:
         yield f"{faults} fault{'s' if faults > 1 else ''} in place."
-    if proxy.settings.reload:
+    if state.settings.reload:
         yield "Restarts when a source, persona or fault file changes."
 
 

@@ -12,9 +12,7 @@ from typing import Any, Final
 from attrs import define, field
 from watchfiles import Change, watch
 
-import oxaigen_auth_mock
-
-SOURCE: Final = Path(oxaigen_auth_mock.__file__).parent
+SOURCE: Final = Path(__file__).parents[1]
 SOURCE_SUFFIXES: Final = (".py", ".html", ".css", ".js")
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STOP_TIMEOUT: Final = 10.0  # seconds, after which the process is killed

@@ -12,5 +12,4 @@ from oxaigen_auth_mock.asgi.middleware import outer_middleware
 def unavailable_app(detail: str, *, allow_remote: bool) -> ASGIApp:
     """Answer every call with 503 and the detail, marked as the mock's."""
     answer = JSONResponse({"detail": detail}, HTTP_503_SERVICE_UNAVAILABLE)
-    app = Starlette(routes=[Mount("/", answer)])
-    return outer_middleware(app, allow_remote=allow_remote)
+    return outer_middleware(Starlette(routes=[Mount("/", answer)]), allow_remote=allow_remote)
