@@ -13,6 +13,7 @@ from oxaigen_auth._core.fingerprint import fingerprint
 from oxaigen_auth._core.process_cache import clear_process_caches, process_cache
 from oxaigen_auth._hints.calls import ClientType
 from oxaigen_auth._syntax.tokens import check_permission_name
+from oxaigen_auth._syntax.urls import base_url
 from oxaigen_auth._upstream.proxy import Proxy
 from oxaigen_auth._validation.log_observer import LogObserver
 from oxaigen_auth._validation.observer import Observers
@@ -21,7 +22,7 @@ from oxaigen_auth._validation.validator import Validator
 from oxaigen_auth._validation.verdict import Accepted, unwrap
 from oxaigen_auth._validation.verdict_store import VerdictStore
 from oxaigen_auth.errors import OxaigenAuthConfigurationError, OxaigenAuthUnauthenticatedError
-from oxaigen_auth.settings import OxaigenAuthSettings, base_url, default_settings
+from oxaigen_auth.settings import OxaigenAuthSettings, default_settings
 from oxaigen_auth.stats import StatsObserver
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from fastapi.security import HTTPBearer, SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
-from oxaigen_auth._request.app_check import DeclaredInCode, ScopelessDependency, refuse_scopes
+from oxaigen_auth._hints.dependencies import DeclaredInCode, ScopelessDependency
+from oxaigen_auth._request.app_check import refuse_scopes
 from oxaigen_auth._request.http_errors import missing, refusal_of_verdict, user_of
 from oxaigen_auth._request.identity import identify
 from oxaigen_auth._syntax.tokens import check_permission_name

@@ -9,7 +9,6 @@ import math
 import os
 import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from attrs import Attribute, field, fields, frozen
 
@@ -17,6 +16,7 @@ from oxaigen_auth._core.process_cache import process_cache
 from oxaigen_auth._hints.settings import SettingsType, explain_read, refuse_change
 from oxaigen_auth._hints.variables import variable, warn_of_unknown_variables
 from oxaigen_auth._syntax.hosts import parse_origin_pattern, parse_pattern
+from oxaigen_auth._syntax.urls import base_url, is_base_url
 from oxaigen_auth.errors import OxaigenAuthConfigurationError
 
 if TYPE_CHECKING:
@@ -29,28 +29,6 @@ _DEV_MODE_IN_PRODUCTION = (
     "OXAIGEN_AUTH_DEV_MODE is on while OXAIGEN_AUTH_ENVIRONMENT is production, where no mock may "
     "vouch for tokens; switch dev mode off, or, if this is not production, name what it is"
 )
-
-
-def base_url(text: str) -> str:
-    """Return a proxy base URL without its trailing slash.
-
-    Raises:
-        ValueError: not an http or https URL, or one with more than scheme, host, port and path.
-    """
-    if not _is_base_url(text):
-        raise ValueError("expected a URL such as https://app.example.com")
-    return text.rstrip("/")
-
-
-def _is_base_url(value: Any) -> bool:
-    if type(value) is not str or not (value.isascii() and value.isprintable()):
-        return False
-    try:
-        url = urlsplit(value)
-        has_place = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
-    except ValueError:
-        return False
-    return has_place and not set(value) & set(" ?#@\\")
 
 
 def _is_number(value: Any, least: float) -> bool:
@@ -95,7 +73,7 @@ def _setting(
 def _url(default: str | None) -> Any:
     return _setting(
         default,
-        lambda v: v is default or _is_base_url(v),
+        lambda v: v is default or is_base_url(v),
         "an http or https URL without user, query or fragment, such as https://app.example.com",
     )
 

@@ -4,15 +4,15 @@ Invariants, checked by the state machine in the tests after every step:
 
     - The table has one flight per key. A flight in the table has a caller, or was begun by `start`.
     - A caller waits only for a flight that is not finished. A flight removes only itself.
-    - At most `capacity` flights have a slot, a flight has one only while it runs or is about to,
-      and no flight waits for a slot that `FairQueue` would give it.
+    - At most `capacity` flights have a slot: those that run or are about to. No flight waits for a
+      slot that `FairQueue` would give it.
 
 Each change of state is synchronous: between two awaits the table and the counts always agree.
 
 A flight runs in `task_group` if there is one. Without it, the first caller owns the flight: it runs
-shielded in a task group of that caller, because structured concurrency lets no task outlive its
-parent. If that caller is cancelled while others wait, it returns only when the flight is finished.
-A flight that waits for a slot has no task in either case: a task would be most of its cost.
+shielded in a task group of that caller, as structured concurrency lets no task outlive its parent.
+If that caller is cancelled while others wait, it returns only when the flight is finished. A task
+would be most of a flight's cost, so one that waits for a slot has none.
 
 On asyncio anybody may cancel a task natively, also before its first step. Its code then never runs,
 and its task group is cancelled. So the owner of a group reports its end (`close_group`, or the
@@ -87,9 +87,7 @@ class SingleFlight(Generic[V]):
         lookup sees none of the caller's context variables.
 
         Raises:
-            FlightCancelledError: the flight was cancelled from outside.
-            FlightTimeoutError: it got no slot in time.
-            FlightError: `lookup` raised.
+            FlightError: the flight finished without a value.
         """
         flight = self.join(key, fresh=fresh)
         if flight is None and (group := self._open_group()) is not None:
@@ -106,8 +104,7 @@ class SingleFlight(Generic[V]):
         group = self._open_group()
         if group is None or key in self._flights:
             return False
-        flight = self._launch(key, lookup, group, fresh=True)
-        flight.waiters += 1  # so that it is never abandoned
+        self._launch(key, lookup, group, fresh=True).waiters += 1  # so it is never abandoned
         return True
 
     def join(self, key: Hashable, *, fresh: bool) -> Flight[V] | None:
@@ -207,11 +204,11 @@ class SingleFlight(Generic[V]):
                 self._start_task(turn[0])
         finally:
             self._advancing = False
-        if self._waiting and not self._expiring and self.max_wait < inf:
-            group = self._open_group()
-            if group is not None:
-                self._expiring = True
-                Context().run(group.start_soon, self._watch_deadlines)
+        if not self._waiting or self._expiring or self.max_wait == inf:
+            return
+        if (group := self._open_group()) is not None:
+            self._expiring = True
+            Context().run(group.start_soon, self._watch_deadlines)
 
     def _start_task(self, flight: Flight[V]) -> None:
         flight.has_slot = True
@@ -227,7 +224,7 @@ class SingleFlight(Generic[V]):
             flight.deadline_scope.cancel()
 
     def _cancel(self, flights: list[Flight[V]]) -> None:
-        # Those without a slot first: otherwise they would get the slots that become free.
+        # Those without a slot first, so that they get none of those that become free.
         for flight in sorted(flights, key=lambda flight: flight.has_slot):
             flight.cancel()
 

@@ -1,21 +1,21 @@
-"""Find routes that would let in whom they should not: ignored scopes, a `User` without `Depends`.
+"""Finds routes that would let in everybody: ignored scopes, or a `User` without `Depends`.
 
-Reads the routes of a FastAPI app, and of the apps mounted in it. What cannot be read, such as a
-foreign ASGI app, is passed over.
+Reads the routes of a FastAPI app and of the apps mounted in it. Ignores what it cannot read, such
+as an ASGI app of another framework.
 """
 
 from __future__ import annotations
 
 import logging
 from dataclasses import is_dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from attrs import field, frozen
-from fastapi import routing
 from pydantic import BaseModel
 from starlette.datastructures import State
 
+from oxaigen_auth._hints.dependencies import ScopelessDependency, stands_alone
+from oxaigen_auth._request.app_routes import Route, routes_of
 from oxaigen_auth.errors import OxaigenAuthConfigurationError
 from oxaigen_auth.models import User
 
@@ -30,38 +30,9 @@ _CHECK = "oxaigen_auth_check"  # in the app's state
 _PARAMETERS = ("path_params", "query_params", "header_params", "cookie_params", "body_params")
 
 
-class ScopelessDependency:
-    """A dependency of ours: it checks no OAuth2 scopes, and is of use within `Depends(...)` only.
-
-    `name` is how an app writes it. FastAPI takes one that stands alone, as a parameter's default
-    or in `Annotated`, for a part of what the caller sends, and calls the route without asking it.
-    """
-
-    name: str
-
-    def __deepcopy__(self, _: object) -> NoReturn:
-        """Refuse to reach a route as the default of a parameter, which FastAPI copies."""
-        raise OxaigenAuthConfigurationError(_stands_alone(self))
-
-
-class DeclaredInCode:
-    """Annotates a parameter of `require_permission` that FastAPI must not take from a request."""
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, _: object, __: object) -> NoReturn:
-        raise TypeError(
-            "require_permission is called with a permission's name when a route is declared: "
-            'write Depends(require_permission("audit")), not Depends(require_permission)'
-        )
-
-
-def _stands_alone(dependency: ScopelessDependency) -> str:
-    return f"{dependency.name} does nothing without Depends: write Depends({dependency.name})"
-
-
 @frozen
 class AppCheck:
-    """What is wrong with an app, in sentences, and the sets of scopes that its own code checks."""
+    """The faults of an app, one sentence each, and the sets of scopes that its own code checks."""
 
     faults: list[str] = field(factory=list)
     checked_scopes: set[frozenset[str]] = field(factory=set)
@@ -71,7 +42,7 @@ def check_app(app: object) -> AppCheck:
     """Read the routes of an app and of those that are mounted in it, and remember the result."""
     found = AppCheck()
     try:
-        for route in _routes(app):
+        for route in routes_of(app):
             _check_scopes(route, found)
             found.faults.extend(_forgotten_depends(route))
     except Exception:  # noqa: BLE001 (an app that cannot be read is not to be shut out)
@@ -117,63 +88,7 @@ def _known(app: object) -> AppCheck | None:
     return getattr(getattr(app, "state", None), _CHECK, None)
 
 
-@frozen
-class _Route:
-    """A FastAPI route: `dependant` is the root of its tree of dependencies."""
-
-    name: str
-    dependant: Any
-    overrides: Mapping[Any, Any]
-
-    @property
-    def tree(self) -> list[Any]:
-        return list(self._below(self.dependant))
-
-    def call(self, dependant: Any) -> Any:
-        """Return what is called, out of a `partial` or a bound `__call__`."""
-        call: Any = self.overrides.get(dependant.call, dependant.call)
-        while isinstance(call, partial):
-            call = call.func
-        bound = getattr(call, "__self__", None)
-        return bound if _is_ours(bound) else call
-
-    def _below(self, dependant: Any) -> Iterator[Any]:
-        yield dependant
-        if dependant.call not in self.overrides:
-            for part in dependant.dependencies:
-                yield from self._below(part)
-
-
-def _apps(app: Any, prefix: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
-    while app is not None and not hasattr(app, "routes"):
-        app = getattr(app, "app", None)
-    if app is None or id(app) in seen:
-        return
-    seen.add(id(app))
-    yield prefix, app
-    for route in _contexts(app):
-        if getattr(route, "dependant", None) is None:
-            path = f"{prefix}{getattr(route, 'path', None) or ''}"
-            yield from _apps(getattr(route, "app", None), path, seen)
-
-
-def _contexts(app: Any) -> Iterator[Any]:
-    """Yield an app's routes as they are reached: later FastAPIs keep included routers apart."""
-    expand: Any = getattr(routing, "iter_route_contexts", iter)
-    yield from expand(app.routes or ())
-
-
-def _routes(app: object) -> Iterator[_Route]:
-    for prefix, found in _apps(app, "", set()):
-        overrides = getattr(found, "dependency_overrides", {})
-        for route in _contexts(found):
-            dependant = getattr(route, "dependant", None)
-            if dependant is not None:
-                methods = sorted(getattr(route, "methods", None) or ["WebSocket"])
-                yield _Route(f"{', '.join(methods)} {prefix}{route.path}", dependant, overrides)
-
-
-def _check_scopes(route: _Route, found: AppCheck) -> None:
+def _check_scopes(route: Route, found: AppCheck) -> None:
     ours = [it for it in route.tree if isinstance(route.call(it), ScopelessDependency)]
     readers = [it for it in route.tree if it.security_scopes_param_name and it not in ours]
     checked = frozenset[str]().union(*map(_scopes, readers))
@@ -199,14 +114,14 @@ def _nobody_checks(scopes: frozenset[str]) -> str:
     return f"nothing checks the scopes {named} given to Security(...); write {write} instead"
 
 
-def _forgotten_depends(route: _Route) -> Iterator[str]:
+def _forgotten_depends(route: Route) -> Iterator[str]:
     for dependant in route.tree:
         hints = _hints(dependant.call)
         for kind in _PARAMETERS:
             for parameter in getattr(dependant, kind):
                 alone = _alone(parameter, hints)
                 if alone is not None:
-                    yield f"{route.name}: {_stands_alone(alone)}, in {parameter.name!r}"
+                    yield f"{route.name}: {stands_alone(alone)}, in {parameter.name!r}"
                 elif _holds_user(parameter.field_info.annotation, set()):
                     yield f"{route.name}: {_write_depends(dependant.call, parameter)}"
 

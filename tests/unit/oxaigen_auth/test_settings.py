@@ -13,8 +13,9 @@ import pytest
 from oxaigen_auth import OxaigenAuthConfigurationError, OxaigenAuthSettings, ProxyAuthClient
 from oxaigen_auth._hints.variables import variable
 from oxaigen_auth._syntax.hosts import resolve_base_url
+from oxaigen_auth._syntax.urls import base_url
 from oxaigen_auth.client import default_client
-from oxaigen_auth.settings import base_url, default_settings
+from oxaigen_auth.settings import default_settings
 
 DEFAULTS: dict[str, Any] = {
     "OXAIGEN_AUTH_PROXY_URL_OVERRIDE": None,

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse
 
 from oxaigen_auth import User, UserWorkspace, WorkspacePermission, WorkspaceRole
 from oxaigen_auth._upstream import profile as profile_module
+from oxaigen_auth._upstream import structuring
 from oxaigen_auth._upstream.json_body import MAX_DEPTH, WireError, parse_json
 from oxaigen_auth._upstream.profile import parse_user, structure_user
 from tests.unit.oxaigen_auth.test_models import FIELDS
@@ -378,11 +379,9 @@ def outcome(structure: Callable[[object], User], profile: object) -> User | str:
 
 
 @given(_COMPLETE)
-def test_a_profile_that_is_read_as_it_stands_is_read_as_with_care(profile: Any) -> None:
+def test_a_profile_that_is_read_as_it_stands_is_read_as_by_the_converter(profile: Any) -> None:
     for _ in range(2):  # the second time, its entries are known
-        assert outcome(structure_user, profile) == outcome(
-            profile_module.structure_lenient, profile
-        )
+        assert outcome(structure_user, profile) == outcome(structuring.structure_lenient, profile)
 
 
 def test_an_entry_is_shared_by_the_users_who_have_it() -> None:
@@ -424,7 +423,7 @@ def shared_bytes() -> int:
     """Return what is held in the memory that profiles share, and in nothing else."""
     gc.collect()
     before = tracemalloc.get_traced_memory()[0]
-    for cache in (profile_module._remembered, profile_module._first, profile_module._types_match):  # noqa: SLF001
+    for cache in (profile_module._remembered, structuring.first, profile_module._types_match):  # noqa: SLF001
         cache.cache_clear()
     gc.collect()
     return before - tracemalloc.get_traced_memory()[0]
@@ -466,7 +465,7 @@ def test_pitfall_50_a_long_entry_is_not_shared_and_is_read_all_the_same() -> Non
     first, second = (parse(DOCUMENTED | {"workspace_roles": [long]}) for _ in range(2))
     assert first.workspace_roles == second.workspace_roles == [WorkspaceRole(1, long["name"])]
     assert first.workspace_roles[0] is not second.workspace_roles[0]
-    kind = "internal" * profile_module.MAX_SHORT
+    kind = "internal" * structuring.MAX_SHORT
     assert parse(DOCUMENTED | {"account_type": kind}).account_type == kind
 
 

@@ -1,0 +1,125 @@
+"""The base class of the models: type checks, and how FastAPI writes a model out."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast, get_args, get_type_hints
+
+from attrs import fields
+
+from oxaigen_auth._models.checked_init import check
+from oxaigen_auth._models.pydantic import Serializer, core_schema_of, json_schema_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Self
+
+    from attrs import Attribute, AttrsInstance
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, SerializationInfo
+    from pydantic.json_schema import JsonSchemaValue
+    from pydantic_core import CoreSchema
+
+
+def names(model: type[Any]) -> list[str]:
+    """Return what a model's attributes are called, in order."""
+    return [known.alias or known.name for known in _attributes(model)]
+
+
+def _attributes(model: type[Any]) -> tuple[Attribute[Any], ...]:
+    attributes: tuple[Attribute[Any], ...] = fields(cast("type[AttrsInstance]", model))
+    return attributes
+
+
+class Model:
+    """Checks the types of what a model is made of, and lets FastAPI return it.
+
+    It may be returned bare, nested in a dict, a list or a model, or declared with `-> User`, and
+    FastAPI's response filters apply to it. A model iterates over the pairs of its `dict`: plain
+    data, ready for JSON.
+    """
+
+    __slots__ = ()
+
+    __pydantic_serializer__ = Serializer()
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: object, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """Tell pydantic, which FastAPI uses, how to write a model out and what its fields are."""
+        return core_schema_of(cls, cls._documented(), cls._shallow, handler)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Tell pydantic which fields are always written out, for OpenAPI: all of them."""
+        return json_schema_of(schema, handler)
+
+    @classmethod
+    def _documented(cls) -> dict[str, Any]:
+        """Return the type of each field that the proxy documents, in its order."""
+        return {name: hint for name, hint in get_type_hints(cls).items() if name[0] != "_"}
+
+    def _pairs(self) -> Iterator[tuple[str, Any]]:
+        """Return the fields as they are written out, each entry as it is."""
+        return ((name, getattr(self, name)) for name in names(type(self)))
+
+    def _shallow(self, info: SerializationInfo) -> dict[str, Any]:
+        """Return the fields to write out. A field that has its default counts as unset."""
+        shown = dict(self._pairs())
+        if info.exclude_unset or info.exclude_defaults:
+            default = dict(type(self)()._pairs())  # noqa: SLF001 (an empty one of us)
+            if not info.exclude_defaults:
+                default.pop("is_authenticated", None)  # which is never unset
+            return {k: v for k, v in shown.items() if k not in default or v != default[k]}
+        return shown
+
+    @classmethod
+    def of_checked(cls, values: Iterable[Any]) -> Self:
+        """Make a model of values that have their types, in the order of its attributes.
+
+        Nothing is checked or copied: this is for the SDK, whose values nobody else has.
+        """
+        kind: Any = cls
+        model = cls.__new__(cls)
+        for put, value in zip(_setters(kind), values, strict=True):
+            put(model, value)
+        return model
+
+    def with_extra(self, extra: dict[str, Any]) -> Self:
+        """Return this model with these unknown fields, in the same way."""
+        known = [getattr(self, it.name) for it in _attributes(type(self)) if it.alias != "extra"]
+        return self.of_checked([*known, extra])
+
+    def __attrs_post_init__(self) -> None:
+        kind: Any = type(self)
+        for name, allowed in types_of(kind):
+            value = getattr(self, name)
+            if type(value) not in allowed:
+                check(f"{kind.__name__}.{name}", allowed, value)
+
+    # Not a field here: type checkers would put a base's fields before those of the models.
+    _extra: dict[str, Any] | None
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """The fields this version does not know, as a new dict at every read."""
+        return deepcopy(self._extra) if self._extra else {}
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in names(type(self)))
+        return f"{type(self).__name__}({shown})"
+
+
+@cache
+def _setters(model: type[Model]) -> list[Callable[[object, Any], None]]:
+    return [getattr(model, attribute.name).__set__ for attribute in _attributes(model)]
+
+
+@cache
+def types_of(model: type[Model]) -> list[tuple[str, tuple[type, ...]]]:
+    """Return which types each attribute may have, but for lists and `extra`."""
+    hints = get_type_hints(model)
+    return [(name, get_args(it) or (it,)) for name, it in hints.items() if name[0] != "_"]
