@@ -109,7 +109,8 @@ async def _serve_until_closed(app: ASGIApp, pipe: Connection) -> None:
 
 
 def _mock(tokens: tuple[str, ...], latency: float, faults: list[dict[str, Any]]) -> ASGIApp:
-    app = create_app(MockSettings(tokens=tokens, latency=latency))
+    settings = MockSettings(latency=latency).model_copy(update={"tokens": tokens})  # any text
+    app = create_app(settings)
     for fault in faults:
         app.control.fault(**fault)
     return app

@@ -125,7 +125,7 @@ Texts: TypeAlias = Annotated[
     Expected("at most 1000 texts of printable characters, separated by commas"),
 ]
 Tokens: TypeAlias = Annotated[
-    tuple[Token, ...],
+    tuple[Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]+$")], ...],  # of any length
     COMMA_SEPARATED,
     Expected("tokens of visible ASCII characters, separated by commas"),
 ]

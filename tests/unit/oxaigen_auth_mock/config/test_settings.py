@@ -16,6 +16,7 @@ READ = [
     ("LATENCY", "0.25", "latency", 0.25),
     ("TOKENS", "one, two,,three ", "tokens", ("one", "two", "three")),
     ("TOKENS", ",", "tokens", ()),
+    ("TOKENS", "x" * 5000, "tokens", ("x" * 5000,)),
     ("FORBIDDEN_TOKEN", "keep-out", "forbidden_token", "keep-out"),
     ("ACCESS_TOKEN_VALUE", "mine", "access_token_value", "mine"),
     ("ACCESS_COOKIE_NAME", "crumb", "access_cookie_name", "crumb"),
