@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Any
+
 from sybil import Sybil
 from sybil.document import PythonDocStringDocument
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 from sybil.parsers.rest import DocTestParser
 
-_pages = Sybil(parsers=[PythonCodeBlockParser(), SkipParser()], patterns=["README.md", "docs/*.md"])
+
+def _reset_log_levels(_: dict[str, Any]) -> None:
+    for name in ("httpcore", "httpcore2"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
+
+
+_pages = Sybil(
+    parsers=[PythonCodeBlockParser(), SkipParser()],
+    patterns=["README.md", "docs/*.md"],
+    teardown=_reset_log_levels,
+)
 _docstrings = Sybil(
     parsers=[DocTestParser()],
     patterns=[

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import ast
 import importlib
 import subprocess
 import sys
 from importlib.metadata import version
 from inspect import signature
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,27 +16,6 @@ from oxaigen_auth.dev.mock_server import create_mock_app
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-ROOT = Path(oxaigen_auth.__file__).parent
-
-
-def modules() -> dict[str, Path]:
-    """Every module of the package by its name below it, apart from the packages' own files."""
-    paths = {".".join(p.relative_to(ROOT).with_suffix("").parts): p for p in ROOT.rglob("*.py")}
-    return {name: path for name, path in paths.items() if not name.endswith("__init__")}
-
-
-def imports_of(path: Path) -> set[str]:
-    """All names that a file imports, wherever in it: of modules, and of what is in them."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        if isinstance(node, ast.ImportFrom):
-            assert not node.level, f"{path.name} has a relative import"
-            assert node.module
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return found
 
 
 def test_the_package_exports_what_is_documented_and_nothing_else() -> None:

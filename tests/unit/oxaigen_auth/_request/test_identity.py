@@ -20,6 +20,7 @@ from oxaigen_auth import (
     require_permission,
 )
 from oxaigen_auth._request import identity as module
+from oxaigen_auth._validation.verdict import Rejected
 from tests.support.apps import COOKIE, GOOD, FakeProxy, TestClient, get, make_app, serving_elsewhere
 from tests.support.raw_server import answer, serving
 from tests.support.tokens import MARK, OTHER, TOKEN
@@ -200,6 +201,16 @@ async def test_a_connection_keeps_few_answers(proxy: Any, monkeypatch: pytest.Mo
         identity = await module.identify(scope)
         assert len(identity.verdicts) <= 2
     assert len(proxy.requests) == 4
+
+
+async def test_a_token_that_middleware_adds_to_a_connection_without_one_counts(proxy: Any) -> None:
+    scope: Scope = {"type": "http", "headers": []}
+    assert (await module.identify(scope)).verdict is None
+    scope["headers"] = [(b"authorization", f"Bearer {MARK}-1".encode())]
+    identity = await module.identify(scope)
+    assert isinstance(identity.verdict, Rejected)
+    assert identity.verdicts == {}
+    assert len(proxy.requests) == 1
 
 
 @pytest.mark.parametrize("middleware", [True, False])

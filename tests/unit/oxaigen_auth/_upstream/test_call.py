@@ -39,7 +39,7 @@ class SlowToClose:
 
 @define(eq=False)
 class Transport(SlowToClose):
-    """A transport that reports events of its own, then fails or answers as `result` says."""
+    """A transport that reports `events`, then answers, or raises `error`."""
 
     events: tuple[tuple[str, dict[str, Any]], ...] = ()
     on_answer: Callable[[], None] = lambda: None
@@ -48,9 +48,7 @@ class Transport(SlowToClose):
     async def handle_async_request(self, request: Any) -> Any:
         await checkpoint()
         for event in self.events:
-            trace = request.extensions.get("trace")
-            if trace is not None:
-                await trace(*event)
+            await request.extensions["trace"](*event)
         self.on_answer()
         if self.error is not None:
             await checkpoint()

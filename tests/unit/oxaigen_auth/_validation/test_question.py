@@ -1,0 +1,26 @@
+"""Questions name their token by its fingerprint, and secrets do not show themselves."""
+
+from __future__ import annotations
+
+from oxaigen_auth._validation.question import Question, Secret
+from tests.support.tokens import OTHER, TOKEN
+
+BASE = "https://app.example.com"
+
+
+def test_questions_are_equal_if_token_url_and_permission_are() -> None:
+    user = Question.of(TOKEN, BASE)
+    assert user == Question.of(TOKEN, BASE)
+    others = [Question.of(OTHER, BASE), Question.of(TOKEN, f"{BASE}/a"), user.about("audit")]
+    assert user not in others
+    assert user.about("audit") == Question.of(TOKEN, BASE).about("audit")
+
+
+def test_a_question_does_not_hold_its_token() -> None:
+    assert TOKEN not in repr(Question.of(TOKEN, BASE).about("audit"))
+
+
+def test_a_secret_is_its_token_but_does_not_show_it() -> None:
+    secret = Secret(TOKEN)
+    assert secret == TOKEN
+    assert f"{secret!r}" == "Secret('***')"
