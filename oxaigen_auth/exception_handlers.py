@@ -1,4 +1,4 @@
-"""Answers for the errors of this package that a route raises: those that the dependencies give."""
+"""Answers errors of this package that a route raises, as the dependencies would."""
 
 from __future__ import annotations
 
@@ -62,9 +62,10 @@ async def _handle(connection: Request | WebSocket, error: Exception) -> Response
 
 
 def _sent(websocket: WebSocket) -> set[str]:
-    """Return what a WebSocket's state says of the messages that its route has sent.
+    """Return the types of the messages that a WebSocket's route has sent.
 
-    What the handler raises comes back to it with a `WebSocket` that knows nothing of the route's.
+    An error that the handler raises is passed to it again, with a new `WebSocket`, so the result is
+    kept in the scope.
     """
     known = {WebSocketState.CONNECTING: set[str](), WebSocketState.CONNECTED: {"websocket.accept"}}
     sent = known.get(websocket.application_state, _ENDED)
@@ -75,9 +76,9 @@ def _sent(websocket: WebSocket) -> set[str]:
 async def answer_error(
     error: Exception, scope: Scope, receive: Receive, send: Send, *, sent: set[str]
 ) -> bool:
-    """Answer a connection whose app raised; tell whether there was an answer to be given.
+    """Answer a connection whose app raised an exception. Return False if it has no answer.
 
-    `sent` are the types of the messages that the app has sent so far.
+    `sent` contains the types of the messages that the app has sent.
     """
     refusal = refusal_of_error(error)
     if refusal is None or sent & _ENDED:
@@ -95,7 +96,7 @@ async def answer_error(
 
 
 def _can_answer(scope: Scope, sent: set[str]) -> bool:
-    """Tell whether a WebSocket can still be answered with an HTTP response, as by a dependency."""
+    """Return whether a WebSocket can still be answered with an HTTP response."""
     return not sent and "websocket.http.response" in (scope.get("extensions") or {})
 
 
@@ -106,7 +107,7 @@ def _closing(refusal: HTTPException) -> tuple[int, str]:
 
 
 async def _response(connection: HTTPConnection, refusal: HTTPException) -> Response | None:
-    """Return what the app makes of such an exception, by a handler of its own if it has one."""
+    """Return the response of the app's own handler for such an exception, or of FastAPI's."""
     handlers: Any = getattr(connection.scope.get("app"), "exception_handlers", {})
     classes = (handlers.get(cls) for cls in type(refusal).__mro__)
     found = (it for it in (handlers.get(refusal.status_code), *classes) if it is not None)

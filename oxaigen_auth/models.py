@@ -83,12 +83,14 @@ def _permissions(permissions: Iterable[WorkspacePermission]) -> tuple[WorkspaceP
 
 @frozen(kw_only=True, repr=False)
 class User(Model):
-    """Who the proxy says the bearer of a token is.
+    """The bearer of a token, as the proxy describes it.
 
-    Identity fields are None when the proxy did not send them. A user is immutable through and
-    through, so that one may serve many requests: a list or dict read from it is the reader's own.
-    Users are equal if all their fields are, and can be hashed whatever `extra` holds. A value of
-    the wrong type is a TypeError.
+    Fields that the proxy did not send are None. A user is deeply immutable, so that many requests
+    can share one: lists and dicts that are read from it are copies. Users are equal if all their
+    fields are equal, and can be hashed whatever `extra` contains.
+
+    Raises:
+        TypeError: a value has the wrong type.
 
     >>> user = User(user_name="ada", workspace_permissions=[WorkspacePermission(name="audit")])
     >>> user.has_permission("audit"), user.has_role("owner"), user.is_anonymous
@@ -139,11 +141,11 @@ class User(Model):
         return not self.is_authenticated
 
     def has_role(self, name: str) -> bool:
-        """Tell whether the profile lists a role of exactly this name."""
+        """Return whether the profile has a role of exactly this name."""
         return any(role.name == name for role in self._workspace_roles)
 
     def has_permission(self, name: str) -> bool:
-        """Tell whether the profile lists a permission of exactly this name.
+        """Return whether the profile lists a permission of exactly this name.
 
         This reads the profile only. `require_permission` asks the proxy, which decides.
         """

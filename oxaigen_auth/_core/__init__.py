@@ -1,1 +1,1 @@
-"""The machinery that knows nothing of users or HTTP: keys, cache, single-flight."""
+"""Cache, single-flight, circuit breaker and the like, without users and HTTP."""

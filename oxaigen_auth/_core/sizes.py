@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
 
 _LEAVES = {str, bytes, int, float}
-_SMALL_INTEGERS = range(-5, 257)  # CPython keeps one object for each, as for most single letters
+_SMALL_INTEGERS = range(-5, 257)  # CPython has one object for each, as for most single letters
 
 
 def size_of(value: object, at_most: float = inf) -> int:

@@ -1,4 +1,4 @@
-"""Errors for calls in the published package's forms that have changed: they say what to write."""
+"""Errors for calls in forms of the published package that have changed: what to write instead."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ _ONCE_STATIC = frozenset({"get_me", "test_permission"})
 
 
 class ClientType(ABCMeta):
-    """Explains that a client is needed, where a method is called on the class.
+    """Raises an error if a method is called on the class.
 
-    There they are static methods. Only what is read from the class passes here: a call on a client
-    costs nothing. An `ABCMeta`, so that subclasses may be abstract, or protocols.
+    In the published package these are static methods. Only attributes that are read from the class
+    pass here, so a call on a client is as fast as usual. It is an `ABCMeta`, so that subclasses may
+    be abstract, or protocols.
     """
 
-    if not TYPE_CHECKING:  # for whom the methods are as they are written
+    if not TYPE_CHECKING:  # type checkers see the methods as they are written
 
         def __getattribute__(cls, name: str) -> object:
             found = super().__getattribute__(name)
@@ -44,7 +45,7 @@ def _of_an_instance(cls: type[Any], method: Callable[..., Any]) -> Callable[...,
 
 
 def takes_connection(function: F) -> F:
-    """Let a function say that its first argument is given by position, not as `request`."""
+    """Make a function raise an error that suggests a positional argument instead of `request=`."""
 
     @wraps(function)
     def call(*args: Any, **options: Any) -> Any:

@@ -1,7 +1,7 @@
-"""The metaclass of the settings: it says what to write instead of what would have no effect.
+"""The metaclass of the settings: errors that suggest what to write.
 
 In the published package a setting is an attribute of the class, in upper case, and is changed by
-assigning it.
+assignment, which would have no effect here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from oxaigen_auth._hints.variables import suggest, variable
 
 
 class SettingsType(type):
-    """Refuses settings that are assigned on the class, and explains unknown names."""
+    """Refuses the assignment of settings on the class, and explains unknown names."""
 
     def __init__(
         cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any
@@ -67,7 +67,7 @@ def explain_read(settings: object, name: str) -> AttributeError:
 
 
 def refuse_change(settings: object, name: str, _: object) -> None:
-    """Raise an error that says how to get other settings, in place of the one that attrs raises."""
+    """Raise an error that suggests `attrs.evolve`, instead of the error of attrs."""
     cls = type(settings)
     meant = name.lower() if name.lower() in _names(cls) else "name"
     raise AttributeError(
@@ -87,7 +87,7 @@ def _names(cls: type[Any]) -> list[str]:
 
 
 def _is_setting(cls: type[Any], name: str) -> bool:
-    """Tell whether an attribute is a setting or is meant to be one; methods may be replaced."""
+    """Return whether an attribute is a setting or a misspelled one. Methods may be replaced."""
     return name in _names(cls) or not (name.startswith("__") or name in vars(cls))
 
 

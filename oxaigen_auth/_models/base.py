@@ -32,11 +32,11 @@ def _attributes(model: type[Any]) -> tuple[Attribute[Any], ...]:
 
 
 class Model:
-    """Checks the types of what a model is made of, and lets FastAPI return it.
+    """The base class: checks the types of its values, and can be returned by FastAPI routes.
 
-    It may be returned bare, nested in a dict, a list or a model, or declared with `-> User`, and
-    FastAPI's response filters apply to it. A model iterates over the pairs of its `dict`: plain
-    data, ready for JSON.
+    A route may return it alone, in a dict, a list or another model, and may declare `-> User`.
+    FastAPI's response filters apply to it. Iterating a model yields pairs of names and values that
+    can be serialized as JSON.
     """
 
     __slots__ = ()
@@ -47,14 +47,14 @@ class Model:
     def __get_pydantic_core_schema__(
         cls, source: object, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
-        """Tell pydantic, which FastAPI uses, how to write a model out and what its fields are."""
+        """Return how pydantic, and so FastAPI, serializes the model, and its fields."""
         return core_schema_of(cls, cls._documented(), cls._shallow, handler)
 
     @classmethod
     def __get_pydantic_json_schema__(
         cls, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """Tell pydantic which fields are always written out, for OpenAPI: all of them."""
+        """Return the schema for OpenAPI, with all fields required, as all are always serialized."""
         return json_schema_of(schema, handler)
 
     @classmethod

@@ -1,6 +1,6 @@
-"""Type checks of what somebody hands to a model's constructor. Knows no model.
+"""Type checks of the arguments of a model's constructor.
 
-Each raises a TypeError that names the field, the type that was expected and the one that came.
+Each raises a TypeError with the name of the field, the expected type and the actual one.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def tuple_of(entry: type[T], name: str, values: object) -> tuple[T, ...]:
 
 
 def own_extra(extra: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return a copy, which nobody else can change; None if there is nothing in it.
+    """Return a deep copy, or None if it is empty.
 
     Raises:
         TypeError: it is no dict with strings as keys.

@@ -156,7 +156,7 @@ def _write_depends(call: Any, parameter: Any) -> str:
 
 
 def _holds_user(annotation: Any, seen: set[Any]) -> bool:
-    """Tell whether a value of this type is a `User`, or holds one."""
+    """Return whether a value of this type is a `User`, or holds one."""
     annotation = getattr(annotation, "__value__", annotation)  # of a `type` statement
     parts = get_args(annotation)
     if not parts and isinstance(annotation, type) and annotation not in seen:

@@ -1,7 +1,7 @@
-"""Whether a request that brings a cookie comes from a page of another site.
+"""Detects requests with a cookie that come from a page of another site.
 
-A browser sends cookies with whatever any page makes it ask for. What it adds itself, and no page
-can change, says where the request comes from: `Origin` (RFC 6454 §7), or `Sec-Fetch-Site`.
+A browser sends cookies with every request, whichever page caused it. It also adds headers that no
+page can change and that show the origin: `Origin` (RFC 6454 §7), or `Sec-Fetch-Site`.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110 §9.2.1
 
 
 def is_cross_site(scope: Scope, headers: dict[bytes, bytes], settings: OxaigenAuthSettings) -> bool:
-    """Tell whether this could do harm and does not come from the app's own pages, or trusted ones.
+    """Return whether an unsafe request comes from neither the app's own origin nor a trusted one.
 
-    A request without either header comes from no browser of today, and has no cookie that another
-    site could use.
+    A request without either header is not from a current browser, so another site cannot have
+    caused it.
     """
     if not settings.cross_site_guard or scope.get("method") in _SAFE:
         return False
@@ -39,7 +39,7 @@ def is_cross_site(scope: Scope, headers: dict[bytes, bytes], settings: OxaigenAu
     origin = parse_origin(header.decode("latin-1"))
     if origin is None:
         return True
-    # By which scheme a request came, an app behind a proxy cannot see: host and port must do.
+    # An app behind a proxy does not see the request's scheme, so host and port are compared.
     host = request_host(headers, settings.proxy_scheme, settings.allowed_hosts)
     same = parse_host(host.decode("latin-1"), origin.scheme) == origin.host
     return not same and not _is_trusted(origin, settings)

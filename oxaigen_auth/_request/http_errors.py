@@ -1,6 +1,6 @@
-"""What a caller who is not let in gets: one table for the dependencies and for raised errors.
+"""The HTTP errors of refused callers, for the dependencies and for raised exceptions.
 
-README.md, "What the caller gets", is this table in words (RFC 6750 §3, RFC 6585 §4).
+README.md, "What the caller gets", has the same table (RFC 6750 §3, RFC 6585 §4).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def user_of(identity: Identity) -> User:
     """Return the caller, who must be signed in.
 
     Raises:
-        HTTPException: says why there is no user.
+        HTTPException: there is no user; the detail is the reason.
     """
     verdict = identity.verdict
     if isinstance(verdict, Accepted):
@@ -47,7 +47,7 @@ def user_of(identity: Identity) -> User:
 
 
 def refusal_of_verdict(verdict: Rejected | RateLimited | Unavailable) -> HTTPException:
-    """Return the answer to a caller whom this verdict does not let in."""
+    """Return the HTTP error for a caller without an accepted verdict."""
     match verdict:
         case RateLimited(seconds):
             return HTTPException(429, RATE_LIMITED_MESSAGE, _retry_after(seconds))

@@ -63,10 +63,10 @@ class Origin:
 
 
 def request_host(headers: Mapping[bytes, bytes], scheme: str, patterns: tuple[str, ...]) -> bytes:
-    """Return what says which host a request was sent to, in bytes; empty if nothing does.
+    """Return the host that a request was sent to, as bytes; empty if the request has none.
 
-    Of an `X-Forwarded-Host` of several values, which a chain of proxies makes, the first one
-    counts, and only if the patterns allow it: whoever sends the request can put it there.
+    A chain of proxies sends several values of `X-Forwarded-Host`. The first one counts if the
+    patterns allow it, because the sender of the request can set it.
     """
     header = headers.get(b"x-forwarded-host")
     if header is None:
@@ -78,12 +78,12 @@ def request_host(headers: Mapping[bytes, bytes], scheme: str, patterns: tuple[st
 
 
 def has_several_values(header: bytes) -> bool:
-    """Tell whether a header is a list (RFC 9110 §5.6.1), or came several times."""
+    """Return whether a header is a list (RFC 9110 §5.6.1), or is repeated."""
     return b"," in header or b"\n" in header
 
 
 def first_value(header: bytes) -> bytes:
-    """Return the first value of a header that is a list, or came several times."""
+    """Return the first value of a header that is a list, or is repeated."""
     return header.partition(b"\n")[0].partition(b",")[0].strip(b" \t")
 
 
@@ -151,9 +151,9 @@ def _parse_origin(parse: Callable[[str, str], Host | None], text: str) -> Origin
 
 
 def _is_possible(name: str) -> bool:
-    """Tell whether a name that must be an address is one (RFC 3986 §3.2.2, IPv4 as WHATWG URL).
+    """Return whether a name that looks like an address is valid (RFC 3986 §3.2.2, WHATWG URL).
 
-    A number at its end makes it one: no library sends anything to 999.1.1.1, or to 1.2.3.
+    A name whose last label is a number must be an IPv4 address, unlike 999.1.1.1 or 1.2.3.
     """
     try:
         if name.startswith("["):

@@ -10,12 +10,12 @@ _PERMISSION_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def is_token(text: str) -> bool:
-    """Tell whether this can be a token: visible ASCII, which includes all of RFC 6750 §2.1."""
+    """Return whether this can be a token: visible ASCII, a superset of RFC 6750 §2.1."""
     return 0 < len(text) <= MAX_TOKEN and text.isascii() and text.isprintable() and " " not in text
 
 
 def is_permission_name(text: str) -> bool:
-    """Tell whether this is of the form that the product page gives to permission names."""
+    """Return whether this is a permission name by the rules of the product page."""
     return _PERMISSION_NAME.fullmatch(text) is not None
 
 

@@ -112,6 +112,6 @@ class Call:
 
 
 def _was_dead(error: Exception) -> bool:
-    """Tell the end of a connection from an answer that was no HTTP."""
+    """Return whether a connection was closed, in contrast to an answer that is not HTTP."""
     is_protocol_error = isinstance(error, httpx.RemoteProtocolError)
     return not is_protocol_error or str(error).startswith("Server disconnected")

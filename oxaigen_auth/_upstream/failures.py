@@ -1,4 +1,4 @@
-"""Why a call to the proxy failed, for the log: from types and codes of exceptions, never data."""
+"""Describes why a call failed, for the log: by types and codes of exceptions, never by data."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def why_it_failed(error: BaseException) -> str:
-    """Return what made a call fail, looking through the exceptions that it was raised from.
+    """Return why a call failed, from the exception and its causes.
 
-    The text holds no message of an exception that could repeat what was sent: only names of types,
-    and what the operating system and OpenSSL say of a code.
+    The text contains names of types, and the operating system's or OpenSSL's text for a code. It
+    contains no message of an exception, which could repeat the request.
     """
     name = type(error).__name__
     reasons = filter(None, map(_reason, _causes(error)))
@@ -24,7 +24,7 @@ def why_it_failed(error: BaseException) -> str:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an exception and what it came from, each once, as far as anyone would look."""
+    """Yield an exception and its causes and contexts, each once, up to 32."""
     seen: set[int] = set()
     pending = [error]
     while pending and len(seen) < 32:  # noqa: PLR2004 (a bound against endless chains)
@@ -55,6 +55,6 @@ def _reason(error: BaseException) -> str | None:
 
 
 def _said_of(error: Exception, attribute: str) -> str:
-    """Return what a library said, if it did: "Temporary failure in name resolution"."""
+    """Return a library's text in parentheses, such as " (Temporary failure in name resolution)"."""
     said = getattr(error, attribute, None)
     return f" ({said})" if said else ""

@@ -26,9 +26,9 @@ def wrap_network_backend(transport: Any, wrap: Callable[[Any], Any]) -> None:
 
 
 def has_trailing_data(response: Any) -> bool:
-    """Tell whether more data came after an answer: the next call would take it for its own.
+    """Return whether more data came after an answer, which the next call would take for its own.
 
-    True if it cannot be told; then no connection is used twice.
+    Return True if it is unknown. Then no connection is used twice.
     """
     stream = response.stream
     try:

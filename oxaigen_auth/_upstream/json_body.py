@@ -1,4 +1,4 @@
-"""The bytes of a body → JSON values that can be written again. Knows no model.
+"""Parses a body as JSON, and accepts only values that can be serialized again.
 
 The cost is linear in the length of the body.
 """

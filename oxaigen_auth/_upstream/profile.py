@@ -96,7 +96,7 @@ def structure_exact(profile: Any) -> User:
 
 @lru_cache(maxsize=256)
 def _types_match(types: tuple[type, ...]) -> bool:
-    """Tell whether the values of `_TYPES` may have these types."""
+    """Return whether the values of `_TYPES` may have these types."""
     return all(one in allowed for one, allowed in zip(types, _TYPES.values(), strict=True))
 
 

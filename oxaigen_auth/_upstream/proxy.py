@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from oxaigen_auth._validation.verdict import Verdict
 
 KEEPALIVE = 5.0  # seconds
-MAX_HOSTS = 8  # to which a transport keeps a connection
+MAX_HOSTS = 8  # to which a transport keeps connections open
 
 
 @define(eq=False)
@@ -117,7 +117,7 @@ class Proxy:
                 return Unavailable(why_it_failed(error), is_outage=True)
         if call.too_large:
             return Unavailable(TOO_LARGE)
-        # A call that spent most of its time in a queue of ours says nothing about the proxy.
+        # If most of the time went by in a queue of this client, the proxy may be fine.
         is_outage = began - start <= self.timeout / 2
         reason = f"there was no answer within {self.timeout:g} seconds"
         return Unavailable(reason, is_outage=is_outage, timed_out=True)

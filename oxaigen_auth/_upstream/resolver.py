@@ -1,8 +1,8 @@
-"""Host names → addresses, in threads of our own: a slow name server delays its own hosts only.
+"""Resolves host names in separate threads, so that a slow name server delays its own hosts only.
 
-Event loops look names up in a pool of threads that everything in the process shares; asyncio's has
-six on two cores. A lookup there cannot be cancelled, so a few names whose servers do not answer
-would hold up every other name. Here each name has a thread, for all who ask meanwhile.
+Event loops resolve names in a thread pool that the whole process shares; asyncio's has six threads
+on two cores. A lookup there cannot be cancelled, so a few names whose servers do not answer would
+delay all others. Here each name has a thread, which all callers of that name share.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from oxaigen_auth._upstream.httpcore_internals import wrap_network_backend
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-MAX_KNOWN = 256  # names that had an address lately
-MAX_UNKNOWN = 512  # other names that are looked up at once, each in a thread
+MAX_KNOWN = 256  # names that were resolved lately
+MAX_UNKNOWN = 512  # other names that are resolved at once, each in a thread
 ATTEMPT_DELAY = 0.25  # seconds until the next address is tried as well (RFC 8305 §5)
 
 
 class ResolverBusyError(OSError):
-    """Too many names are being looked up. This says nothing about the host."""
+    """Too many names are being looked up. The host itself may be fine."""
 
 
 @define(eq=False)

@@ -1,4 +1,4 @@
-"""What an HTTP answer of the proxy means. Pure: knows no HTTP library and no network."""
+"""Turns an HTTP answer of the proxy into a verdict. No I/O."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ if TYPE_CHECKING:
 
 MOCK_HEADER = "X-Oxaigen-Mock"  # with which the mock marks each of its answers
 MOCKED = Unavailable(
-    "a mock answered in production, where none is believed; make this URL the real proxy's",
+    "a mock answered in production, where its answers are ignored; set the URL of the real proxy",
     log_level=logging.ERROR,
 )
 MAX_BODY = 256 * 1024  # bytes, also after decompression
 MAX_DETAIL = 200  # characters
-_OUTAGE = {502, 503, 504}  # with which a gateway or a server says that it cannot answer
+_OUTAGE = {502, 503, 504}  # a gateway or a server cannot answer
 MAX_RETRY_AFTER = 24 * 60 * 60  # seconds
 
 _CHARSET = re.compile(r';\s*charset="?([a-z0-9_-]+)')
 
 
 class AnswerError(Exception):
-    """The answer cannot be used. The message is for the log."""
+    """The answer is not usable. The message is for the log."""
 
 
 @frozen
 class Answer:
-    """An answer as it came: the body may be compressed."""
+    """An answer as it was received: its body may be compressed."""
 
     status: int
     headers: Mapping[str, str]
@@ -49,7 +49,7 @@ class Answer:
 
 
 def decompress(body: bytes, encoding: str) -> bytes:
-    """Undo a compression that was not asked for, without ever holding more than `MAX_BODY`."""
+    """Decompress a body, although no compression was requested, up to `MAX_BODY`."""
     named = [coding.strip() for coding in encoding.lower().split(",")]
     codings = [coding for coding in named if coding not in {"", "identity"}]
     if not codings:
@@ -129,7 +129,7 @@ def _no_verdict(answer: Answer) -> Unavailable:
 
 
 def _detail(answer: Answer, token: str, default: str) -> str:
-    """Return the proxy's detail if it is one short sentence that gives nothing away."""
+    """Return the proxy's detail if it is one short line that shows no token."""
     try:
         detail = parse_json(_plain(answer), _charset(answer))["detail"]
     except (AnswerError, WireError, TypeError, KeyError, IndexError):

@@ -164,7 +164,7 @@ def structure_lenient(profile: object) -> User:
     """
     try:
         user = CONVERTER.structure(profile, User)
-    except Exception as error:  # noqa: BLE001 (cattrs hands on whatever a hook raised)
+    except Exception as error:  # noqa: BLE001 (hooks may raise anything)
         faults = transform_error(error, "profile", lambda fault, _: str(fault))
         raise WireError(faults[0].replace("._", ".")) from None  # its name on the wire
     if not _says_something(profile, user):
@@ -173,7 +173,7 @@ def structure_lenient(profile: object) -> User:
 
 
 def _says_something(profile: Any, user: User) -> bool:
-    """Tell whether a documented field was sent with a value: not null, not empty."""
+    """Return whether a documented field was sent with a value: not null, not empty."""
     if profile.get("is_authenticated") is not None:
         return True
     return any(_has_value(getattr(user, name)) for name in KNOWN - {"is_authenticated"})

@@ -125,7 +125,7 @@ class Validator:
         return verdict
 
     def _is_useless(self, verdict: Verdict[Any], key: FlightKey, *, is_older: bool) -> bool:
-        """Tell whether the caller should ask again, as the verdict is not about its own call.
+        """Return whether the caller should ask again, as the verdict is not about its own call.
 
         Either the token was forgotten or rejected meanwhile, or the caller joined an older lookup
         that timed out.

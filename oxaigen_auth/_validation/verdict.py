@@ -99,7 +99,7 @@ def unwrap(verdict: Verdict[T]) -> T:
 
 
 def has_answered(verdict: Verdict[Any]) -> bool | None:
-    """Tell whether the proxy can be reached; None if the verdict does not show it."""
+    """Return whether the proxy can be reached, or None if the verdict does not show it."""
     if not isinstance(verdict, Unavailable):
         return True
     if verdict.is_outage:

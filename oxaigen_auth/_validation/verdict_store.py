@@ -117,7 +117,7 @@ class VerdictStore:
         return FlightKey(question, self._running(question).generation)
 
     def is_outdated(self, key: FlightKey, verdict: Accepted[Any]) -> bool:
-        """Tell whether a token was forgotten since `key` was made, or rejected by a newer lookup.
+        """Return whether a token was forgotten since `key` was made, or rejected by a newer lookup.
 
         Each caller asks this between `begin` and `end`, when a lookup has accepted the token.
         """
