@@ -104,17 +104,17 @@ def is_dying(flight: Flight[Any]) -> bool:
 
 def check_flights(flights: SingleFlight[Any]) -> None:
     """Hold what the module of the single-flight says always holds."""
-    table, aloft = flights._flights, flights._active  # noqa: SLF001
+    table, active = flights._flights, flights._active  # noqa: SLF001
     waiting, queue = flights._waiting, flights._queue  # noqa: SLF001
     for key, flight in table.items():
         assert flight.key == key
-        assert flight in aloft
+        assert flight in active
         assert flight.waiters > 0
         assert not is_dying(flight)
-    assert not any(flight.done.is_set() for flight in aloft)
-    assert {flight for flight in aloft if not flight.has_slot} == set(waiting)
+    assert not any(flight.done.is_set() for flight in active)
+    assert {flight for flight in active if not flight.has_slot} == set(waiting)
     assert all(flight.pending for flight in waiting)
-    assert queue._held == len(aloft) - len(waiting) <= flights.capacity  # noqa: SLF001
+    assert queue._held == len(active) - len(waiting) <= flights.capacity  # noqa: SLF001
     assert not waiting or queue.pop() is None
 
 

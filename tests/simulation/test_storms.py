@@ -55,7 +55,7 @@ class Plan:
     """What happens when. A moment is a checkpoint of the task that conducts the storm."""
 
     grouped: bool
-    pilots: float
+    capacity: float
     finale: str
     callers: list[PlannedCaller]
     lookups: list[PlannedLookup]
@@ -87,7 +87,7 @@ def draw(seed: int) -> Plan:
         events.setdefault(dice.number(0, LAST - 2), []).append((what, dice.number(1, keys)))
     return Plan(
         grouped=dice.chance(0.6),
-        pilots=dice.pick(1, 3, inf),
+        capacity=dice.pick(1, 3, inf),
         finale=dice.pick("wait", "leave", "lose", "close"),
         callers=[draw_caller(dice, keys) for _ in range(dice.number(2, 8))],
         lookups=[draw_lookup(dice) for _ in range(5)],
@@ -129,7 +129,7 @@ class Caller:
     kill: Callable[[], object] = field(default=lambda: None)
     cancelled: bool = False
     asked_after: int = 0  # lookups that had begun when it asked
-    barred: frozenset[Flight[Lookup]] = frozenset()  # flights that it must not be aboard
+    barred: frozenset[Flight[Lookup]] = frozenset()  # flights that it must not wait for
     losses: int = 0  # how often flights had been cancelled when it asked
     outcome: Lookup | str | None = None
     left_over: int = 0
@@ -161,7 +161,7 @@ class World:
     losses: int = 0
 
     def __attrs_post_init__(self) -> None:
-        self.flights = SingleFlight(capacity=self.plan.pilots, on_join=self.count_join)
+        self.flights = SingleFlight(capacity=self.plan.capacity, on_join=self.count_join)
 
     def count_join(self) -> None:
         self.coalesced += 1
@@ -235,10 +235,10 @@ class World:
             getattr(self, what)(key)
 
     def forget(self, key: int) -> None:
-        aboard = [flight for flight in self.flights._active if flight.key == key]  # noqa: SLF001
-        self.forgotten.setdefault(key, set()).update(aboard)
-        self.let_go.update(aboard)
-        for flight in aboard:
+        detached = [flight for flight in self.flights._active if flight.key == key]  # noqa: SLF001
+        self.forgotten.setdefault(key, set()).update(detached)
+        self.let_go.update(detached)
+        for flight in detached:
             self.flights.detach(flight)
 
     def start(self, key: int) -> None:
@@ -284,11 +284,11 @@ class World:
 
     def check(self) -> None:
         check_flights(self.flights)
-        aloft = self.flights._active  # noqa: SLF001
-        for flight in aloft:
+        active = self.flights._active  # noqa: SLF001
+        for flight in active:
             assert flight.current or flight in self.let_go or is_dying(flight)
-        assert sum(flight.waiters for flight in aloft) <= self.waiting + self.started
-        assert aloft.issuperset(lookup.flight for lookup in self.running)
+        assert sum(flight.waiters for flight in active) <= self.waiting + self.started
+        assert active.issuperset(lookup.flight for lookup in self.running)
         joinable = [lookup.flight.key for lookup in self.running if lookup.flight.current]
         assert len(joinable) == len(set(joinable))
 

@@ -160,9 +160,9 @@ class World:
         return refusals.get(call.says, accepted)
 
     async def close_now(self) -> None:
-        aloft = self.flights._active if self.flights else set()  # noqa: SLF001
+        active = self.flights._active if self.flights else set()  # noqa: SLF001
         await self.client.aclose()
-        assert all(map(is_dying, aloft))
+        assert all(map(is_dying, active))
 
     async def call(self, caller: Caller) -> None:
         caller.kill = self.natively.cancel_of_this_task(caller.scope.cancel)
@@ -263,8 +263,8 @@ class World:
     @property
     def busy(self) -> bool:
         waiting = [caller for caller in self.callers if caller.outcome is None]
-        aloft = self.flights and self.flights._active  # noqa: SLF001
-        return bool(waiting or self.running or aloft)
+        active = self.flights and self.flights._active  # noqa: SLF001
+        return bool(waiting or self.running or active)
 
     def tally(self) -> list[str]:
         """Return what became of the callers, in a word each."""

@@ -165,7 +165,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(key=KEYS)
     def a_flight_starts_on_behalf_of_nobody(self, key: str) -> None:
-        taken = {flight.key for flight in self.aloft if flight.current}
+        taken = {flight.key for flight in self.active if flight.current}
         expected = len(self.world.ahead) + (self.where != "hosted" and key not in taken)
         self.portal.call(self.world.do, lambda: self.world.start(key))
         assert len(self.world.ahead) == expected
@@ -203,7 +203,7 @@ class Machine(RuleBasedStateMachine):
         assert len(joinable) == len(set(joinable))
 
     @property
-    def aloft(self) -> set[Flight[int]]:
+    def active(self) -> set[Flight[int]]:
         """The flights whose lookup runs, and those that wait for their turn."""
         running = {x.flight for x in self.world.lookups}
         queued: set[Flight[int]] = set(self.world.flights._waiting)  # noqa: SLF001 (seen nowhere else)
@@ -212,25 +212,25 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def every_table_entry_is_a_flight_with_callers_or_one_that_was_started(self) -> None:
-        joinable = [flight for flight in self.aloft if flight.current]
+        joinable = [flight for flight in self.active if flight.current]
         assert len(self.world.flights) == len(joinable)
         assert all(flight.waiters > 0 for flight in joinable)
 
     @invariant()
     def a_flight_waits_only_while_as_many_fly_as_may(self) -> None:
         if self.where == "one by one":
-            assert len(self.world.lookups) == bool(self.aloft)
+            assert len(self.world.lookups) == bool(self.active)
         else:
-            assert len(self.world.lookups) == len(self.aloft)
+            assert len(self.world.lookups) == len(self.active)
 
     @invariant()
     def every_lookup_has_callers_or_was_started_and_every_caller_has_a_flight(self) -> None:
-        aboard = sum(flight.waiters for flight in self.aloft)
+        waiters = sum(flight.waiters for flight in self.active)
         # A cancelled host stays with its flight without waiting for its value.
         staying = [x for x in self.world.waiting if x.cancelled]
-        for_nobody = self.aloft.intersection(self.world.ahead)
-        assert aboard == len(self.world.waiting) - len(staying) + len(for_nobody)
-        assert all(flight.waiters > 0 for flight in self.aloft)
+        for_nobody = self.active.intersection(self.world.ahead)
+        assert waiters == len(self.world.waiting) - len(staying) + len(for_nobody)
+        assert all(flight.waiters > 0 for flight in self.active)
 
     @invariant()
     def a_fresh_answer_is_newer_than_its_question(self) -> None:

@@ -20,12 +20,12 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-async def test_a_natively_cancelled_host_waits_for_the_others_and_stays_cancelled() -> None:
+async def test_a_natively_cancelled_owner_waits_for_the_others_and_stays_cancelled() -> None:
     flights: SingleFlight[str] = SingleFlight()
-    landed = asyncio.Event()
+    finished = asyncio.Event()
 
     async def look_up(_: Flight[str]) -> str:
-        await landed.wait()
+        await finished.wait()
         return "answer"
 
     host = asyncio.create_task(flights.run("key", look_up))
@@ -36,29 +36,29 @@ async def test_a_natively_cancelled_host_waits_for_the_others_and_stays_cancelle
         host.cancel()
         await asyncio.sleep(0)
     assert not host.done()
-    landed.set()
+    finished.set()
     assert await other == "answer"
     with pytest.raises(asyncio.CancelledError):
         await host
 
 
-async def test_a_natively_cancelled_waiter_costs_the_host_nothing() -> None:
+async def test_a_natively_cancelled_waiter_costs_the_owner_nothing() -> None:
     flights: SingleFlight[str] = SingleFlight()
-    landed = asyncio.Event()
+    finished = asyncio.Event()
 
     async def look_up(_: Flight[str]) -> str:
-        await landed.wait()
+        await finished.wait()
         return "answer"
 
     host = asyncio.create_task(flights.run("key", look_up))
     await asyncio.sleep(0)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(flights.run("key", look_up), 0.01)
-    landed.set()
+    finished.set()
     assert await host == "answer"
 
 
-async def test_a_lone_host_under_asyncio_timeout_leaves_no_flight() -> None:
+async def test_a_lone_owner_under_asyncio_timeout_leaves_no_flight() -> None:
     flights: SingleFlight[str] = SingleFlight()
 
     async def look_up(_: Flight[str]) -> Any:
@@ -122,7 +122,7 @@ async def cancel_new_tasks(before: set[Any], steps: int) -> None:
 
 @never_awaited
 @pytest.mark.parametrize("steps", range(3))
-async def test_a_cancelled_task_of_a_hosted_flight_hangs_nobody(steps: int) -> None:
+async def test_a_cancelled_task_of_a_caller_owned_flight_hangs_nobody(steps: int) -> None:
     async def look_up(_: Flight[str]) -> Any:
         await asyncio.sleep(60)
 
@@ -143,12 +143,12 @@ async def test_a_cancelled_task_of_a_hosted_flight_hangs_nobody(steps: int) -> N
 
 
 @never_awaited
-async def test_a_flight_whose_task_never_begins_hangs_no_cancelled_host() -> None:
+async def test_a_flight_whose_task_never_begins_hangs_no_cancelled_owner() -> None:
     """The host was cancelled while the flight waited for its turn, and stays for another caller."""
-    landed = asyncio.Event()
+    finished = asyncio.Event()
 
     async def look_up(_: Flight[str]) -> str:
-        await landed.wait()
+        await finished.wait()
         return "answer"
 
     flights: SingleFlight[str] = SingleFlight(capacity=1)
@@ -162,7 +162,7 @@ async def test_a_flight_whose_task_never_begins_hangs_no_cancelled_host() -> Non
     await asyncio.sleep(0.01)
     assert not host.done()
     before = asyncio.all_tasks()
-    landed.set()
+    finished.set()
     while not (new := asyncio.all_tasks() - before):  # noqa: ASYNC110 (its first step is awaited)
         await asyncio.sleep(0)
     new.pop().cancel()  # before its first step
@@ -176,11 +176,13 @@ async def test_a_flight_whose_task_never_begins_hangs_no_cancelled_host() -> Non
     gc.collect()
 
 
-async def test_a_host_that_is_cancelled_while_its_flight_waits_lets_it_fly_for_the_others() -> None:
-    landed = asyncio.Event()
+async def test_an_owner_that_is_cancelled_while_its_flight_waits_lets_it_run_for_the_others() -> (
+    None
+):
+    finished = asyncio.Event()
 
     async def look_up(_: Flight[str]) -> str:
-        await landed.wait()
+        await finished.wait()
         return "answer"
 
     flights: SingleFlight[str] = SingleFlight(capacity=1, max_wait=30)
@@ -194,7 +196,7 @@ async def test_a_host_that_is_cancelled_while_its_flight_waits_lets_it_fly_for_t
         host.cancel()
         await asyncio.sleep(0.01)
     assert not host.done()
-    landed.set()
+    finished.set()
     assert [await first, await other] == ["answer", "answer"]
     with pytest.raises(asyncio.CancelledError):
         await host
