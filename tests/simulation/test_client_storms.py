@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
-SHORT, LONG = 2_000, 100_000  # schedules for each backend
+SHORT, LONG = 1_000, 100_000  # schedules for each backend
 PATIENCE = 1_000  # checkpoints until everyone must have left
 
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
-SHORT, LONG = 3_000, 100_000  # schedules for each backend
+SHORT, LONG = 1_500, 100_000  # schedules for each backend
 LAST = 14  # the first moment at which nothing new happens
 TIMEOUT = 30  # checkpoints: how long a lookup that hangs does so
 PATIENCE = 500  # checkpoints until everyone must have left
