@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop
 from contextvars import Context
+from functools import cache
 from signal import SIGINT, raise_signal
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,28 @@ def running_loop() -> Any:
 def has_ended(loop: Any) -> bool:
     """Whether an event loop was closed; always False for trio, which does not tell."""
     return isinstance(loop, AbstractEventLoop) and loop.is_closed()
+
+
+def keep_alive(thing: object) -> Callable[[], None]:
+    """Keep an object alive until the event loop ends, or until the returned function is called.
+
+    trio warns if an async generator is garbage-collected before it has ended, and cannot run its
+    cleanup. asyncio runs it, so that nothing is needed there.
+    """
+    if isinstance(running_loop(), AbstractEventLoop):
+        return lambda: None
+    kept = _kept_by_trio()
+    things: set[object] = kept.get(None) or set()
+    kept.set(things)
+    things.add(thing)
+    return lambda: things.discard(thing)
+
+
+@cache
+def _kept_by_trio() -> Any:
+    from trio.lowlevel import RunVar  # noqa: PLC0415 (already imported: trio runs)
+
+    return RunVar("oxaigen_auth kept alive")
 
 
 def call_soon_threadsafe(loop: Any, function: Callable[[], None]) -> None:

@@ -12,6 +12,7 @@ from oxaigen_auth._core.background import (
     CLOSE_TIMEOUT,
     BackgroundTaskGroup,
     has_ended,
+    keep_alive,
     running_loop,
 )
 
@@ -54,11 +55,13 @@ class LoopState:
     closed: bool = field(default=False, init=False)
     _group: BackgroundTaskGroup | None = field(default=None, init=False)
     _closer: AsyncGenerator[None] = field(init=False)
+    _release: Callable[[], None] = field(default=lambda: None, init=False)
 
     async def start(self) -> None:
         """Tie the connections to the loop. Does not yield to it."""
         self._closer = self._close_with_loop()
         await anext(self._closer)
+        self._release = keep_alive(self)
 
     async def enter(self) -> None:
         """Open the task group in which the flights run, unless another user has opened it.
@@ -96,6 +99,7 @@ class LoopState:
         try:
             yield
         finally:
+            self._release()
             self.on_close()
             with move_on_after(CLOSE_TIMEOUT, shield=True):
                 await self.upstream.aclose()

@@ -1169,6 +1169,24 @@ async def test_pitfall_57_reset_leaves_a_process_as_it_was_at_its_start(
     assert [call.split()[1] for call in proxy.calls] == ["http://00", "http://10"]
 
 
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_client_that_is_dropped_closes_its_connections_before_its_loop_ends(
+    proxy: FakeProxy, backend: str
+) -> None:
+    """Warnings are errors, also trio's about async generators that are collected too early."""
+    proxy.delay = 0
+
+    async def main() -> None:
+        for _ in range(2):
+            await default_client().get_me(TOKEN, proxy_base_url=BASE)
+            testing.reset()
+            gc.collect()
+
+    anyio.run(main, backend=backend)
+    gc.collect()
+    assert proxy.closed == 2
+
+
 def test_pitfall_57_reset_needs_no_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     testing.reset()
     monkeypatch.setenv("OXAIGEN_AUTH_PROXY_URL_OVERRIDE", "http://first")
