@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from math import inf
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,14 @@ from oxaigen_auth import (
     OxaigenAuthUpstreamError,
     User,
 )
-from oxaigen_auth._validation.verdict import Accepted, Rejected, Unavailable, unwrap
+from oxaigen_auth._validation.verdict import (
+    Accepted,
+    Rejected,
+    Unavailable,
+    Verdict,
+    has_answered,
+    unwrap,
+)
 
 
 def test_what_was_accepted_is_handed_out_as_it_is() -> None:
@@ -57,3 +65,21 @@ def test_verdicts_are_equal_whenever_they_were_asked_for() -> None:
 def test_an_unavailable_proxy_is_neither_down_nor_slow_unless_it_says_so() -> None:
     verdict = Unavailable("no answer")
     assert (verdict.is_outage, verdict.timed_out) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "expected"),
+    [
+        (Accepted(value=False), True),
+        (Rejected("no", forbidden=True), True),
+        (Unavailable("odd"), True),
+        (Unavailable("down", is_outage=True), False),
+        (Unavailable("down, too late", is_outage=True, timed_out=True), False),
+        (Unavailable("too late", timed_out=True), None),
+    ],
+)
+def test_a_proxy_has_answered_unless_it_is_down_or_a_deadline_came_first(
+    verdict: Verdict[Any],
+    expected: bool | None,  # noqa: FBT001
+) -> None:
+    assert has_answered(verdict) is expected
