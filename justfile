@@ -84,4 +84,4 @@ lowest:
     uv run bash .ci/test-lowest
 
 # Everything that CI checks
-ci: lint types test wheel lowest demo (mutate "_validation.verdict") (soak "--minutes" "1")
+ci: lint types test wheel lowest demo (mutate "_core.fingerprint") (soak "--minutes" "1")
