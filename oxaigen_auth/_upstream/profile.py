@@ -9,11 +9,11 @@ from __future__ import annotations
 from functools import lru_cache
 from marshal import dumps, loads
 from operator import itemgetter
-from types import NoneType
 from typing import Any, TypeAlias
 
 from cattrs import BaseValidationError
 
+from oxaigen_auth._models.base import types_of
 from oxaigen_auth._upstream.json_body import parse_json
 from oxaigen_auth._upstream.structuring import (
     CONVERTER,
@@ -56,17 +56,8 @@ def structure_user(profile: object) -> User:
         return structure_lenient(profile)
 
 
-_TYPES = {
-    "is_authenticated": (bool,),
-    "id": (int, NoneType),
-    "user_name": (str, NoneType),
-    "email": (str, NoneType),
-    "account_type": (str, NoneType),
-    "enabled": (bool, NoneType),
-    "first_name": (str, NoneType),
-    "last_name": (str, NoneType),
-}
 _NESTED = ("user_workspace", "workspace_roles", "workspace_permissions")
+_TYPES = {name: allowed for name, allowed in types_of(User) if name not in _NESTED}
 _scalars = itemgetter(*_TYPES)
 _nested = itemgetter(*_NESTED)
 
