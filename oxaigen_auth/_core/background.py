@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from anyio.abc import TaskGroup
+    from trio.lowlevel import RunVar
 
 CLOSE_TIMEOUT = 1.0  # seconds that closing a connection or a task group may take
 
@@ -43,15 +44,16 @@ def keep_alive(thing: object) -> Callable[[], None]:
     """
     if isinstance(running_loop(), AbstractEventLoop):
         return lambda: None
-    kept = _kept_by_trio()
-    things: set[object] = kept.get(None) or set()
-    kept.set(things)
+    things = _kept_by_trio().get(None)
+    if things is None:
+        things = set[object]()
+        _kept_by_trio().set(things)
     things.add(thing)
     return lambda: things.discard(thing)
 
 
 @cache
-def _kept_by_trio() -> Any:
+def _kept_by_trio() -> RunVar[set[object] | None]:
     from trio.lowlevel import RunVar  # noqa: PLC0415 (already imported: trio runs)
 
     return RunVar("oxaigen_auth kept alive")

@@ -56,6 +56,7 @@ class Validator:
     open_upstream: Callable[[], Upstream]
     observer: Observer
     loops: LoopStates = field(init=False)
+    _refreshes_ahead: bool = field(init=False)
     _breaker: CircuitBreaker = field(init=False)
     _rate_limit: RateLimit = field(init=False)
     _proven: RecentSet[str] = field(factory=lambda: RecentSet(MAX_PROVEN), init=False)
@@ -65,6 +66,7 @@ class Validator:
         settings = self.settings
         threshold = THRESHOLD if settings.breaker else inf
         self.loops = LoopStates(self._new_state)
+        self._refreshes_ahead = settings.refresh_ahead_seconds > 0
         self._breaker = CircuitBreaker(self.clock, settings.breaker_max_backoff_seconds, threshold)
         self._rate_limit = RateLimit(settings.max_rejected_per_minute, self.clock)
 
@@ -77,7 +79,7 @@ class Validator:
         verdict = self.store.get(question)
         if verdict is not None:
             self.observer.on_hit(question)
-            if self.settings.refresh_ahead_seconds and isinstance(verdict, Accepted):
+            if self._refreshes_ahead and isinstance(verdict, Accepted):
                 self._refresh(question, Secret(token))
         return verdict
 
