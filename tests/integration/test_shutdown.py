@@ -56,12 +56,12 @@ class StallingProxy:
 
 @asynccontextmanager
 async def app_process(
-    worker: str, proxy_url: str, deadline: int, stale_ttl: int
+    worker: str, proxy_url: str, deadline: int, grace: int
 ) -> AsyncGenerator[tuple[Process, str]]:
     """Serve the example app by hypercorn's command, with every warning an error."""
     command = [sys.executable, "-X", "dev", "-W", "error", "-m", "hypercorn"]
     options = ["--worker-class", worker, "--error-logfile", "-"]
-    options += ["--graceful-timeout", str(stale_ttl), "--keep-alive", str(PATIENCE)]
+    options += ["--graceful-timeout", str(grace), "--keep-alive", str(PATIENCE)]
     with listen() as listener:
         async with await anyio.open_process(
             [*command, *options, "--bind", f"fd://{listener.fileno()}", "docs.examples.app:app"],
@@ -95,7 +95,7 @@ class Stop:
 
 
 async def stop_during_a_lookup(
-    worker: str, *, deadline: int, stale_ttl: int, answers: bool = False
+    worker: str, *, deadline: int, grace: int, answers: bool = False
 ) -> Stop:
     proxy = StallingProxy()
     got: list[int | str] = []
@@ -110,7 +110,7 @@ async def stop_during_a_lookup(
     with anyio.fail_after(PATIENCE):
         async with (
             serving(proxy) as upstream,
-            app_process(worker, upstream.url, deadline, stale_ttl) as (app, url),
+            app_process(worker, upstream.url, deadline, grace) as (app, url),
             anyio.create_task_group() as group,
         ):
             idle = await used_connection(url)
@@ -147,20 +147,20 @@ def is_quiet(said: str) -> bool:
 
 @every_worker
 async def test_a_lookup_that_is_answered_in_time_serves_its_caller(worker: str) -> None:
-    stop = await stop_during_a_lookup(worker, deadline=LONG, stale_ttl=LONG, answers=True)
+    stop = await stop_during_a_lookup(worker, deadline=LONG, grace=LONG, answers=True)
     assert stop.got == 200
     assert is_quiet(stop.said), stop.said
 
 
 @every_worker
 async def test_a_lookup_that_is_over_in_time_is_unavailable(worker: str) -> None:
-    stop = await stop_during_a_lookup(worker, deadline=SHORT, stale_ttl=LONG)
+    stop = await stop_during_a_lookup(worker, deadline=SHORT, grace=LONG)
     assert stop.got == 502
     assert is_quiet(stop.said.replace("Auth proxy unavailable", "")), stop.said
 
 
 async def test_a_lookup_longer_than_the_servers_grace_leaves_nothing_behind_on_trio() -> None:
-    stop = await stop_during_a_lookup("trio", deadline=LONG, stale_ttl=1)
+    stop = await stop_during_a_lookup("trio", deadline=LONG, grace=1)
     assert stop.got == "cut off"
     assert is_quiet(stop.said), stop.said
 
@@ -172,7 +172,7 @@ async def test_a_lookup_longer_than_the_servers_grace_leaves_nothing_behind_on_a
     """
     waits_for_all = sys.version_info >= (3, 12)
     deadline = SHORT if waits_for_all else LONG
-    stop = await stop_during_a_lookup("asyncio", deadline=deadline, stale_ttl=1)
+    stop = await stop_during_a_lookup("asyncio", deadline=deadline, grace=1)
     assert stop.got == {False: 500, True: 502}[waits_for_all]
     assert stop.said.count("Traceback") == stop.said.count("Exception in callback StreamReader")
     assert not any(ours in stop.said for ours in ("oxaigen", "httpx", "httpcore", "Warning"))

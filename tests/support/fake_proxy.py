@@ -58,22 +58,9 @@ class FakeProxy:
         self.closed += 1
 
 
-@define(eq=False)
-class Clock:
-    now: float = 7.0  # seconds since the machine started
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def proxy(monkeypatch: pytest.MonkeyPatch) -> FakeProxy:
     """Put a fake in the place of the class `Proxy`."""
     proxy = FakeProxy()
     monkeypatch.setattr(client_module, "Proxy", proxy)
     return proxy
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()

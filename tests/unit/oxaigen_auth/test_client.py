@@ -33,8 +33,8 @@ from oxaigen_auth.errors import (
 )
 from oxaigen_auth.models import User, WorkspacePermission, WorkspaceRole
 from oxaigen_auth.settings import OxaigenAuthSettings
-from tests.support.fake_proxy import BASE, Clock, FakeProxy
-from tests.support.fake_proxy import clock as clock  # noqa: PLC0414
+from tests.support.clock import clock as clock  # noqa: PLC0414
+from tests.support.fake_proxy import BASE, FakeProxy
 from tests.support.fake_proxy import proxy as proxy  # noqa: PLC0414
 from tests.support.heap_search import Graph
 from tests.support.tokens import MARK, OTHER, TOKEN
@@ -42,6 +42,8 @@ from tests.support.virtual_time import anyio_backend as anyio_backend  # noqa: P
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+
+    from tests.support.clock import Clock
 
 
 pytestmark = pytest.mark.anyio

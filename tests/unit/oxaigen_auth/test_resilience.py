@@ -16,14 +16,16 @@ from oxaigen_auth.client import ProxyAuthClient
 from oxaigen_auth.errors import OxaigenAuthUnauthenticatedError, OxaigenAuthUpstreamError
 from oxaigen_auth.models import User
 from oxaigen_auth.settings import OxaigenAuthSettings
-from tests.support.fake_proxy import BASE, Clock, FakeProxy
-from tests.support.fake_proxy import clock as clock  # noqa: PLC0414
+from tests.support.clock import clock as clock  # noqa: PLC0414
+from tests.support.fake_proxy import BASE, FakeProxy
 from tests.support.fake_proxy import proxy as proxy  # noqa: PLC0414
 from tests.support.tokens import MARK, OTHER, TOKEN
 from tests.support.virtual_time import anyio_backend as anyio_backend  # noqa: PLC0414
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from tests.support.clock import Clock
 
 pytestmark = pytest.mark.anyio
 
@@ -208,8 +210,8 @@ async def test_a_proxy_that_answers_is_believed_rather_than_the_memory(
 ) -> None:
     await client.get_me(TOKEN)
     clock.now += 40
-    proxy.user = Accepted(User(user_name="stale_ttl"))
-    assert (await client.get_me(TOKEN)).user_name == "stale_ttl"
+    proxy.user = Accepted(User(user_name="grace"))
+    assert (await client.get_me(TOKEN)).user_name == "grace"
 
 
 @STALE
@@ -317,10 +319,10 @@ async def test_a_hit_near_the_end_answers_at_once_and_looks_up_ahead(
 ) -> None:
     await client.get_me(TOKEN)
     clock.now += 20
-    proxy.user = Accepted(User(user_name="stale_ttl"))
+    proxy.user = Accepted(User(user_name="grace"))
     assert (await client.get_me(TOKEN)).user_name == "ada"
     await anyio.wait_all_tasks_blocked()
-    assert (await client.get_me(TOKEN)).user_name == "stale_ttl"
+    assert (await client.get_me(TOKEN)).user_name == "grace"
     assert (client.stats().refreshed, client.stats().hits, len(proxy.calls)) == (1, 2, 2)
     clock.now += 19.9
     await client.get_me(TOKEN)
@@ -384,10 +386,10 @@ async def test_who_asks_when_the_ttl_is_over_waits_for_the_lookup_that_was_start
 ) -> None:
     await client.get_me(TOKEN)
     clock.now += 29.9
-    proxy.user, proxy.delay = Accepted(User(user_name="stale_ttl")), 1
+    proxy.user, proxy.delay = Accepted(User(user_name="grace")), 1
     await client.get_me(TOKEN)
     clock.now += 0.1
-    assert (await client.get_me(TOKEN)).user_name == "stale_ttl"
+    assert (await client.get_me(TOKEN)).user_name == "grace"
     assert len(proxy.calls) == 2
 
 

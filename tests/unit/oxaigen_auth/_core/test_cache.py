@@ -6,23 +6,15 @@ from itertools import takewhile
 from math import inf
 from operator import itemgetter
 
-from attrs import define
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from oxaigen_auth._core.cache import Cache
+from tests.support.clock import Clock
 
 TTL = 10.0
 KEYS = st.sampled_from([b"a", b"b", b"c", b"d"])
-
-
-@define(eq=False)
-class Clock:
-    now: float = 7.0  # seconds since the machine started
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def new_cache(clock: Clock, *, size: int = 2, ttl: float = TTL) -> Cache[str]:

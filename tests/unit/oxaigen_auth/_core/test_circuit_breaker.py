@@ -13,22 +13,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from oxaigen_auth._core import circuit_breaker as module
 from oxaigen_auth._core.circuit_breaker import CircuitBreaker, Permit
+from tests.support.clock import Clock
+from tests.support.clock import clock as clock  # noqa: PLC0414
 
 A, B = "https://a.example.com", "https://b.example.com"
 ANN, BOB = b"ann", b"bob"
-
-
-@define(eq=False)
-class Clock:
-    now: float = 7.0  # seconds since the machine started
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

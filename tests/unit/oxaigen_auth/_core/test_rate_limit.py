@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
-from attrs import define
 
 from oxaigen_auth._core import rate_limit as module
 from oxaigen_auth._core.rate_limit import RateLimit
+from tests.support.clock import clock as clock  # noqa: PLC0414
+
+if TYPE_CHECKING:
+    from tests.support.clock import Clock
 
 HERE, THERE = "192.0.2.1", "192.0.2.2"
-
-
-@define(eq=False)
-class Clock:
-    now: float = 7.0  # seconds since the machine started
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 def bring(throttle: RateLimit, address: str, *tokens: str) -> bool:
