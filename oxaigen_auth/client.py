@@ -17,7 +17,7 @@ from oxaigen_auth._syntax.urls import base_url
 from oxaigen_auth._upstream.proxy import Proxy
 from oxaigen_auth._validation.log_observer import LogObserver
 from oxaigen_auth._validation.observer import Observers
-from oxaigen_auth._validation.question import Question
+from oxaigen_auth._validation.question import user_question
 from oxaigen_auth._validation.validator import Validator
 from oxaigen_auth._validation.verdict import Accepted, unwrap
 from oxaigen_auth._validation.verdict_store import VerdictStore
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from ssl import SSLContext
 
+    from oxaigen_auth._validation.question import Question
     from oxaigen_auth._validation.verdict import Verdict
     from oxaigen_auth.models import User
     from oxaigen_auth.stats import ClientStats
@@ -122,8 +123,7 @@ class ProxyAuthClient(metaclass=ClientType):
         ...     return f"Hello {user.user_name}"
         """
         try:
-            base = self._base(proxy_base_url)
-            question = Question.of(_checked(bearer_token), base)
+            question = self._question(bearer_token, proxy_base_url)
             cached = None if fresh else self.validator.cached(question, bearer_token)
             verdict: Verdict[User] = cached or await self.validator.validate(
                 question, bearer_token, fresh=fresh
@@ -162,8 +162,7 @@ class ProxyAuthClient(metaclass=ClientType):
         validator = self.validator
         try:
             name = check_permission_name(permission_name)
-            base = self._base(proxy_base_url)
-            user = Question.of(_checked(bearer_token), base)
+            user = self._question(bearer_token, proxy_base_url)
             cached = validator.cached(user, bearer_token)
             verdict = cached or await validator.validate(user, bearer_token)
             if isinstance(verdict, Accepted):
@@ -183,30 +182,32 @@ class ProxyAuthClient(metaclass=ClientType):
         For tokens that were signed out or revoked: a caller that waits for such a lookup asks
         again. May be called from any thread.
         """
+        if not isinstance(bearer_token, str):
+            raise _not_a_token(bearer_token)
         self._observer.on_forget()
-        self.validator.store.forget(fingerprint(_checked(bearer_token)))
+        self.validator.store.forget(fingerprint(bearer_token))
 
     def stats(self) -> ClientStats:
         """Return a copy of the counts."""
         return evolve(self._stats.stats)
 
-    def _base(self, proxy_base_url: str | None) -> str:
+    def _question(self, bearer_token: str | None, proxy_base_url: str | None) -> Question:
+        """Return the question who the bearer is. `extract_bearer_token` may return None."""
+        if not isinstance(bearer_token, str):
+            raise _not_a_token(bearer_token)
         base = base_url(proxy_base_url) if proxy_base_url else self.base_url
         if base is None:
             raise OxaigenAuthConfigurationError(
                 "Nothing says where the auth proxy is: pass proxy_base_url, or set "
                 "OXAIGEN_AUTH_PROXY_URL_OVERRIDE or OXAIGEN_AUTH_DEV_MODE."
             )
-        return base
+        return user_question(bearer_token, base)
 
 
-def _checked(bearer_token: str | None) -> str:
-    """Return a token. None is what `extract_bearer_token` returns without one."""
-    if bearer_token is None:
-        raise OxaigenAuthUnauthenticatedError("Not authenticated")
-    if not isinstance(bearer_token, str):
-        raise TypeError(f"a bearer token must be str, not {type(bearer_token).__name__}")
-    return bearer_token
+def _not_a_token(value: object) -> Exception:
+    if value is None:
+        return OxaigenAuthUnauthenticatedError("Not authenticated")
+    return TypeError(f"a bearer token must be str, not {type(value).__name__}")
 
 
 @process_cache

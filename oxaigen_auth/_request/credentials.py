@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _SPACES = rb"[\t\x0b-\r\x1c-\x20\x85\xa0]*"  # what Starlette strips, without the line break
 _ESCAPED = re.compile(r"\\(?:([0-3][0-7][0-7])|(.))", re.DOTALL)  # as in http.cookies
 _QUOTES = len('""')
+(_NEWLINE,) = b"\n"  # bytes search for a number several times as fast as for b"\n"
 
 
 @takes_connection
@@ -75,7 +76,7 @@ def _token(headers: dict[bytes, bytes], cookie_name: str) -> str | None:
 def token_of_header(headers: dict[bytes, bytes]) -> str | None:
     """Return the text after `Bearer`. The client rejects it if it cannot be a token."""
     header = headers.get(b"authorization", b"")
-    if b"\n" in header:
+    if _NEWLINE in header:
         raise OxaigenAuthUnauthenticatedError("More than one Authorization header")
     scheme, _, token = header.decode("latin-1").partition(" ")
     if scheme != "Bearer":  # the usual spelling

@@ -7,6 +7,7 @@ that has changed since, or a copy of it with other headers, may put another ques
 from __future__ import annotations
 
 from traceback import clear_frames
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 from attrs import define, field
@@ -15,14 +16,17 @@ from oxaigen_auth._request.app_check import check_once
 from oxaigen_auth._request.credentials import combined_headers, token_of_cookie, token_of_header
 from oxaigen_auth._request.csrf import is_cross_site
 from oxaigen_auth._request.hosts import derive_base_url
-from oxaigen_auth._validation.question import Question
+from oxaigen_auth._validation.question import user_question
 from oxaigen_auth._validation.verdict import Accepted, RateLimited, Rejected
 from oxaigen_auth.client import default_client
 from oxaigen_auth.errors import OxaigenAuthUnauthenticatedError, OxaigenAuthUntrustedHostError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.types import Scope
 
+    from oxaigen_auth._validation.question import Question
     from oxaigen_auth._validation.verdict import Verdict
     from oxaigen_auth.client import ProxyAuthClient
     from oxaigen_auth.models import User
@@ -51,8 +55,8 @@ class Identity:
     verdict: Verdict[User] | RateLimited | None = None
     host_error: str | None = None
     source: tuple[Any, ...] = field(default=(), init=False, repr=False)
-    verdicts: dict[tuple[ProxyAuthClient, Question], Verdict[User]] = field(
-        factory=dict, init=False, repr=False
+    verdicts: Mapping[tuple[ProxyAuthClient, Question], Verdict[User]] = field(
+        default=MappingProxyType({}), init=False, repr=False
     )
     _token: str = field(default="", alias="token", repr=False)
 
@@ -79,11 +83,12 @@ class Identity:
 
     def follow(self, earlier: Identity) -> None:
         """Take over the verdicts of an earlier identity of the connection."""
-        self.verdicts = earlier.verdicts.copy()
+        verdicts = dict(earlier.verdicts)
         if earlier.question and not isinstance(earlier.verdict, RateLimited | None):
-            self.verdicts[earlier.client, earlier.question] = earlier.verdict
-        if len(self.verdicts) > MAX_VERDICTS:
-            del self.verdicts[next(iter(self.verdicts))]
+            verdicts[earlier.client, earlier.question] = earlier.verdict
+        if len(verdicts) > MAX_VERDICTS:
+            del verdicts[next(iter(verdicts))]
+        self.verdicts = verdicts
 
     async def check_permission(self, name: str) -> Verdict[bool]:
         """Return whether the caller, who has been accepted, holds a permission."""
@@ -105,15 +110,13 @@ async def identify(scope: Scope) -> Identity:
     """
     client: ProxyAuthClient = scope.get(CLIENT) or default_client()
     # Compared by their values: headers may be changed in place, or replaced by an equal list.
-    headers = tuple(scope["headers"])
-    if list in map(type, headers):
-        headers = tuple(map(tuple, headers))
+    headers = combined_headers(scope)
     source: tuple[Any, ...] = (client, scope["type"], scope.get("method"), headers)
     known: Identity | None = scope.get(IDENTITY)
     if known is not None and known.source == source:
         return known
     try:
-        identity = _read(scope, client)
+        identity = _read(scope, headers, client)
         identity.source = source
         if known is not None:
             identity.follow(known)
@@ -125,15 +128,14 @@ async def identify(scope: Scope) -> Identity:
             await identity.ask(question, _address(scope))
     except BaseException as error:
         clear_frames(error.__traceback__)  # a traceback that is kept would keep the token
-        source = headers = ()
+        del source, headers
         raise
     scope[IDENTITY] = identity
     return identity
 
 
-def _read(scope: Scope, client: ProxyAuthClient) -> Identity:
+def _read(scope: Scope, headers: dict[bytes, bytes], client: ProxyAuthClient) -> Identity:
     """Return what the scope alone shows, with a question if the proxy has to be asked."""
-    headers = combined_headers(scope)
     settings = client.settings
     try:
         token = token_of_header(headers)
@@ -148,7 +150,7 @@ def _read(scope: Scope, client: ProxyAuthClient) -> Identity:
         return Identity(client, verdict=Rejected(error.message))
     except OxaigenAuthUntrustedHostError as error:
         return Identity(client, host_error=error.message)
-    return Identity(client, Question.of(token, base_url), token=token)
+    return Identity(client, user_question(token, base_url), token=token)
 
 
 def _address(scope: Scope) -> str:

@@ -19,6 +19,7 @@ _PATTERN = re.compile(rf"((?:\*\.)?{_NAME}|\[[0-9a-f:.]+\])(?::([0-9]{{1,5}}|\*)
 _MAX_HOST = 253 + len(".:65535")  # characters (RFC 1035 §2.3.4)
 _MAX_PORT = 65535
 _STANDARD_PORTS = {"http": "80", "https": "443"}
+_COMMA, _NEWLINE = b",\n"  # bytes search for a number several times as fast as for b","
 
 
 @frozen
@@ -79,7 +80,7 @@ def request_host(headers: Mapping[bytes, bytes], scheme: str, patterns: tuple[st
 
 def has_several_values(header: bytes) -> bool:
     """Return whether a header is a list (RFC 9110 §5.6.1), or is repeated."""
-    return b"," in header or b"\n" in header
+    return _COMMA in header or _NEWLINE in header
 
 
 def first_value(header: bytes) -> bytes:

@@ -129,11 +129,6 @@ class LoopStates:
         await state.start()
         return state
 
-    def check_open(self) -> None:
-        """Raise `RuntimeError` if the client is closed."""
-        if self.closed:
-            raise RuntimeError("This ProxyAuthClient is closed; make a new one.")
-
     @asynccontextmanager
     async def running(self, *, last_closes: bool = False) -> AsyncGenerator[None]:
         """Run this loop's lookups in a task group while any such block on this loop lasts.
@@ -150,7 +145,8 @@ class LoopStates:
 
     async def enter(self, *, last_closes: bool = False) -> None:
         """Begin such a block. `leave` must follow, in any task of this event loop."""
-        self.check_open()
+        if self.closed:
+            raise client_closed()
         state = self.current() or await self.open()
         state.upstream.prepare()
         try:
@@ -177,3 +173,7 @@ class LoopStates:
 
     def _discard(self, loop: Hashable) -> None:
         self._states.pop(loop, None)
+
+
+def client_closed() -> RuntimeError:
+    return RuntimeError("This ProxyAuthClient is closed; make a new one.")

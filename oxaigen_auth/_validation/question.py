@@ -26,15 +26,15 @@ class Question(NamedTuple):
     base_url: str
     permission: str = ""
 
-    @classmethod
-    def of(cls, token: str, base_url: str) -> Question:
-        """Return the question who the bearer of a token is."""
-        # `cls(…)` would go through Python code once more, which a hit would notice.
-        return tuple.__new__(cls, (fingerprint(token), base_url, ""))
-
     def about(self, permission: str) -> Question:
         """Return the question whether the bearer holds a permission."""
         return Question(self.fingerprint, self.base_url, permission)
+
+
+def user_question(token: str, base_url: str) -> Question:
+    """Return the question who the bearer of a token is."""
+    # `Question(…)` would go through Python code once more, which a hit would notice.
+    return tuple.__new__(Question, (fingerprint(token), base_url, ""))
 
 
 class FlightKey(NamedTuple):

@@ -21,7 +21,7 @@ from oxaigen_auth._core.recent_set import RecentSet
 from oxaigen_auth._core.singleflight import SingleFlight
 from oxaigen_auth._syntax.jwt import expiry
 from oxaigen_auth._syntax.tokens import is_token
-from oxaigen_auth._validation.loop_state import LoopState, LoopStates
+from oxaigen_auth._validation.loop_state import LoopState, LoopStates, client_closed
 from oxaigen_auth._validation.question import Secret
 from oxaigen_auth._validation.verdict import Accepted, Rejected, Unavailable, has_answered
 
@@ -75,7 +75,8 @@ class Validator:
 
         Ask for a permission only after the user has been identified.
         """
-        self.loops.check_open()
+        if self.loops.closed:
+            raise client_closed()
         verdict = self.store.get(question)
         if verdict is not None:
             self.observer.on_hit(question)
@@ -93,7 +94,8 @@ class Validator:
         Thousands of callers may wait here, so each holds as little as possible: one coroutine, and
         no callable where it joins a lookup. The garbage collector visits all that they hold.
         """
-        self.loops.check_open()
+        if self.loops.closed:
+            raise client_closed()
         if not is_token(token):
             return _NO_TOKEN
         token = secret = Secret(token)

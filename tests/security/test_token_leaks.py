@@ -24,7 +24,7 @@ from oxaigen_auth import (
 )
 from oxaigen_auth._request.identity import CLIENT, Identity, identify
 from oxaigen_auth._upstream.request import build_request
-from oxaigen_auth._validation.question import FlightKey, Question, Secret
+from oxaigen_auth._validation.question import FlightKey, Question, Secret, user_question
 from oxaigen_auth._validation.validator import Validator
 from oxaigen_auth._validation.verdict import Accepted, Rejected
 from tests.support.apps import GOOD, get, make_app
@@ -131,7 +131,7 @@ def test_what_belongs_to_the_tests_is_left_alone(watch: Watch) -> None:
 def test_a_token_in_a_key_of_the_cache_is_found(watch: Watch) -> None:
     client = a_client()
     store = client.validator.store
-    store.put(store.flight_key(Question.of(TOKEN, "base")), Accepted(User()), store.clock())
+    store.put(store.flight_key(user_question(TOKEN, "base")), Accepted(User()), store.clock())
     watch.look_at_clients()
     assert watch.take() == []
     store.put(FlightKey(Question(TOKEN.encode(), "base"), 0), Accepted(User()), store.clock())
@@ -220,7 +220,7 @@ async def test_a_request_that_an_idle_connection_keeps_is_found_when_it_is_close
             state: Any = client.validator.loops.current()
             ((_, transport),) = state.upstream._transports._idle  # noqa: SLF001
             (connection,) = transport._pool.connections  # noqa: SLF001
-            connection.leak = build_request(Question.of(TOKEN, "http://x"), Secret(TOKEN))
+            connection.leak = build_request(user_question(TOKEN, "http://x"), Secret(TOKEN))
     found = watch.take()
     assert any(way.endswith("> bytes holds it") for way in found)
     assert any(way.endswith("> Request is a request that is kept") for way in found)

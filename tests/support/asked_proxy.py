@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from oxaigen_auth._upstream.proxy import Proxy
-from oxaigen_auth._validation.question import Question, Secret
+from oxaigen_auth._validation.question import Secret, user_question
 
 if TYPE_CHECKING:
     from oxaigen_auth import User
@@ -16,10 +16,10 @@ class AskedProxy(Proxy):
     async def get_me(
         self, base_url: str, token: str, *, since: float | None = None
     ) -> Verdict[User]:
-        return await self.ask(Question.of(token, base_url), Secret(token), since=since)
+        return await self.ask(user_question(token, base_url), Secret(token), since=since)
 
     async def test_permission(
         self, base_url: str, token: str, name: str, *, since: float | None = None
     ) -> Verdict[bool]:
-        question = Question.of(token, base_url).about(name)
+        question = user_question(token, base_url).about(name)
         return await self.ask(question, Secret(token), since=since)

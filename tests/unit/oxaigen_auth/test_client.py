@@ -19,7 +19,7 @@ from attrs import evolve
 
 from oxaigen_auth import testing
 from oxaigen_auth._request.hosts import derive_base_url
-from oxaigen_auth._validation.question import Question
+from oxaigen_auth._validation.question import user_question
 from oxaigen_auth._validation.verdict import Accepted, Rejected, Unavailable
 from oxaigen_auth._validation.verdict_store import VerdictStore
 from oxaigen_auth.client import ProxyAuthClient, aclose_client, default_client
@@ -485,7 +485,7 @@ async def test_of_two_event_loops_the_later_question_counts(
         await anyio.sleep(0.5)
         clock.now += 1
         store = client.validator.store
-        key = store.flight_key(Question.of(TOKEN, BASE))
+        key = store.flight_key(user_question(TOKEN, BASE))
         store.put(key, Rejected("Token revoked"), clock.now)
     with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token revoked"):
         await client.get_me(TOKEN)
@@ -501,7 +501,7 @@ async def test_an_older_grant_does_not_replace_a_newer_denial(
         await anyio.sleep(0.5)
         clock.now += 1
         store = client.validator.store
-        key = store.flight_key(Question.of(TOKEN, BASE).about("audit"))
+        key = store.flight_key(user_question(TOKEN, BASE).about("audit"))
         store.put(key, Accepted(value=False), clock.now)
     assert not await client.test_permission(TOKEN, "audit")
 

@@ -10,7 +10,7 @@ import pytest
 from attrs import evolve
 
 from oxaigen_auth._core import circuit_breaker as breaker_module
-from oxaigen_auth._validation.question import Question
+from oxaigen_auth._validation.question import user_question
 from oxaigen_auth._validation.verdict import Accepted, Rejected, Unavailable
 from oxaigen_auth.client import ProxyAuthClient
 from oxaigen_auth.errors import OxaigenAuthUnauthenticatedError, OxaigenAuthUpstreamError
@@ -452,7 +452,7 @@ async def test_what_another_event_loop_learnt_is_not_refreshed_where_nothing_was
 ) -> None:
     settings = OxaigenAuthSettings(refresh_ahead_seconds=30)
     client = ProxyAuthClient(BASE, settings=settings, clock=clock)
-    store, question = client.validator.store, Question.of(TOKEN, BASE)
+    store, question = client.validator.store, user_question(TOKEN, BASE)
     store.put(store.flight_key(question), Accepted(User(user_name="ada")), clock())
     assert client.validator.cached(question, TOKEN) == Accepted(User(user_name="ada"))
     assert (client.stats().refreshed, proxy.calls) == (0, [])

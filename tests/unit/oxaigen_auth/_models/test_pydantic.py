@@ -30,7 +30,7 @@ class Reply(BaseModel):
 
 class Nest(BaseModel):
     users: list[User]
-    combined_headers: dict[str, User]
+    by_name: dict[str, User]
     maybe: User | None
     first: User | Other
     last: Other | User
@@ -159,11 +159,11 @@ def test_pitfall_37_a_filter_reaches_a_nested_user(
 def test_pitfall_37_a_filter_reaches_every_user_in_a_model() -> None:
     user = full_user()
     nest = Nest(
-        users=[user], combined_headers={"a": user}, maybe=user, first=user, last=user, anything=user
+        users=[user], by_name={"a": user}, maybe=user, first=user, last=user, anything=user
     )
-    whole: dict[str, Any] = {"users": [FULL], "combined_headers": {"a": FULL}}
+    whole: dict[str, Any] = {"users": [FULL], "by_name": {"a": FULL}}
     whole |= dict.fromkeys(["maybe", "first", "last", "anything"], FULL)
-    asked: Any = {"users": {"__all__": EMAIL}, "combined_headers": {"a": EMAIL}}
+    asked: Any = {"users": {"__all__": EMAIL}, "by_name": {"a": EMAIL}}
     asked |= dict.fromkeys(["maybe", "first", "last", "anything"], EMAIL)
     for got in written(TypeAdapter(Nest), nest):
         assert json.dumps(got) == json.dumps(whole)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from oxaigen_auth._validation.question import Question, Secret
+from oxaigen_auth._validation.question import Secret, user_question
 from tests.support.tokens import OTHER, TOKEN
 
 BASE = "https://app.example.com"
 
 
 def test_questions_are_equal_if_token_url_and_permission_are() -> None:
-    user = Question.of(TOKEN, BASE)
-    assert user == Question.of(TOKEN, BASE)
-    others = [Question.of(OTHER, BASE), Question.of(TOKEN, f"{BASE}/a"), user.about("audit")]
+    user = user_question(TOKEN, BASE)
+    assert user == user_question(TOKEN, BASE)
+    others = [user_question(OTHER, BASE), user_question(TOKEN, f"{BASE}/a"), user.about("audit")]
     assert user not in others
-    assert user.about("audit") == Question.of(TOKEN, BASE).about("audit")
+    assert user.about("audit") == user_question(TOKEN, BASE).about("audit")
 
 
 def test_a_question_does_not_hold_its_token() -> None:
-    assert TOKEN not in repr(Question.of(TOKEN, BASE).about("audit"))
+    assert TOKEN not in repr(user_question(TOKEN, BASE).about("audit"))
 
 
 def test_a_secret_is_its_token_but_does_not_show_it() -> None:

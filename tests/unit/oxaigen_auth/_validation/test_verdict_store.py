@@ -12,7 +12,7 @@ import pytest
 from attrs import define
 
 from oxaigen_auth._core.fingerprint import fingerprint
-from oxaigen_auth._validation.question import Question
+from oxaigen_auth._validation.question import user_question
 from oxaigen_auth._validation.verdict import Accepted, Rejected, Unavailable
 from oxaigen_auth._validation.verdict_store import MAX_BASE_URLS, MAX_PERMISSIONS
 from oxaigen_auth.client import ProxyAuthClient
@@ -136,7 +136,7 @@ async def test_pitfall_43_nor_one_from_before_a_permission_check_that_was_reject
 async def test_pitfall_43_nor_one_that_another_event_loop_saw_rejected(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
-    store, question = client.validator.store, Question.of(TOKEN, BASE)
+    store, question = client.validator.store, user_question(TOKEN, BASE)
     async with anyio.create_task_group() as group:
         group.start_soon(refuse, client)
         await anyio.sleep(0.5)
@@ -210,7 +210,7 @@ async def test_a_rejection_is_not_kept_if_a_newer_acceptance_was_evicted(
         await anyio.sleep(1)
         proxy.delay, proxy.user = 1, Accepted(User())
         await client.get_me(TOKEN, fresh=True)
-        client.validator.store._users.discard(Question.of(TOKEN, BASE))  # noqa: SLF001
+        client.validator.store._users.discard(user_question(TOKEN, BASE))  # noqa: SLF001
     await client.get_me(TOKEN)
     assert len(proxy.calls) == 3
 
