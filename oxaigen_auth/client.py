@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from functools import partial
 from traceback import clear_frames
 from typing import TYPE_CHECKING, Self
 
@@ -14,13 +13,8 @@ from oxaigen_auth._core.process_cache import clear_process_caches, process_cache
 from oxaigen_auth._hints.calls import ClientType
 from oxaigen_auth._syntax.tokens import check_permission_name
 from oxaigen_auth._syntax.urls import base_url
-from oxaigen_auth._upstream.proxy import Proxy
-from oxaigen_auth._validation.log_observer import LogObserver
-from oxaigen_auth._validation.observer import Observers
 from oxaigen_auth._validation.question import user_question
-from oxaigen_auth._validation.validator import Validator
 from oxaigen_auth._validation.verdict import Accepted, unwrap
-from oxaigen_auth._validation.verdict_store import VerdictStore
 from oxaigen_auth.errors import OxaigenAuthConfigurationError, OxaigenAuthUnauthenticatedError
 from oxaigen_auth.settings import OxaigenAuthSettings, default_settings
 from oxaigen_auth.stats import StatsObserver
@@ -69,22 +63,17 @@ class ProxyAuthClient(metaclass=ClientType):
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
+        from oxaigen_auth._composition import build_validator  # noqa: PLC0415 (slow to import)
+
         if not isinstance(settings, OxaigenAuthSettings | None):
             raise TypeError("settings must be an instance, such as OxaigenAuthSettings(…)")
         self.settings = OxaigenAuthSettings.from_env() if settings is None else settings
         given = base_url(proxy_base_url) if proxy_base_url else None
         self.base_url = given or self.settings.fixed_proxy_url
         self._stats = StatsObserver()
-        self._observer = Observers(self._stats, LogObserver(self.settings, clock))
-        open_upstream = partial(
-            Proxy,
-            self.settings.proxy_timeout_seconds,
-            ssl_context,
-            self._observer.on_upstream_call,
-            refuse_mock=self.settings.is_production,
+        self.validator = build_validator(
+            self.settings, self._stats, ssl_context=ssl_context, clock=clock, wall_clock=wall_clock
         )
-        store = VerdictStore(self.settings, clock, wall_clock)
-        self.validator = Validator(self.settings, clock, store, open_upstream, self._observer)
 
     async def __aenter__(self) -> Self:
         await self.validator.loops.enter(last_closes=True)
@@ -184,7 +173,7 @@ class ProxyAuthClient(metaclass=ClientType):
         """
         if not isinstance(bearer_token, str):
             raise _not_a_token(bearer_token)
-        self._observer.on_forget()
+        self.validator.observer.on_forget()
         self.validator.store.forget(fingerprint(bearer_token))
 
     def stats(self) -> ClientStats:

@@ -15,7 +15,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 from attrs import asdict
 
-from oxaigen_auth import client as client_module
+from oxaigen_auth import _composition
 from oxaigen_auth._core import circuit_breaker as breaker_module
 from oxaigen_auth._core.singleflight import SingleFlight
 from oxaigen_auth.errors import (
@@ -203,7 +203,7 @@ async def run(plan: Plan, natively: Natively, stage: Stage) -> World:
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     stage = Stage()
-    monkeypatch.setattr(client_module, "Proxy", stage)
+    monkeypatch.setattr(_composition, "Proxy", stage)
     monkeypatch.setattr(breaker_module, "uniform", lambda _, high: high)
     monkeypatch.setattr(logging.getLogger("oxaigen_auth"), "disabled", True)
     return stage

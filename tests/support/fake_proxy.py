@@ -8,8 +8,7 @@ import anyio
 import pytest
 from attrs import define, field
 
-from oxaigen_auth import User
-from oxaigen_auth import client as client_module
+from oxaigen_auth import User, _composition
 from oxaigen_auth._validation.verdict import Accepted
 
 if TYPE_CHECKING:
@@ -62,5 +61,5 @@ class FakeProxy:
 def proxy(monkeypatch: pytest.MonkeyPatch) -> FakeProxy:
     """Put a fake in the place of the class `Proxy`."""
     proxy = FakeProxy()
-    monkeypatch.setattr(client_module, "Proxy", proxy)
+    monkeypatch.setattr(_composition, "Proxy", proxy)
     return proxy

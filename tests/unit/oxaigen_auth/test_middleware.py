@@ -16,11 +16,11 @@ from oxaigen_auth import (
     OxaigenAuthSettings,
     ProxyAuthClient,
     User,
+    _composition,
     aclose_client,
     get_current_user,
     require_permission,
 )
-from oxaigen_auth import client as client_module
 from oxaigen_auth._upstream.proxy import Proxy
 from oxaigen_auth.client import default_client
 from tests.support.apps import (
@@ -374,7 +374,7 @@ async def test_the_server_hears_of_the_end_only_when_the_connections_are_closed(
         await anyio.lowlevel.checkpoint()
         events.append(message["type"])
 
-    monkeypatch.setattr(client_module, "Proxy", NoisyProxy)
+    monkeypatch.setattr(_composition, "Proxy", NoisyProxy)
     messages = iter(["lifespan.startup", "lifespan.shutdown"])
     await lifespan_app(events)({"type": "lifespan", "state": {}}, receive, send)
     assert events == [

@@ -158,9 +158,7 @@ def test_pitfall_37_a_filter_reaches_a_nested_user(
 
 def test_pitfall_37_a_filter_reaches_every_user_in_a_model() -> None:
     user = full_user()
-    nest = Nest(
-        users=[user], by_name={"a": user}, maybe=user, first=user, last=user, anything=user
-    )
+    nest = Nest(users=[user], by_name={"a": user}, maybe=user, first=user, last=user, anything=user)
     whole: dict[str, Any] = {"users": [FULL], "by_name": {"a": FULL}}
     whole |= dict.fromkeys(["maybe", "first", "last", "anything"], FULL)
     asked: Any = {"users": {"__all__": EMAIL}, "by_name": {"a": EMAIL}}

@@ -1,0 +1,44 @@
+"""Puts together what a client validates tokens with.
+
+Imported with the first client, not with the package: an app may need only the types, and this is
+most of what there is to import.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from oxaigen_auth._upstream.proxy import Proxy
+from oxaigen_auth._validation.log_observer import LogObserver
+from oxaigen_auth._validation.observer import Observers
+from oxaigen_auth._validation.validator import Validator
+from oxaigen_auth._validation.verdict_store import VerdictStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from ssl import SSLContext
+
+    from oxaigen_auth._validation.observer import Observer
+    from oxaigen_auth.settings import OxaigenAuthSettings
+
+
+def build_validator(
+    settings: OxaigenAuthSettings,
+    observer: Observer,
+    *,
+    ssl_context: SSLContext | None,
+    clock: Callable[[], float],
+    wall_clock: Callable[[], float],
+) -> Validator:
+    """Return a validator that asks the proxy over HTTP and logs, beside what `observer` does."""
+    observers = Observers(observer, LogObserver(settings, clock))
+    open_upstream = partial(
+        Proxy,
+        settings.proxy_timeout_seconds,
+        ssl_context,
+        observers.on_upstream_call,
+        refuse_mock=settings.is_production,
+    )
+    store = VerdictStore(settings, clock, wall_clock)
+    return Validator(settings, clock, store, open_upstream, observers)
