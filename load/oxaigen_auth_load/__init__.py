@@ -1,13 +1,8 @@
 """The command `oxaigen-auth-load`, which load-tests token validation."""
 
-from __future__ import annotations
-
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,14 +1,15 @@
 """The command, from its options to its exit status."""
 
-from __future__ import annotations
-
 import json
 import logging
 import sys
-from contextlib import ExitStack, suppress
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, ExitStack, suppress
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import anyio
 
@@ -19,7 +20,6 @@ from oxaigen_auth_load.options import (
     OptionError,
     check_target,
     make_plan,
-    make_tokens,
     parse_options,
 )
 from oxaigen_auth_load.report.document import VERSION, plan_report, run_report, tool
@@ -27,22 +27,12 @@ from oxaigen_auth_load.report.files import check_writable, write_atomically
 from oxaigen_auth_load.report.html.page import render_page
 from oxaigen_auth_load.report.table import Progress, print_table
 from oxaigen_auth_load.runner import run_plan
-from oxaigen_auth_load.scenarios import PlanError
+from oxaigen_auth_load.scenarios import Plan, PlanError, make_tokens
 from oxaigen_auth_load.servers import EmbeddedServerError, Servers, embedded_app, embedded_mock
-from oxaigen_auth_load.signals import handle_signals
+from oxaigen_auth_load.signals import Stop, handle_signals
+from oxaigen_auth_load.targets import Target
 
-if TYPE_CHECKING:
-    from argparse import Namespace
-    from collections.abc import Callable, Iterator, Sequence
-    from contextlib import AbstractAsyncContextManager
-    from pathlib import Path
-    from typing import TypeAlias
-
-    from oxaigen_auth_load.scenarios import Plan
-    from oxaigen_auth_load.signals import Stop
-    from oxaigen_auth_load.targets import Target
-
-    OpenTarget: TypeAlias = Callable[[], AbstractAsyncContextManager[Target]]
+OpenTarget: TypeAlias = Callable[[], AbstractAsyncContextManager[Target]]
 
 INTERRUPTED = 130  # the status that shells give a command ended by Ctrl-C
 
@@ -75,7 +65,7 @@ def _fail(problem: str, status: int = 2) -> int:
 def _run(options: Namespace, stop: Stop) -> int:
     check_target(options)
     plan = make_plan(options)
-    tokens = make_tokens(options, plan)
+    tokens = make_tokens(plan, options.seed, options.tokens_file)
     for path in _files(options):
         check_writable(path)  # before the load, so that its results cannot be lost
     with ExitStack() as stack:
@@ -171,7 +161,7 @@ async def _run_all(
 
 
 def _partial(runs: Sequence[dict[str, Any]], wanted: int, lookups: int) -> str | None:
-    """Say how far a stopped load came; None for a complete one."""
+    """Describe how far a stopped load came; return None if it was complete."""
     last = runs[-1]
     if len(runs) == wanted and last["lookups"] == lookups:
         return None
@@ -194,7 +184,7 @@ def _describe(options: Namespace, servers: Servers) -> str:
 def _show(options: Namespace, report: dict[str, Any]) -> int:
     """Write the files, then print the table; return the exit status."""
     problems = list(_write_files(options, report))
-    with suppress(OSError):  # nobody may read stdout any more
+    with suppress(OSError):  # stdout may be closed
         print_table(report)
     if problems:
         return _fail("; ".join(problems))
@@ -204,7 +194,7 @@ def _show(options: Namespace, report: dict[str, Any]) -> int:
 
 
 def _write_files(options: Namespace, report: dict[str, Any]) -> Iterator[str]:
-    """Write each requested file, and yield what went wrong."""
+    """Write each requested file, and yield a message for each that cannot be written."""
     writers: dict[Path | None, Callable[[], str]] = {
         options.json: lambda: f"{json.dumps(report, indent=2)}\n",
         options.html: lambda: render_page(report),

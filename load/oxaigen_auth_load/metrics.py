@@ -1,17 +1,13 @@
 """The metrics of a run, as `--expect`, the table and the page name and format them."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 from attrs import frozen
 
 from oxaigen_auth_load.units import NBSP, format_number, format_ratio, format_seconds
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    Unit = Literal["count", "seconds", "ratio"]
+Unit = Literal["count", "seconds", "ratio"]
 
 QUANTILES = {"p50": 50, "p90": 90, "p99": 99, "p99.9": 99.9}
 _FORMATS = {"count": format_number, "seconds": format_seconds, "ratio": format_ratio}
@@ -23,10 +19,10 @@ class Metric:
 
     Attributes:
         label: its name in the table and on the page.
-        group: its heading on the page; "" leaves it to `--expect` alone.
+        group: its heading on the page; "" if only `--expect` uses it.
         read: returns it from the report of a run, or None if it is unknown.
         unit: "seconds" for a latency of answers.
-        is_part: it counts some of the lookups, so that its percentage says something.
+        is_part: whether it counts some of the lookups, and is shown with their percentage.
     """
 
     label: str

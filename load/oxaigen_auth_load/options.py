@@ -1,20 +1,20 @@
-"""The command's options, and the plan and tokens that they describe."""
+"""The command's options, and the plan that they describe."""
 
-from __future__ import annotations
-
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+import json
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from oxaigen_auth_load import option_types, scenarios
-from oxaigen_auth_load.scenarios import TokenMix
-
-if TYPE_CHECKING:
-    from argparse import Namespace
-    from collections.abc import Sequence
-
-    from oxaigen_auth_load.scenarios import Plan
+from oxaigen_auth_load import scenarios
+from oxaigen_auth_load.scenarios import MAX_LOOKUPS, Plan, TokenMix
+from oxaigen_auth_load.thresholds import Expectation, read_expectation
+from oxaigen_auth_mock import MockSettings
+from oxaigen_auth_mock.config.files import FAULT
+from oxaigen_auth_mock.faults.plan import unknown_persona
+from oxaigen_auth_mock.personas.store import PersonaStore
 
 PROGRAM = "oxaigen-auth-load"
 EXAMPLES = f"""\
@@ -29,7 +29,66 @@ DEFAULT_TOKENS = 100
 
 
 class OptionError(ValueError):
-    """Options contradict each other, or a file does not have what they need."""
+    """Options that cannot be combined."""
+
+
+def _number_type(
+    convert: Callable[[str], Any], minimum: float, expected: str
+) -> Callable[[str], Any]:
+    def parse(text: str) -> Any:
+        try:
+            number = convert(text)
+        except ValueError:
+            number = float("nan")
+        if not minimum <= number < float("inf"):
+            raise ArgumentTypeError(f"{text!r} is not {expected}")
+        return number
+
+    return parse
+
+
+_non_negative_int = _number_type(int, 0, "a whole number >= 0")
+_non_negative_float = _number_type(float, 0, "a number >= 0")
+_positive_float = _number_type(float, 1e-6, "a number > 0")
+
+
+def _count(text: str) -> int:
+    number: int = _number_type(int, 1, "a whole number >= 1")(text)
+    if number > MAX_LOOKUPS:
+        raise ArgumentTypeError(f"{number:,} is more than {MAX_LOOKUPS:,}")
+    return number
+
+
+def _expectation(text: str) -> Expectation:
+    try:
+        return read_expectation(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
+
+
+def _fault(text: str) -> dict[str, Any]:
+    """Parse `status,status=503,probability=0.1`; values are JSON, or otherwise text."""
+    kind, *fields = text.split(",")
+    described: dict[str, Any] = {"kind": kind.strip()}
+    for each in fields:
+        name, _, value = each.partition("=")
+        try:
+            described[name.strip()] = json.loads(value)
+        except ValueError:
+            described[name.strip()] = value
+    problem = _fault_problem(described)
+    if problem:
+        raise ArgumentTypeError(f"{text!r} is not a fault of the mock: {problem}")
+    return described
+
+
+def _fault_problem(described: dict[str, Any]) -> str | None:
+    try:
+        parsed = FAULT.validate_python(described)
+    except ValueError as error:
+        first = str(error).partition(" [type=")[0].splitlines()[1:]
+        return " ".join(" ".join(first).split())
+    return unknown_persona(parsed, PersonaStore(MockSettings()).names)
 
 
 def parse_options(arguments: Sequence[str] | None) -> Namespace:
@@ -55,67 +114,43 @@ def parse_options(arguments: Sequence[str] | None) -> Namespace:
 
 
 def _add_scenarios(subparsers: Any) -> None:
-    number, positive = option_types.non_negative_float, option_types.positive_float
     per_second = "lookups per second (default: %(default)s)"
     seconds = "length of the load (default: %(default)s)"
-    burst = subparsers.add_parser("burst", help="all callers at once", allow_abbrev=False)
+    add = partial(subparsers.add_parser, allow_abbrev=False)
+    burst = add("burst", help="all callers at once")
     burst.add_argument(
         "--callers",
-        type=option_types.count,
+        type=_count,
         default=1000,
         metavar="N",
         help="number of lookups (default: %(default)s)",
     )
-    steady = subparsers.add_parser("steady", help="arrivals at a constant rate", allow_abbrev=False)
-    steady.add_argument("--rate", type=positive, default=200.0, help=per_second)
-    ramp = subparsers.add_parser(
-        "ramp", help="arrivals at a rate that changes linearly", allow_abbrev=False
+    steady = add("steady", help="arrivals at a constant rate")
+    steady.add_argument("--rate", type=_positive_float, default=200.0, help=per_second)
+    ramp = add("ramp", help="arrivals at a rate that changes linearly")
+    ramp.add_argument(
+        "--from", dest="first", type=_non_negative_float, default=10.0, help=per_second
     )
-    ramp.add_argument("--from", dest="first", type=number, default=10.0, help=per_second)
-    ramp.add_argument("--to", dest="last", type=positive, default=500.0, help=per_second)
+    ramp.add_argument("--to", dest="last", type=_positive_float, default=500.0, help=per_second)
     for scenario in (steady, ramp):
-        scenario.add_argument("--seconds", type=positive, default=10.0, help=seconds)
-    replay = subparsers.add_parser("replay", help="lookups from a file", allow_abbrev=False)
+        scenario.add_argument("--seconds", type=_positive_float, default=10.0, help=seconds)
+    replay = add("replay", help="lookups from a file")
     replay.add_argument(
         "file", type=Path, help="with lines such as `0.25,ada`: start in seconds, name of a token"
     )
 
 
 def _add_tokens(group: Any) -> None:
-    group.add_argument(
-        "--tokens",
-        type=option_types.count,
-        metavar="N",
-        help=f"number of distinct tokens (default: {DEFAULT_TOKENS})",
-    )
-    group.add_argument(
-        "--zipf",
-        type=option_types.non_negative_float,
-        default=0.0,
-        metavar="S",
-        help="use the n-th token in proportion to n**-S (default: all equally often)",
-    )
-    whole = option_types.non_negative_int
-    group.add_argument(
-        "--invalid",
-        type=whole,
-        default=0,
-        metavar="N",
-        help="number of invalid tokens (default: 0)",
-    )
-    group.add_argument(
-        "--seed",
-        type=whole,
-        default=1,
-        metavar="N",
-        help="equal seeds draw equal loads (default: 1)",
-    )
-    group.add_argument(
-        "--tokens-file",
-        type=Path,
-        metavar="FILE",
-        help="valid tokens, one per line; required for a proxy or an app that is not embedded",
-    )
+    distinct = f"number of distinct tokens (default: {DEFAULT_TOKENS})"
+    group.add_argument("--tokens", type=_count, metavar="N", help=distinct)
+    skew = "use the n-th token in proportion to n**-S (default: all equally often)"
+    group.add_argument("--zipf", type=_non_negative_float, default=0.0, metavar="S", help=skew)
+    invalid = "number of invalid tokens (default: %(default)s)"
+    group.add_argument("--invalid", type=_non_negative_int, default=0, metavar="N", help=invalid)
+    seed = "seed of the random numbers; equal seeds give equal loads (default: %(default)s)"
+    group.add_argument("--seed", type=_non_negative_int, default=1, metavar="N", help=seed)
+    file = "valid tokens, one per line; required for a proxy or an app that is not embedded"
+    group.add_argument("--tokens-file", type=Path, metavar="FILE", help=file)
 
 
 def _add_target(group: Any) -> None:
@@ -126,36 +161,29 @@ def _add_target(group: Any) -> None:
         metavar=("client|app", "URL"),
         help="the SDK's client, an embedded app, or the app at a URL (default: client)",
     )
-    group.add_argument(
-        "--compare",
-        choices=["naive"],
-        help="also run the load without the SDK: a call of the proxy for each lookup",
-    )
+    naive = "also run the load without the SDK: a call of the proxy for each lookup"
+    group.add_argument("--compare", choices=["naive"], help=naive)
     group.add_argument("--proxy", metavar="URL", help="the proxy (default: an embedded mock)")
     group.add_argument(
         "--latency",
-        type=option_types.non_negative_float,
+        type=_non_negative_float,
         default=0.0,
         metavar="SECONDS",
         help="delay of the embedded mock's answers",
     )
     group.add_argument(
         "--fault",
-        type=option_types.fault,
+        type=_fault,
         action="append",
         default=[],
         metavar="KIND[,NAME=VALUE…]",
         help="inject a fault into the embedded mock; can be given several times",
     )
-    group.add_argument(
-        "--backend",
-        choices=["asyncio", "trio"],
-        default="asyncio",
-        help="run everything on this event loop (default: %(default)s)",
-    )
+    backend = "run everything on this event loop (default: %(default)s)"
+    group.add_argument("--backend", choices=["asyncio", "trio"], default="asyncio", help=backend)
     group.add_argument(
         "--timeout",
-        type=option_types.positive_float,
+        type=_positive_float,
         default=5.0,
         metavar="SECONDS",
         help="timeout of a lookup (default: %(default)s)",
@@ -167,7 +195,7 @@ def _add_results(group: Any) -> None:
     group.add_argument("--html", type=Path, metavar="FILE", help="write the results as a web page")
     group.add_argument(
         "--expect",
-        type=option_types.expectation,
+        type=_expectation,
         action="append",
         default=[],
         metavar="TEXT",
@@ -189,7 +217,9 @@ def check_target(options: Namespace) -> None:
     if is_elsewhere and not options.tokens_file:
         raise OptionError("give the tokens that the proxy accepts with --tokens-file")
     if is_elsewhere and (options.fault or options.latency):
-        raise OptionError("--fault and --latency need the embedded mock, which this load excludes")
+        raise OptionError(
+            "--fault and --latency need the embedded mock: leave out --proxy and the app's URL"
+        )
     if url and not options.proxy and options.compare:
         raise OptionError("--compare calls the proxy directly: give its URL with --proxy")
 
@@ -211,31 +241,6 @@ def make_plan(options: Namespace) -> Plan:
     }[options.scenario]()
     distinct = options.tokens or DEFAULT_TOKENS
     if options.tokens_file and not options.tokens:
-        distinct = len(read_tokens(options.tokens_file)) + options.invalid
+        distinct = len(scenarios.read_tokens(options.tokens_file)) + options.invalid
     mix = TokenMix(distinct=distinct, zipf=options.zipf, invalid=options.invalid)
     return scenarios.assign_tokens(options.scenario, starts, mix, random)
-
-
-def make_tokens(options: Namespace, plan: Plan) -> list[str]:
-    """Return a token for each token number of the plan.
-
-    Raises:
-        OptionError: the tokens file has too few.
-        OSError: the file cannot be read.
-    """
-    needed = plan.distinct - len(plan.invalid)
-    valid = [f"load-token-{options.seed}-{number}" for number in range(needed)]
-    if options.tokens_file:
-        valid = read_tokens(options.tokens_file)
-        if len(valid) < needed:
-            name = options.tokens_file.name
-            raise OptionError(f"{name} has {len(valid)} tokens, but {needed} are needed")
-    unused = iter(valid)
-    return [
-        f"invalid-token-{number}" if number in plan.invalid else next(unused)
-        for number in range(plan.distinct)
-    ]
-
-
-def read_tokens(path: Path) -> list[str]:
-    return [line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]

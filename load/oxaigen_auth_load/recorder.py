@@ -1,17 +1,13 @@
 """Records how lookups end: counts, latencies and a time line."""
 
-from __future__ import annotations
-
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from attrs import define, field
 from hdrh.histogram import HdrHistogram
 
 from oxaigen_auth_load.metrics import QUANTILES
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 MICROSECONDS = 1_000_000  # in a second
 MAX_LATENCY = 3600 * MICROSECONDS  # longer ones are recorded as this one
@@ -51,7 +47,7 @@ class TimeLine:
 
 @define(eq=False)
 class Latencies:
-    """Latencies as a histogram: in constant memory, to three digits."""
+    """A histogram of latencies, in constant memory and precise to three digits."""
 
     count: int = 0
     _max: float = 0.0
@@ -94,7 +90,7 @@ class Recording:
     Attributes:
         clock: returns the time in seconds.
         seconds: from the start of the run to the end of the last lookup.
-        lookups: the number of those that have ended.
+        lookups: the number of lookups that have ended.
         rejected: the number of invalid tokens that were rejected.
         start_delays: how late lookups started.
     """
@@ -140,7 +136,7 @@ class Recording:
         Args:
             intended: when the plan starts the lookup, in seconds from the start of the run.
             outcome: `accepted`, `rejected`, or the kind of error.
-            invalid: the token is one that should be rejected.
+            invalid: whether the token should be rejected.
         """
         self.seconds = self.elapsed()
         self.active -= 1

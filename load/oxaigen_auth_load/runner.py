@@ -1,19 +1,13 @@
-"""Runs a plan against a target, as an open model: lookups start on time, whatever came before."""
+"""Runs a plan against a target as an open model: slow lookups do not delay the next ones."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 from anyio import CancelScope, create_task_group, current_time, sleep
 from anyio.lowlevel import checkpoint
 
 from oxaigen_auth_load.recorder import Recording
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from oxaigen_auth_load.scenarios import Plan
-    from oxaigen_auth_load.targets import Target
+from oxaigen_auth_load.scenarios import Plan
+from oxaigen_auth_load.targets import Target
 
 POLL_INTERVAL = 0.05  # seconds
 MAX_STARTS_PER_CHECKPOINT = 1000
@@ -33,8 +27,8 @@ async def run_plan(
         plan: its token numbers are indices of `tokens`.
         tokens: the bearer tokens to look up.
         target: what validates them.
-        show: called about 20 times a second, and at the end, with the recording so far.
-        is_stopped: polled as often; when it returns True, the run ends with what is recorded.
+        show: called with the recording about 20 times a second, and at the end.
+        is_stopped: polled as often; True ends the run early.
     """
     recording = Recording(current_time)
 

@@ -1,16 +1,11 @@
-"""Draws plans: when each lookup starts and with which token. Decided before the load starts."""
+"""Draws plans before a load: when each lookup starts, and with which token."""
 
-from __future__ import annotations
-
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from pathlib import Path
+from random import Random
 
 from attrs import frozen
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
-    from random import Random
 
 MAX_LOOKUPS = 1_000_000
 
@@ -162,16 +157,46 @@ def _parse_lines(lines: Iterable[str]) -> Iterator[tuple[float, str]]:
             continue
         try:
             start, name = words
-            yield _parse_second(start), name
+            yield _parse_start(start), name
         except ValueError:
             # The message leaves out the line, which could contain a token.
             raise PlanError(
-                f"line {number} is not a second and a name, separated by a comma, such as 0.25,ada"
+                f"line {number} is not a start in seconds and a name, such as 0.25,ada"
             ) from None
 
 
-def _parse_second(text: str) -> float:
-    second = float(text)
-    if not 0 <= second < float("inf"):
+def _parse_start(text: str) -> float:
+    start = float(text)
+    if not 0 <= start < float("inf"):
         raise ValueError(text)
-    return second
+    return start
+
+
+def make_tokens(plan: Plan, seed: int, file: Path | None) -> list[str]:
+    """Return a bearer token for each token number of a plan.
+
+    Args:
+        plan: needs a valid token for each number that is not `invalid`.
+        seed: makes the tokens differ from those of another seed.
+        file: the valid tokens, one per line; None makes them up.
+
+    Raises:
+        PlanError: the file has too few tokens.
+        OSError: the file cannot be read.
+    """
+    needed = plan.distinct - len(plan.invalid)
+    valid = [f"load-token-{seed}-{number}" for number in range(needed)]
+    if file:
+        valid = read_tokens(file)
+        if len(valid) < needed:
+            raise PlanError(f"{file.name} has {len(valid)} tokens, but {needed} are needed")
+    unused = iter(valid)
+    return [
+        f"invalid-token-{number}" if number in plan.invalid else next(unused)
+        for number in range(plan.distinct)
+    ]
+
+
+def read_tokens(file: Path) -> list[str]:
+    """Return the tokens of a file, one per line; blank lines are ignored."""
+    return [line.strip() for line in file.read_text("utf-8-sig").splitlines() if line.strip()]

@@ -1,30 +1,25 @@
-"""The proxy and the app of a load: elsewhere, or embedded, each in a process of its own.
+"""The URLs of a load's servers, and the embedded servers.
 
-In a process of their own they neither add to the work of what is measured nor stall its event loop.
+Each embedded server has its own process, so that it does not slow down the event loop of the load.
 """
-
-from __future__ import annotations
 
 import multiprocessing
 import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Annotated, Any
+from multiprocessing.connection import Connection
+from typing import Annotated, Any
 
 import anyio
 from attrs import frozen
 from fastapi import Depends, FastAPI
+from starlette.types import ASGIApp
 
 from oxaigen_auth import User, get_current_user
 from oxaigen_auth_load.signals import signals_blocked
 from oxaigen_auth_mock import MockSettings, create_app
 from oxaigen_auth_mock.server.hypercorn import serving
 from oxaigen_auth_mock.server.sockets import listen
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from multiprocessing.connection import Connection
-
-    from starlette.types import ASGIApp
 
 _SPAWN = multiprocessing.get_context("spawn")
 EXIT_TIMEOUT = 5.0  # seconds
@@ -36,7 +31,7 @@ class EmbeddedServerError(Exception):
 
 @frozen
 class Servers:
-    """The URLs of a load's servers; "" for one that takes no part or is unknown.
+    """The URLs of a load's servers; "" for one that is not used or not known.
 
     Attributes:
         mock: the proxy's URL if the proxy is an embedded mock.

@@ -1,18 +1,14 @@
 """Signals that stop a load: Ctrl-C, SIGTERM and SIGHUP. Results so far are kept."""
 
-from __future__ import annotations
-
 import signal
+from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from threading import current_thread, main_thread
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attrs import define
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 SIGNALS = tuple(
     signal.Signals[name]
@@ -72,7 +68,7 @@ def _is_ignored_hangup(number: signal.Signals) -> bool:
 
 @contextmanager
 def signals_blocked() -> Iterator[None]:
-    """Block the signals; a process started in this block inherits that."""
+    """Block the signals; a process that is started in this block inherits the mask."""
     resource_tracker.ensure_running()  # starting the first process would unblock them
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:

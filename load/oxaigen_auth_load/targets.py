@@ -3,8 +3,7 @@
 A target turns a token into an outcome: `accepted`, `rejected`, or the kind of error.
 """
 
-from __future__ import annotations
-
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from importlib import import_module
 from importlib.util import find_spec
@@ -22,8 +21,6 @@ from oxaigen_auth import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
     import httpx
 else:
     httpx = import_module("httpx2" if find_spec("httpx2") else "httpx")  # as the SDK does
@@ -37,7 +34,7 @@ CONTROL_TIMEOUT = 5.0  # seconds, for calls that are not part of the load
 
 @frozen
 class Counts:
-    """The counters of a target; None for what it cannot count.
+    """The counters of a target; None if it cannot count them.
 
     Attributes:
         queued: lookups that found none of the load tool's own connections free.
@@ -145,7 +142,7 @@ class AppTarget(HttpTarget):
 
     mock_url: str = ""
 
-    def _is_expected(self, response: httpx.Response) -> bool:  # noqa: ARG002 (any 200 will do)
+    def _is_expected(self, response: httpx.Response) -> bool:  # noqa: ARG002 (any 200 is expected)
         return True
 
     def upstream_calls(self) -> int | None:

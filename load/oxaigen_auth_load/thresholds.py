@@ -1,19 +1,15 @@
 """Expectations of a run's metrics, such as `p99 < 50ms`, for `--expect`."""
 
-from __future__ import annotations
-
 import operator
 import re
+from collections.abc import Callable, Mapping
 from sys import float_info
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attrs import frozen
 
 from oxaigen_auth_load.metrics import METRICS, format_figure
 from oxaigen_auth_load.units import NBSP
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 _SYNTAX = re.compile(
     r"\s*([a-z0-9_.]+)\s*(<=|>=|==|<|>)\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([a-zµ\u03bc%]*)\s*"
@@ -25,7 +21,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge,
     "==": operator.eq,
 }
-# The units of each kind of metric, and how many of them are a second, or 1.
+# The units of each kind of metric, and how many of them make one second, or 1.
 _UNITS = {
     "seconds": {"s": 1, "ms": 1_000, "us": 1_000_000, "µs": 1_000_000, "\u03bcs": 1_000_000},
     "ratio": {"": 1, "%": 100},

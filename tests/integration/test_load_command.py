@@ -22,8 +22,8 @@ import rich.progress
 
 import oxaigen_auth_load
 from oxaigen_auth_load import cli, main, servers, targets
-from oxaigen_auth_load.options import read_tokens
 from oxaigen_auth_load.report.table import Progress
+from oxaigen_auth_load.scenarios import read_tokens
 from oxaigen_auth_load.servers import EmbeddedServerError, embedded_app, embedded_mock
 from oxaigen_auth_load.signals import SIGNALS, Stop
 from tests.support.apps import TestClient

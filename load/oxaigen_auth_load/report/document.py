@@ -5,22 +5,16 @@ Names include their units; `null` means unknown. No token is in it. `latency_sec
 `recorder.Recording` defines the two.
 """
 
-from __future__ import annotations
-
 import os
 import platform
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 from oxaigen_auth import __version__
-from oxaigen_auth_load.targets import CONNECTIONS, LIBRARY
+from oxaigen_auth_load.recorder import Recording
+from oxaigen_auth_load.scenarios import Plan
+from oxaigen_auth_load.targets import CONNECTIONS, LIBRARY, Counts
 from oxaigen_auth_load.units import format_seconds
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from oxaigen_auth_load.recorder import Recording
-    from oxaigen_auth_load.scenarios import Plan
-    from oxaigen_auth_load.targets import Counts
 
 VERSION = 2
 MIN_NOTED_DELAY = 0.005  # seconds
@@ -28,7 +22,7 @@ MIN_NOTED_DELAY_RATIO = 0.1  # of the latency
 
 
 def tool(backend: str) -> dict[str, Any]:
-    """Describe what measured."""
+    """Describe the software and the machine that the results depend on."""
     return {
         "oxaigen_auth": __version__,
         "python": platform.python_version(),
@@ -80,7 +74,7 @@ def run_report(name: str, recording: Recording, counts: Counts, tokens: int) -> 
 
 
 def _notes(recording: Recording, counts: Counts) -> Iterator[str]:
-    """Say how much of the latency is due to the load tool itself."""
+    """Yield a note for each part of the latency that is due to the load tool itself."""
     delay = recording.start_delays.summary()["p99"]
     latency = recording.answer_latencies.summary()["p99"] or 0
     if delay and delay >= max(MIN_NOTED_DELAY, MIN_NOTED_DELAY_RATIO * latency):

@@ -1,14 +1,9 @@
 """Writes result files atomically: a file is complete, or unchanged."""
 
-from __future__ import annotations
-
 import errno
 import os
+from pathlib import Path
 from shutil import copymode
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 RENAME_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY)
 

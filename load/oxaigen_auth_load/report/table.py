@@ -1,9 +1,9 @@
 """The terminal output: a progress bar on stderr, the results on stdout."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING, Any, Self
+from types import TracebackType
+from typing import Any, Self
 
 from attrs import define, field
 from rich import progress as rich_progress
@@ -12,12 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from oxaigen_auth_load.metrics import METRICS, format_figure
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from types import TracebackType
-
-    from oxaigen_auth_load.recorder import Recording
+from oxaigen_auth_load.recorder import Recording
 
 
 @define(eq=False)

@@ -111,7 +111,7 @@ def test_pitfall_59_a_file_that_begins_with_a_byte_order_mark_is_replayed(tmp_pa
 
 @pytest.mark.parametrize("line", ["eve", "x,eve", "-1,eve", "1,eve,eve", "nan,eve", "inf,eve"])
 def test_a_wrong_line_is_named_by_its_number_and_not_shown(tmp_path: Path, line: str) -> None:
-    with pytest.raises(PlanError, match=r"^line 2 is not a second and a name") as caught:
+    with pytest.raises(PlanError, match=r"^line 2 is not a start in seconds and a name") as caught:
         replay(file_with(tmp_path, f"0,bob\n{line}\n"), 0, Random(1))
     assert "eve" not in str(caught.value)
 
