@@ -12,7 +12,7 @@ from oxaigen_auth_load import scenarios
 from oxaigen_auth_load.scenarios import MAX_LOOKUPS, Plan, TokenMix
 from oxaigen_auth_load.thresholds import Expectation, read_expectation
 from oxaigen_auth_mock import MockSettings
-from oxaigen_auth_mock.config.files import FAULT
+from oxaigen_auth_mock.faults.kinds import FAULT
 from oxaigen_auth_mock.faults.plan import unknown_persona
 from oxaigen_auth_mock.personas.store import PersonaStore
 
@@ -88,7 +88,7 @@ def _fault_problem(described: dict[str, Any]) -> str | None:
     except ValueError as error:
         first = str(error).partition(" [type=")[0].splitlines()[1:]
         return " ".join(" ".join(first).split())
-    return unknown_persona(parsed, PersonaStore(MockSettings()).names)
+    return unknown_persona(parsed.persona, PersonaStore(MockSettings()).names)
 
 
 def parse_options(arguments: Sequence[str] | None) -> Namespace:

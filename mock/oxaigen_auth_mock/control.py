@@ -7,7 +7,7 @@ from attrs import Factory, define, field
 from pydantic import Field, TypeAdapter
 
 from oxaigen_auth_mock.config.constraints import DENY
-from oxaigen_auth_mock.faults.kinds import Fault
+from oxaigen_auth_mock.faults.kinds import FAULT, Fault
 from oxaigen_auth_mock.faults.plan import unknown_persona
 from oxaigen_auth_mock.journal.counts import fingerprint
 from oxaigen_auth_mock.journal.journal import Call
@@ -27,7 +27,6 @@ ClockStep: TypeAlias = Annotated[
     ),
 ]
 
-_FAULT: TypeAdapter[Fault] = TypeAdapter(Fault)
 _CLOCK_STEP: TypeAdapter[float] = TypeAdapter(ClockStep)
 
 
@@ -144,7 +143,7 @@ class MockControl:
             ValidationError: the kind or a field is invalid.
             UnknownPersonaError: it is for a persona that does not exist.
         """
-        return self.add_fault(_FAULT.validate_python({"kind": kind, **fields}))
+        return self.add_fault(FAULT.validate_python({"kind": kind, **fields}))
 
     def add_fault(self, fault: Fault) -> int:
         """Add a fault and return its id.
@@ -219,7 +218,7 @@ class MockControl:
     def _check_personas(self, faults: Iterable[Fault]) -> None:
         names = self.state.roster.names
         for fault in faults:
-            problem = unknown_persona(fault, names)
+            problem = unknown_persona(fault.persona, names)
             if problem:
                 raise UnknownPersonaError(problem)
 

@@ -39,7 +39,7 @@ class Snapshot(BaseModel):
         if self.auto_login not in (None, DENY, *names):
             raise ValueError(f"auto_login is {self.auto_login!r}, but no persona has this name")
         for number, fault in enumerate(self.faults):
-            problem = unknown_persona(fault, names)
+            problem = unknown_persona(fault.persona, names)
             if problem:
                 raise ValueError(f"faults[{number}].persona: {problem}")
         return self

@@ -3,33 +3,33 @@
 import json
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar, cast, get_args
+from typing import Any, Final, TypeAlias, cast
 
-from attrs import define, field
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from oxaigen_auth_mock.config.settings import MockConfigurationError
-from oxaigen_auth_mock.config.validation_errors import (
-    format_error,
-    format_path,
-    format_unknown_key,
-    format_value,
-)
-from oxaigen_auth_mock.faults.kinds import Fault
+from oxaigen_auth_mock.config.validation_errors import format_error, format_path, format_value
+from oxaigen_auth_mock.faults.kinds import FAULTS, Fault
 from oxaigen_auth_mock.faults.plan import unknown_persona
 from oxaigen_auth_mock.personas.model import Persona
 
-T = TypeVar("T", bound=BaseModel)
+Location: TypeAlias = tuple[str | int, ...]
+Problems: TypeAlias = dict[Location, str]
 
-PERSONA: Final = TypeAdapter(Persona)
-FAULT: Final[TypeAdapter[Fault]] = TypeAdapter(Fault)
-FAULTS: Final[dict[str, type[BaseModel]]] = {
-    model.model_fields["kind"].default: model for model in get_args(get_args(Fault)[0])
-}
 
-KEY_ERRORS: Final = ("extra_forbidden", "union_tag_not_found")
+class _PersonaFile(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    personas: list[Persona]
+
+
+class _FaultFile(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    faults: list[Fault]
 
 
 def load_personas(
@@ -44,15 +44,18 @@ def load_personas(
     Raises:
         MockConfigurationError: naming every error in the file by its path.
     """
-    file = _File[Persona](path, "personas")
-    file.read(PERSONA, lambda _: Persona.model_fields)
-    file.reject_duplicates("name")
-    file.reject_duplicates("token")
-    for place, persona in file.valid.items():
-        holder = token_holder(persona.token)
-        if holder is not None and holder != persona.name:
-            file.reject((place, "token"), f"is the token of {holder!r}; choose another one")
-    return file.result()
+    data = _parse(path)
+    problems = _find_problems(_PersonaFile, data)
+    identities = [_identity(entry) for entry in _entries(data, "personas")]
+    _reject_duplicates(problems, identities, "name")
+    _reject_duplicates(problems, identities, "token")
+    for place, identity in enumerate(identities):
+        holder = token_holder(identity.get("token", ""))
+        if holder not in (None, identity.get("name")):
+            taken = f"is the token of {holder!r}; choose another one"
+            _reject(problems, ("personas", place, "token"), taken)
+    _raise_problems(path, problems)
+    return _PersonaFile.model_validate(data).personas
 
 
 def load_faults(path: str | Path, personas: Collection[str] | None = None) -> list[Fault]:
@@ -65,97 +68,82 @@ def load_faults(path: str | Path, personas: Collection[str] | None = None) -> li
     Raises:
         MockConfigurationError: naming every error in the file by its path.
     """
-    file = _File[Fault](path, "faults")
-    file.read(FAULT, _keys_of_fault)
-    for place, fault in file.valid.items():
-        problem = None if personas is None else unknown_persona(fault, personas)
+    data = _parse(path)
+    problems = _find_problems(_FaultFile, data)
+    for place, fault in enumerate(_entries(data, "faults")):
+        name = fault.get("persona")
+        problem = None if personas is None else unknown_persona(name, personas)
         if problem is not None:
-            file.reject((place, "persona"), f"is {format_value(fault.persona)}, but {problem}")
-    return file.result()
+            unknown = f"is {format_value(name)}, but {problem}"
+            _reject(problems, ("faults", place, "persona"), unknown)
+    _raise_problems(path, problems)
+    return _FaultFile.model_validate(data).faults
 
 
-def _keys_of_fault(entry: Mapping[str, Any]) -> Iterable[str]:
-    """Return the keys of a fault of this kind; without a kind, all kinds."""
-    return FAULTS[entry["kind"]].model_fields if "kind" in entry else FAULTS
+def _find_problems(model: type[BaseModel], data: object) -> Problems:
+    """Return a message for each location with an error."""
+    problems: Problems = {}
+    try:
+        model.model_validate(data)
+    except ValidationError as error:
+        for detail in error.errors():
+            location, known = _locate(detail["loc"], model)
+            subject = format_path(location) or "the file"
+            problems.setdefault(location, format_error(subject, detail, known))
+    return problems
 
 
-@define(eq=False)
-class _File(Generic[T]):
-    """A file with one list under one key: its valid entries by index, its problems by path."""
-
-    path: str | Path
-    key: str
-    entries: list[Any] = field(factory=list[Any], init=False)
-    valid: dict[int, T] = field(factory=dict[int, T], init=False)
-    problems: dict[tuple[str | int, ...], str] = field(
-        factory=dict[tuple[str | int, ...], str], init=False
-    )
-
-    def read(
-        self, adapter: TypeAdapter[T], keys: Callable[[Mapping[str, Any]], Iterable[str]]
-    ) -> None:
-        """Check each entry; `keys` returns the valid keys of one."""
-        self._read_list(parsed(self.path))
-        for place, entry in enumerate(self.entries):
-            try:
-                self.valid[place] = adapter.validate_python(entry)
-            except ValidationError as error:
-                for detail in error.errors():
-                    # the location in a union begins with the kind of the fault
-                    loc = detail["loc"][1:] if self.key == "faults" else detail["loc"]
-                    path = (self.key, place, *loc)
-                    known = keys(entry) if detail["type"] in KEY_ERRORS else ()
-                    self.problems.setdefault(path, format_error(format_path(path), detail, known))
-
-    def _read_list(self, data: object) -> None:
-        if not isinstance(data, dict):
-            self.problems[()] = f"the file is {format_value(data)}; expected a table"
-            return
-        content = cast("dict[str, Any]", data)
-        for other in content:
-            if other != self.key:
-                path = format_path((other,))
-                self.problems[other,] = format_unknown_key(path, other, (self.key,))
-        entries = content.get(self.key)
-        if isinstance(entries, list):
-            self.entries = entries
-        elif self.key in content:
-            self.reject((), f"is {format_value(entries)}; expected a list of tables")
-        else:
-            self.reject((), "is missing")
-
-    def reject(self, path: tuple[str | int, ...], problem: str) -> None:
-        path = (self.key, *path)
-        self.problems.setdefault(path, f"{format_path(path)} {problem}")
-
-    def reject_duplicates(self, key: str) -> None:
-        """Reject a value that an earlier entry has too, whether or not both are otherwise valid."""
-        first: dict[object, int] = {}
-        for place, entry in enumerate(self.entries):
-            value = getattr(self.valid[place], key) if place in self.valid else _text(entry, key)
-            has_bad_name = (
-                self.key,
-                place,
-                "name",
-            ) in self.problems  # the token may follow from it
-            if value is not None and first.setdefault(value, place) != place and not has_bad_name:
-                other = format_path((self.key, first[value], key))
-                self.reject((place, key), f"is the same as {other}; expected a unique {key}")
-
-    def result(self) -> list[T]:
-        if self.problems:
-            raise MockConfigurationError(
-                tuple(f"{self.path}: {problem}" for problem in self.problems.values())
-            )
-        return list(self.valid.values())
+def _locate(loc: Location, model: type[BaseModel]) -> tuple[Location, Iterable[str]]:
+    """Return the location without the kind of a fault, and the keys that are valid there."""
+    match loc:
+        case ("faults", place, kind, *rest):
+            return ("faults", place, *rest), FAULTS[str(kind)].model_fields
+        case ("faults", _):
+            return loc, FAULTS
+        case ("personas", _, *_):
+            return loc, Persona.model_fields
+        case _:
+            return loc, model.model_fields
 
 
-def _text(entry: object, key: str) -> str | None:
-    value = cast("Mapping[str, object]", entry).get(key) if isinstance(entry, Mapping) else None
-    return value.strip() if isinstance(value, str) else None
+def _entries(data: Any, key: str) -> list[dict[str, Any]]:
+    """Return the tables of a list, with an empty one in place of any other value."""
+    entries = data.get(key) if isinstance(data, dict) else None
+    if not isinstance(entries, list):
+        return []
+    return [entry if isinstance(entry, dict) else {} for entry in cast("list[Any]", entries)]
 
 
-def parsed(path: str | Path) -> object:
+def _identity(persona: Mapping[str, Any]) -> dict[str, str]:
+    """Return the name and the token, whether or not the other fields are valid."""
+    with suppress(ValidationError):
+        persona = Persona.model_validate(persona).model_dump()
+    texts = {key: persona.get(key) for key in ("name", "token")}
+    return {key: text.strip() for key, text in texts.items() if isinstance(text, str)}
+
+
+def _reject_duplicates(problems: Problems, identities: Sequence[dict[str, str]], key: str) -> None:
+    """Reject a value that an earlier persona has too, unless the name is already rejected."""
+    first: dict[str | None, int] = {}
+    for place, identity in enumerate(identities):
+        original = first.setdefault(identity.get(key), place)
+        has_bad_name = ("personas", place, "name") in problems  # the token may follow from it
+        if key in identity and original != place and not has_bad_name:
+            other = format_path(("personas", original, key))
+            duplicate = f"is the same as {other}; expected a unique {key}"
+            _reject(problems, ("personas", place, key), duplicate)
+
+
+def _reject(problems: Problems, location: Location, problem: str) -> None:
+    problems.setdefault(location, f"{format_path(location)} {problem}")
+
+
+def _raise_problems(path: str | Path, problems: Problems) -> None:
+    if problems:
+        raise MockConfigurationError(tuple(f"{path}: {each}" for each in problems.values()))
+
+
+def _parse(path: str | Path) -> object:
     """Parse a TOML or JSON file, according to its suffix.
 
     Raises:
@@ -193,15 +181,6 @@ def _unusable(path: Path, why: str) -> MockConfigurationError:
     return MockConfigurationError((f"{path}: {why}",))
 
 
-def _parse_toml(text: str) -> object:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        lines = text.splitlines() or [""]
-        end = f"at line {len(lines)}, column {len(lines[-1]) + 1}"
-        raise ValueError(str(error).replace("at end of document", end)) from error
-
-
 def _parse_json(text: str) -> object:
     """Parse JSON as strictly as TOML: a table may not have the same key twice."""
     duplicates: list[str] = []
@@ -221,4 +200,4 @@ def _parse_json(text: str) -> object:
     return data
 
 
-PARSERS: Final[dict[str, Callable[[str], object]]] = {".toml": _parse_toml, ".json": _parse_json}
+PARSERS: Final[dict[str, Callable[[str], object]]] = {".toml": tomllib.loads, ".json": _parse_json}

@@ -19,6 +19,8 @@ SHAPES: Final = {
     "model_attributes_type": "a table",
     "dict_type": "a table",
     "tuple_type": "a list",
+    "list_type": "a list of tables",
+    "string_unicode": "valid Unicode",
 }
 CHOICE: Final = re.compile(r"'([^']*)'")
 
@@ -41,6 +43,8 @@ def format_error(subject: str, error: ErrorDetails, known: Iterable[str] = ()) -
     if kind == "value_error":
         problem = subject if isinstance(value, Mapping) else _is(subject, value)
         return f"{problem}: {context['error']}"
+    if kind == "string_unicode":
+        subject = f"a key of {subject}"
     if kind == "union_tag_invalid":
         subject, value = f"{subject}.kind", value["kind"]
     return f"{_is(subject, value)}; {_expected(error, value)}"

@@ -4,10 +4,10 @@ To add a kind, write a class here and add it to `Fault`.
 """
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal, get_args
 from zlib import compressobj
 
-from pydantic import Field
+from pydantic import BaseModel, Field, TypeAdapter
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.status import HTTP_401_UNAUTHORIZED
 from starlette.types import Message
@@ -231,19 +231,11 @@ class SetCookie(HeadFault):
 
 
 Fault = Annotated[
-    Status
-    | Latency
-    | Hang
-    | Reset
-    | Close
-    | Drip
-    | TruncatedJson
-    | WrongShape
-    | Html
-    | Redirect
-    | WrongContentType
-    | Oversized
-    | GzipBomb
-    | SetCookie,
+    Status | Latency | Hang | Reset | Close | Drip | TruncatedJson | WrongShape | Html | Redirect
+    | WrongContentType | Oversized | GzipBomb | SetCookie,
     Field(discriminator="kind"),
-]
+]  # fmt: skip
+FAULT: Final[TypeAdapter[Fault]] = TypeAdapter(Fault)
+FAULTS: Final[dict[str, type[BaseModel]]] = {
+    model.model_fields["kind"].default: model for model in get_args(get_args(Fault)[0])
+}

@@ -9,17 +9,16 @@ from oxaigen_auth_mock.config.validation_errors import did_you_mean
 from oxaigen_auth_mock.faults.kinds import Fault
 
 
-def unknown_persona(fault: Fault, names: Collection[str]) -> str | None:
-    """Return a message if a fault is for a persona that does not exist.
+def unknown_persona(name: str | None, names: Collection[str]) -> str | None:
+    """Return a message if a fault is for a persona that does not exist; None is any persona.
 
-    >>> from oxaigen_auth_mock.faults.kinds import Hang
-    >>> unknown_persona(Hang(persona="quest"), ["guest", "admin"])
+    >>> unknown_persona("quest", ["guest", "admin"])
     "no persona is called 'quest'; there are guest, admin; did you mean 'guest'?"
     """
-    if fault.persona is None or fault.persona in names:
+    if name is None or name in names:
         return None
     there = f"there are {', '.join(names)}" if names else "there are none"
-    return f"no persona is called {fault.persona!r}; {there}{did_you_mean(fault.persona, names)}"
+    return f"no persona is called {name!r}; {there}{did_you_mean(name, names)}"
 
 
 @define(eq=False)
