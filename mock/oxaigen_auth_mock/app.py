@@ -4,7 +4,11 @@ import time
 from collections.abc import Callable, Iterable
 
 from fastapi import FastAPI
+from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import JSONResponse
+from starlette.routing import Mount
+from starlette.status import HTTP_503_SERVICE_UNAVAILABLE
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from oxaigen_auth_mock.asgi.middleware import (
@@ -57,7 +61,7 @@ class MockApp(FastAPI):
         self.include_router(api.health_router)
         self.include_router(api.router)
         self.include_router(login_router(state.settings.authorize_path))
-        self.include_router(session_router())
+        self.include_router(session_router)
         self.include_router(control_page_router())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -95,6 +99,12 @@ def create_app(
     )
     state.faults.replace(faults)
     return MockApp(state)
+
+
+def unavailable_app(detail: str, *, allow_remote: bool) -> ASGIApp:
+    """Create an app that answers every call with 503, in place of a mock with invalid files."""
+    answer = JSONResponse({"detail": detail}, HTTP_503_SERVICE_UNAVAILABLE)
+    return outer_middleware(Starlette(routes=[Mount("/", answer)]), allow_remote=allow_remote)
 
 
 def _provider(settings: MockSettings, roster: PersonaStore, clock: Clock) -> IdentityProvider:

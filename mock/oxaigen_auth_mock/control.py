@@ -89,7 +89,7 @@ class MockControl:
             UnknownPersonaError: no persona has this name.
             ValidationError: the name of the permission is invalid.
         """
-        persona = self._require(name)
+        persona = self.state.roster.require(name)
         others = [each for each in persona.permissions if each.lower() != permission.lower()]
         permissions = [*others, permission] if granted else others
         changed = Persona.model_validate({**persona.model_dump(), "permissions": permissions})
@@ -104,8 +104,8 @@ class MockControl:
         Raises:
             UnknownPersonaError: no persona has this name.
         """
-        if name not in (None, DENY):
-            self._require(name)
+        if name is not None and name != DENY:
+            self.state.roster.require(name)
         self.state.auto_login = name
         self.state.mark_changed()
 
@@ -221,9 +221,3 @@ class MockControl:
             problem = unknown_persona(fault.persona, names)
             if problem:
                 raise UnknownPersonaError(problem)
-
-    def _require(self, name: str | None) -> Persona:
-        persona = self.state.roster.named(name or "")
-        if persona is None:
-            raise UnknownPersonaError(f"no persona is called {name!r}")
-        return persona

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from starlette.types import Message, Receive, Scope, Send
 
 from oxaigen_auth_mock import MockSettings, create_app
-from oxaigen_auth_mock.faults.inject import inject_faults
+from oxaigen_auth_mock.faults.base import inject_faults
 from oxaigen_auth_mock.faults.kinds import Fault
 
 

@@ -124,6 +124,6 @@ class Exchange:
             await self.wait_for_disconnect()
         except get_cancelled_exc_class():
             if not self.streamed:
-                hypercorn_connections.drop_connection_of(self.scope)
+                hypercorn_connections.drop(self.scope)
             raise
         streaming.cancel()

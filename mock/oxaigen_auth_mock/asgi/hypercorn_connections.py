@@ -66,27 +66,24 @@ async def reset(scope: Scope) -> None:
     Raises:
         ConnectionResetError: hypercorn does not serve the call.
     """
-    connection = connection_of(scope)
+    connection = drop(scope)
     if connection is None:
         raise ConnectionResetError("A fault of the mock reset the connection.")
-    drop(connection)
     await connection.protocol.handle(Closed())
 
 
-def drop_connection_of(scope: Scope) -> None:
-    """Reset the connection of a call at once, if it has one."""
+def drop(scope: Scope) -> AsyncioConnection | TrioConnection | None:
+    """Reset the connection of a call at once, if it has one, and return it.
+
+    Data that hypercorn still buffers is not sent.
+    """
     connection = connection_of(scope)
-    if connection is not None:
-        drop(connection)
-
-
-def drop(connection: AsyncioConnection | TrioConnection) -> None:
-    """Reset a connection at once; data that hypercorn still buffers is not sent."""
     if isinstance(connection, TrioConnection):
         sock = cast("Any", connection.stream).socket
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
         sock.close()
-        return
-    sock = connection.writer.get_extra_info("socket")
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
-    connection.writer.transport.abort()
+    elif connection is not None:
+        sock = connection.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
+        connection.writer.transport.abort()
+    return connection

@@ -14,8 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from oxaigen_auth_mock.asgi.exchange import wait_for_disconnect
 from oxaigen_auth_mock.asgi.hypercorn_connections import SEND_KEY
 from oxaigen_auth_mock.asgi.methods import HeadMiddleware
-from oxaigen_auth_mock.faults.inject import inject_faults
-from oxaigen_auth_mock.faults.match import Endpoint
+from oxaigen_auth_mock.faults.base import Endpoint, inject_faults
 from oxaigen_auth_mock.personas.model import Persona
 from oxaigen_auth_mock.state import MockState
 

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 import anyio
 from starlette.types import ASGIApp
 
-from oxaigen_auth_mock.app import MockApp, create_app
+from oxaigen_auth_mock.app import MockApp, create_app, unavailable_app
 from oxaigen_auth_mock.cli.console import print_banner, print_errors, print_warning
 from oxaigen_auth_mock.cli.flags import read_settings
 from oxaigen_auth_mock.config.settings import MockConfigurationError, MockSettings
@@ -22,7 +22,6 @@ from oxaigen_auth_mock.server.sockets import (
     host_and_port,
     listen_on_all,
 )
-from oxaigen_auth_mock.server.unavailable import unavailable_app
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

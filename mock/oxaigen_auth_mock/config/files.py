@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -111,7 +111,7 @@ def _entries(data: Any, key: str) -> list[dict[str, Any]]:
     entries = data.get(key) if isinstance(data, dict) else None
     if not isinstance(entries, list):
         return []
-    return [entry if isinstance(entry, dict) else {} for entry in cast("list[Any]", entries)]
+    return [entry if isinstance(entry, dict) else {} for entry in entries]
 
 
 def _identity(persona: Mapping[str, Any]) -> dict[str, str]:

@@ -15,9 +15,8 @@ from starlette.types import Message
 from oxaigen_auth_mock.asgi import hypercorn_connections
 from oxaigen_auth_mock.asgi.exchange import NO_STORE, BufferedResponse, Exchange, with_header
 from oxaigen_auth_mock.config.constraints import CookieName, Expected
-from oxaigen_auth_mock.faults.inject import BodyFault, HeadFault, ReplacementFault
+from oxaigen_auth_mock.faults.base import LINE, BodyFault, HeadFault, ReplacementFault
 from oxaigen_auth_mock.faults.latency import Latency, Seconds
-from oxaigen_auth_mock.faults.match import LINE
 
 MIB: Final = 2**20
 BLOCK: Final = b" " * 2**16  # padding is produced in blocks of this size

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from starlette.types import Message
 
 from oxaigen_auth_mock.asgi.exchange import Exchange
-from oxaigen_auth_mock.faults.match import TimedFault
+from oxaigen_auth_mock.faults.base import TimedFault
 
 MAX_SECONDS: Final = 3600.0
 

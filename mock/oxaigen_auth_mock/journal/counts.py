@@ -29,8 +29,13 @@ def fingerprint(token: str | None) -> str:
 
 @define(eq=False)
 class Tally:
-    """The number of calls per endpoint, and how many of them ran at the same time at most."""
+    """The number of calls per endpoint, and the maximum that ran at the same time.
 
+    Attributes:
+        persona: name of the owner of the token that all calls have; None without one.
+    """
+
+    persona: str | None = None
     endpoints: Counter[str] = field(factory=Counter[str])
     max_concurrency: int = 0
     _running: int = 0
@@ -52,21 +57,11 @@ class Tally:
 
 
 @define(eq=False)
-class TokenTally(Tally):
-    """The calls with one token; `persona` is the name of its owner, None if it has none."""
-
-    persona: str | None = None
-
-    def report(self) -> dict[str, Any]:
-        return {"persona": self.persona, **super().report()}
-
-
-@define(eq=False)
 class CallCounts:
     """All calls to the endpoints of the proxy, whatever their responses."""
 
     _all: Tally = field(factory=Tally)
-    _by_token: OrderedDict[str, TokenTally] = field(factory=OrderedDict[str, TokenTally])
+    _by_token: OrderedDict[str, Tally] = field(factory=OrderedDict[str, Tally])
 
     def begin(self, endpoint: str, *, token: str, persona: str | None) -> tuple[Tally, Tally]:
         """Count a running call, whose token has this fingerprint.
@@ -86,11 +81,12 @@ class CallCounts:
     def report(self, *, tokens: int = MAX_TOKENS) -> dict[str, Any]:
         """Return the counts as JSON, with those of the most recently used tokens."""
         newest = islice(reversed(self._by_token.items()), tokens)
-        return {**self._all.report(), "tokens": {name: tally.report() for name, tally in newest}}
+        reports = {name: {"persona": each.persona, **each.report()} for name, each in newest}
+        return {**self._all.report(), "tokens": reports}
 
-    def _tally_of(self, token: str, persona: str | None) -> TokenTally:
+    def _tally_of(self, token: str, persona: str | None) -> Tally:
         """Return the token's tally, now the most recent one; drop the oldest of too many."""
-        tally = self._by_token.pop(token, None) or TokenTally(persona=persona)
+        tally = self._by_token.pop(token, None) or Tally(persona=persona)
         self._by_token[token] = tally
         if len(self._by_token) > MAX_TOKENS:
             self._by_token.popitem(last=False)

@@ -64,6 +64,17 @@ class PersonaStore:
     def named(self, name: str) -> Persona | None:
         return self._named.get(name)
 
+    def require(self, name: str) -> Persona:
+        """Return the persona with a name.
+
+        Raises:
+            UnknownPersonaError: no persona has the name.
+        """
+        persona = self._named.get(name)
+        if persona is None:
+            raise UnknownPersonaError(f"no persona is called {name!r}")
+        return persona
+
     def holder(self, token: str | None) -> Persona | None:
         """Return the persona that has the token, apart from tokens issued by signing in."""
         return self._holders.get(token or "")
@@ -91,8 +102,7 @@ class PersonaStore:
         Raises:
             UnknownPersonaError: no persona has the name.
         """
-        if name not in self._named:
-            raise UnknownPersonaError(f"no persona is called {name!r}")
+        self.require(name)
         self.replace(each for each in self.personas if each.name != name)
 
     def replace(self, personas: Iterable[Persona]) -> None:

@@ -16,7 +16,7 @@ from oxaigen_auth_mock.personas.model import Persona
 from oxaigen_auth_mock.routes.return_to import allowed_origin, safe_return_to
 from oxaigen_auth_mock.state import MockState, get_mock_state
 from oxaigen_auth_mock.web.api_models import Detail, Responses
-from oxaigen_auth_mock.web.rendering import sign_in_page
+from oxaigen_auth_mock.web.pages import sign_in_page
 
 BASE: Final = "/_oxa_auth"
 AUTHORIZE: Final = f"{BASE}/mock-authorize"

@@ -45,16 +45,10 @@ class SignedOut(BaseModel):
     revoked: bool
 
 
-def session_router() -> APIRouter:
-    router = APIRouter(prefix="/_oxa_auth", tags=["session"])
-    router.post("/token-exchange", response_model=SignedIn, responses=EXCHANGE_REFUSED)(
-        token_exchange
-    )
-    router.post("/refresh", response_model=Lifetimes, responses=REFRESH_REFUSED)(refresh)
-    router.post("/logout", response_model=SignedOut)(logout)
-    return router
+session_router = APIRouter(prefix="/_oxa_auth", tags=["session"])
 
 
+@session_router.post("/token-exchange", response_model=SignedIn, responses=EXCHANGE_REFUSED)
 async def token_exchange(grant: Grant, request: Request) -> Response:
     """Exchange a code for tokens, which are set as cookies."""
     mock = get_mock_state(request)
@@ -68,6 +62,7 @@ async def token_exchange(grant: Grant, request: Request) -> Response:
     return _with_cookies(mock, tokens, {"return_to": sign_in.return_to, **_lifetimes(mock)})
 
 
+@session_router.post("/refresh", response_model=Lifetimes, responses=REFRESH_REFUSED)
 async def refresh(request: Request) -> Response:
     """Exchange the refresh token in the cookie for new tokens, which are set as cookies."""
     mock = get_mock_state(request)
@@ -83,6 +78,7 @@ async def refresh(request: Request) -> Response:
     return _with_cookies(mock, tokens, _lifetimes(mock))
 
 
+@session_router.post("/logout", response_model=SignedOut)
 async def logout(request: Request) -> Response:
     """Clear the cookies, and end the session of the refresh token if there is one."""
     mock = get_mock_state(request)

@@ -1,5 +1,6 @@
 """Opens listening TCP sockets, only on loopback addresses unless others are allowed."""
 
+import os
 import socket
 from contextlib import ExitStack, suppress
 from errno import EADDRNOTAVAIL, EAFNOSUPPORT
@@ -92,17 +93,12 @@ def _listen_at(addresses: list[Address], port: int) -> list[socket.socket]:
 
 
 def _bind(family: int, address: tuple[Any, ...], *, alone: bool) -> socket.socket:
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    """Listen at one address; `::` alone accepts IPv4 connections too."""
+    dual = alone and family == socket.AF_INET6 and socket.has_dualstack_ipv6()
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6 and not alone:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind(address)
-        listener.listen(BACKLOG)
-    except OSError:
-        listener.close()
-        raise
-    return listener
+        return socket.create_server(address, family=family, backlog=BACKLOG, dualstack_ipv6=dual)
+    except OSError as error:  # its message repeats the address
+        raise OSError(error.errno, os.strerror(error.errno or 0)) from error
 
 
 def base_url(listener: socket.socket) -> str:

@@ -34,7 +34,7 @@ class EventStream(StreamingResponse):
             try:
                 await wait_for_disconnect(receive)
             except get_cancelled_exc_class():
-                hypercorn_connections.drop_connection_of(scope)
+                hypercorn_connections.drop(scope)
                 raise
             tasks.cancel_scope.cancel()
 

@@ -6,7 +6,7 @@ import pytest
 
 from oxaigen_auth_mock import RunningMock
 from oxaigen_auth_mock.config.files import load_faults, load_personas
-from oxaigen_auth_mock.faults.match import BaseFault
+from oxaigen_auth_mock.faults.base import BaseFault
 from oxaigen_auth_mock.personas.model import State
 from tests.support.paths import ROOT
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from oxaigen_auth_mock.faults.base import BaseFault, Endpoint
 from oxaigen_auth_mock.faults.kinds import (
     Drip,
     Fault,
@@ -20,7 +21,6 @@ from oxaigen_auth_mock.faults.kinds import (
     Status,
 )
 from oxaigen_auth_mock.faults.latency import Latency
-from oxaigen_auth_mock.faults.match import BaseFault, Endpoint
 from oxaigen_auth_mock.faults.plan import FaultPlan
 
 FAULT: TypeAdapter[Fault] = TypeAdapter(Fault)

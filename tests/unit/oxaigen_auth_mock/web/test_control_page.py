@@ -7,10 +7,10 @@ from typing import get_args
 import pytest
 from httpx import AsyncClient
 
+from oxaigen_auth_mock.faults.base import Endpoint
 from oxaigen_auth_mock.faults.latency import PARAMETERS
-from oxaigen_auth_mock.faults.match import Endpoint
 from oxaigen_auth_mock.personas.model import State
-from oxaigen_auth_mock.web.rendering import render, static_files
+from oxaigen_auth_mock.web.pages import render, static_files
 
 pytestmark = pytest.mark.anyio
 

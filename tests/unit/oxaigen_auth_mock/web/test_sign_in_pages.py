@@ -12,7 +12,7 @@ from jinja2 import UndefinedError
 from oxaigen_auth_mock import MockSettings, Persona, create_app
 from oxaigen_auth_mock.app import MockApp
 from oxaigen_auth_mock.identity_provider.state_token import SignIn
-from oxaigen_auth_mock.web.rendering import render, static_files
+from oxaigen_auth_mock.web.pages import render, static_files
 
 pytestmark = pytest.mark.anyio
 

@@ -11,7 +11,7 @@ from anyio import create_memory_object_stream, create_task_group, current_time, 
 from httpx import ASGITransport, AsyncClient, Response
 from starlette.types import Message, Receive, Scope, Send
 
-from oxaigen_auth_mock.faults.inject import inject_faults
+from oxaigen_auth_mock.faults.base import inject_faults
 from oxaigen_auth_mock.faults.kinds import (
     Close,
     Drip,

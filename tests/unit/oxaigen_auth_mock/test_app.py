@@ -1,7 +1,7 @@
 import pytest
 from httpx import ASGITransport, AsyncClient
 
-from oxaigen_auth_mock.server.unavailable import unavailable_app
+from oxaigen_auth_mock.app import unavailable_app
 
 pytestmark = pytest.mark.anyio
 
