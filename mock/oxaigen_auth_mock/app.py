@@ -22,14 +22,13 @@ from oxaigen_auth_mock.control import MockControl
 from oxaigen_auth_mock.identity_provider.base import IdentityProvider
 from oxaigen_auth_mock.identity_provider.static import StaticProvider
 from oxaigen_auth_mock.identity_provider.strict import StrictProvider
-from oxaigen_auth_mock.journal.changes import ChangeFeed
 from oxaigen_auth_mock.journal.clock import Clock
-from oxaigen_auth_mock.journal.journal import Journal
+from oxaigen_auth_mock.journal.journal import ChangeFeed, Journal
 from oxaigen_auth_mock.personas.model import Persona
 from oxaigen_auth_mock.personas.store import PersonaStore
-from oxaigen_auth_mock.routes.login import login_router, route_path
+from oxaigen_auth_mock.routes.login import AUTHORIZE, authorize, login_router, route_path
 from oxaigen_auth_mock.routes.session import session_router
-from oxaigen_auth_mock.routes.token import add_token_routes
+from oxaigen_auth_mock.routes.token import token_router
 from oxaigen_auth_mock.state import MockState
 from oxaigen_auth_mock.web import api
 from oxaigen_auth_mock.web.pages import control_page_router
@@ -57,10 +56,13 @@ class MockApp(FastAPI):
         self.mock_state = self.state.mock = state
         self.control = self.state.control = MockControl(state)
         self._wrapped = _with_middleware(super().__call__, state)
-        add_token_routes(self)
+        self.router.routes.extend(token_router.routes)  # faster than an included router
         self.include_router(api.health_router)
         self.include_router(api.router)
-        self.include_router(login_router(state.settings.authorize_path))
+        self.include_router(login_router)
+        path = route_path(state.settings.authorize_path)
+        if path != AUTHORIZE:
+            self.get(path, include_in_schema=False)(authorize)
         self.include_router(session_router)
         self.include_router(control_page_router())
 

@@ -1,7 +1,5 @@
 """The state of one running mock. Routes, control and middleware share it."""
 
-from typing import Final
-
 from attrs import define, field
 from fastapi import HTTPException, Request
 from starlette.requests import HTTPConnection
@@ -11,14 +9,11 @@ from oxaigen_auth_mock.config.settings import MockSettings
 from oxaigen_auth_mock.faults.plan import FaultPlan
 from oxaigen_auth_mock.identity_provider.base import AccessToken, IdentityProvider
 from oxaigen_auth_mock.identity_provider.state_token import StateSigner
-from oxaigen_auth_mock.journal.changes import ChangeFeed
 from oxaigen_auth_mock.journal.clock import Clock
 from oxaigen_auth_mock.journal.counts import fingerprint
-from oxaigen_auth_mock.journal.journal import Journal
+from oxaigen_auth_mock.journal.journal import ChangeFeed, Journal
 from oxaigen_auth_mock.personas.model import Persona
 from oxaigen_auth_mock.personas.store import PersonaStore
-
-TOKEN_KEY: Final = "oxaigen_auth_mock.token"  # noqa: S105 - the scope key that caches a call's token
 
 
 @define(eq=False, kw_only=True)
@@ -50,12 +45,6 @@ class MockState:
 
     def token_from(self, connection: HTTPConnection) -> str | None:
         """Return the bearer token of a call, else the token in its access cookie, else None."""
-        if TOKEN_KEY not in connection.scope:
-            connection.scope[TOKEN_KEY] = self._read_token(connection)
-        token: str | None = connection.scope[TOKEN_KEY]
-        return token
-
-    def _read_token(self, connection: HTTPConnection) -> str | None:
         scheme, _, token = connection.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and token.strip():
             return token.strip()

@@ -2,11 +2,9 @@
 
 import os
 from argparse import (
-    Action,
     ArgumentParser,
     ArgumentTypeError,
     BooleanOptionalAction,
-    Namespace,
     RawDescriptionHelpFormatter,
 )
 from collections.abc import Callable, Sequence
@@ -66,11 +64,16 @@ def read_settings(
 
 def _read_flags(arguments: Sequence[str] | None) -> dict[str, Any]:
     parser = _parser()
-    given: dict[str, Any] = {
-        setting: ",".join(cast("list[str]", value)) if isinstance(value, list) else value
+    given = {
+        setting: value
         for setting, value in vars(parser.parse_args(arguments)).items()
         if value is not None
     }
+    for setting, value in given.items():
+        if isinstance(value, list):
+            if len(value) > 1 and setting != "cors_origins":
+                parser.error(f"{_flag(setting)} is given more than once")
+            given[setting] = ",".join(value)
     try:
         return MockSettings(**given).model_dump(exclude_unset=True)
     except ValidationError as error:
@@ -116,22 +119,7 @@ def _options(setting: str, info: FieldInfo) -> dict[str, Any]:
     options = {"type": _require_text, "metavar": METAVARS.get(setting)}
     if get_origin(info.annotation) is tuple:
         return {**options, "action": "extend", "nargs": "+"}
-    return {**options, "action": _StoreOnce}
-
-
-class _StoreOnce(Action):
-    """Reject a repeated flag; argparse would drop its first value."""
-
-    def __call__(
-        self,
-        parser: ArgumentParser,
-        namespace: Namespace,
-        values: object,
-        option_string: str | None = None,
-    ) -> None:
-        if getattr(namespace, self.dest) is not None:
-            parser.error(f"{option_string} is given more than once")
-        setattr(namespace, self.dest, values)
+    return {**options, "action": "append"}  # rejected if repeated; "store" would drop the first
 
 
 def _require_text(text: str) -> str:

@@ -95,7 +95,7 @@ def _run_with_reload(
 
 def serve_reloaded(arguments: Sequence[str], listeners: Sequence[socket.socket]) -> None:
     """Serve a mock in a process of the reloader; with errors in its files, answer with 503."""
-    settings = read_settings(arguments, warn=_ignore)
+    settings = read_settings(arguments, warn=lambda _: None)  # the reloader has warned already
     app: ASGIApp
     try:
         app = create_app(settings)
@@ -103,10 +103,6 @@ def serve_reloaded(arguments: Sequence[str], listeners: Sequence[socket.socket])
         print_errors(*error.problems, "all calls are answered with 503 until the files are fixed")
         app = unavailable_app(str(error), allow_remote=settings.allow_remote)
     anyio.run(_serve_until_stopped, app, listeners, backend=settings.backend)
-
-
-def _ignore(_warning: str) -> None:
-    """Drop a warning that the reloading process has printed already."""
 
 
 async def _serve_until_stopped(app: ASGIApp, listeners: Sequence[socket.socket]) -> None:

@@ -25,8 +25,7 @@ def select_variables(
     Args:
         environ: all variables.
         settings: the names of the settings.
-        warn: called with one sentence for each variable that is ignored: an unknown one with the
-            prefix, unless Kubernetes sets it, and a `PORT` that Kubernetes sets (`tcp://…`).
+        warn: called as `MockSettings.from_env` describes.
     """
     known = {variable_name(setting) for setting in settings}
     for name, text in environ.items():

@@ -1,7 +1,7 @@
-"""Finds values that cannot be written as JSON, or that break whoever writes or reads them.
+"""Finds values that JSON cannot represent, or that many JSON libraries cannot read.
 
-TOML has dates, Python's JSON parser accepts `NaN` and lone surrogates, and both accept nesting and
-numbers that cannot be written again.
+TOML has dates, Python's JSON parser accepts `NaN` and lone surrogates, and both accept any depth
+of nesting and any size of number.
 """
 
 import math

@@ -171,15 +171,9 @@ class ReplacementFault(TimedFault):
 async def inject_faults(
     faults: Sequence[BaseFault], app: ASGIApp, scope: Scope, receive: Receive, send: Send
 ) -> None:
-    """Answer an HTTP call with faults.
+    """Answer an HTTP call with faults, of which at most one is not stackable.
 
-    Args:
-        faults: the faults that `FaultPlan.apply` returned: at most one that is not stackable.
-        app: answers the call without faults.
-        scope: the scope of the call, with the server's own `send` at `SEND_KEY`; without it no
-            connection can be broken.
-        receive: the call's own.
-        send: receives the response, also that of a fault; may be wrapped.
+    Connections can only be broken if the scope has the server's own `send` at `SEND_KEY`.
 
     Raises:
         ConnectionResetError: a fault resets the connection, but hypercorn does not serve the call.

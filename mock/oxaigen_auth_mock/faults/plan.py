@@ -95,12 +95,9 @@ class FaultPlan:
             if planned.fault.persona == persona:
                 self.remove(fault_id)
 
-    def clear(self) -> None:
-        self._planned.clear()
-
     def replace(self, faults: Iterable[Fault]) -> None:
         """Replace all faults; the new ones start counting at zero."""
-        self.clear()
+        self._planned.clear()
         for fault in faults:
             self.add(fault)
 

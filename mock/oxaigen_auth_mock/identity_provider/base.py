@@ -1,12 +1,15 @@
 """What an identity provider issues, and the interface that the routes call."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Annotated, Literal, Protocol, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 from pydantic import BaseModel, ConfigDict, Field
 
+from oxaigen_auth_mock.config.settings import MockSettings
 from oxaigen_auth_mock.personas.model import Persona
+from oxaigen_auth_mock.personas.store import PersonaStore
 
 
 class ProviderError(Exception):
@@ -48,52 +51,57 @@ class Credential(BaseModel):
     used: Annotated[bool, Field(strict=True)] = False
 
 
-class IdentityProvider(Protocol):
-    """Issue codes and tokens for personas, without any HTTP."""
+@define(eq=False)
+class IdentityProvider(ABC):
+    """Issue codes and tokens for personas, without any HTTP.
 
+    A provider that remembers what it has issued overrides the methods that are not abstract.
+    """
+
+    settings: MockSettings
+    roster: PersonaStore
+
+    @abstractmethod
     def start_sign_in(self) -> str:
         """Start a sign-in and return its ticket, which its signed state carries."""
-        ...
 
+    @abstractmethod
     def issue_code(self, ticket: str, persona: str) -> str:
         """Return a code with which the persona completes the sign-in.
 
         Raises:
             ProviderError: the sign-in is over.
         """
-        ...
 
+    @abstractmethod
     def exchange_code(self, ticket: str, code: str) -> Tokens:
         """Exchange a code for tokens.
 
         Raises:
             ProviderError: the code is not valid for this sign-in.
         """
-        ...
 
+    @abstractmethod
     def refresh(self, token: str) -> Tokens:
         """Exchange a refresh token for new tokens.
 
         Raises:
             ProviderError: the refresh token is not valid.
         """
-        ...
 
-    def end_session(self, refresh_token: str) -> None:
+    def end_session(self, refresh_token: str) -> None:  # noqa: B027 - optional
         """End the session of a refresh token, if it has one."""
-        ...
 
-    def find_access_token(self, token: str) -> AccessToken | None:
+    def find_access_token(self, token: str) -> AccessToken | None:  # noqa: ARG002 - optional
         """Return the access token, or None if this provider has not issued it."""
-        ...
+        return None
 
     def export(self) -> list[Credential]:
         """Return all that was issued and is remembered, oldest first."""
-        ...
+        return []
 
-    def restore(self, issued: Iterable[Credential]) -> None:
+    def restore(self, issued: Iterable[Credential]) -> None:  # noqa: B027 - optional
         """Replace all that is remembered."""
-        ...
 
 
 def can_refresh(persona: Persona | None) -> bool:

@@ -1,32 +1,25 @@
 """The default identity provider, whose codes and tokens never change."""
 
-from collections.abc import Iterable
 from urllib.parse import quote, unquote
 
 from attrs import define
 
-from oxaigen_auth_mock.config.settings import MockSettings
 from oxaigen_auth_mock.identity_provider.base import (
-    AccessToken,
-    Credential,
+    IdentityProvider,
     ProviderError,
     Tokens,
     can_refresh,
 )
 from oxaigen_auth_mock.personas.model import Persona
-from oxaigen_auth_mock.personas.store import PersonaStore
 
 
 @define(eq=False)
-class StaticProvider:
+class StaticProvider(IdentityProvider):
     """Issue the same values every time, so that scripts can contain them.
 
     The default user gets the values of the settings. For another persona, `~` and its name are
     appended to the code and the refresh token.
     """
-
-    settings: MockSettings
-    roster: PersonaStore
 
     def start_sign_in(self) -> str:
         return ""
@@ -38,7 +31,7 @@ class StaticProvider:
         """Accept any code, except one with the name of a persona that does not exist."""
         plain = self.settings.auth_code
         has_name = code.startswith(f"{plain}~")
-        persona = self._owner(code, plain) if has_name else self._default()
+        persona = self._owner(code, plain) if has_name else self.roster.default
         if persona is None:
             raise ProviderError("Invalid code")
         return self._tokens(persona)
@@ -49,31 +42,17 @@ class StaticProvider:
             raise ProviderError("invalid_grant")
         return self._tokens(persona)
 
-    def end_session(self, refresh_token: str) -> None:
-        """Do nothing: static tokens stay valid."""
-
-    def find_access_token(self, token: str) -> AccessToken | None:  # noqa: ARG002 - the roster has them all
-        return None
-
-    def export(self) -> list[Credential]:
-        return []
-
-    def restore(self, issued: Iterable[Credential]) -> None:
-        """Do nothing: all values come from the settings and the personas."""
-
     def _tokens(self, persona: Persona) -> Tokens:
         refresh = self._with_name(self.settings.refresh_token_value, persona.name)
         return Tokens(persona.token, refresh)
 
     def _with_name(self, value: str, name: str) -> str:
-        return value if name == self.roster.default.name else f"{value}~{quote(name, safe='')}"
+        is_default = self.roster.default == self.roster.named(name)
+        return value if is_default else f"{value}~{quote(name, safe='')}"
 
     def _owner(self, value: str, plain: str) -> Persona | None:
         """Return the owner of a value; the plain value belongs to the default user."""
         if value == plain:
-            return self._default()
+            return self.roster.default
         before, separator, name = value.partition(f"{plain}~")  # a name may contain ~ as well
         return self.roster.named(unquote(name)) if separator and not before else None
-
-    def _default(self) -> Persona | None:
-        return self.roster.default if self.roster.personas else None

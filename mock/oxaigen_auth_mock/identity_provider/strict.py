@@ -7,17 +7,16 @@ from typing import Final
 
 from attrs import define, field
 
-from oxaigen_auth_mock.config.settings import MockSettings
 from oxaigen_auth_mock.identity_provider.base import (
     AccessToken,
     Credential,
     CredentialKind,
+    IdentityProvider,
     ProviderError,
     Tokens,
     can_refresh,
 )
 from oxaigen_auth_mock.journal.clock import Clock
-from oxaigen_auth_mock.personas.store import PersonaStore
 
 STATE_TTL: Final = 600.0  # seconds
 CODE_TTL: Final = 60.0  # seconds
@@ -26,15 +25,13 @@ RANDOM_BYTES: Final = 32
 
 
 @define(eq=False)
-class StrictProvider:
+class StrictProvider(IdentityProvider):
     """Behave like a real provider. A sign-in and all that it leads to are one session.
 
     A rejected request changes nothing, with one exception: a code or refresh token that is used
     again may have been stolen, so it ends the session (RFC 6749 §4.1.2, RFC 9700 §4.14.2).
     """
 
-    settings: MockSettings
-    roster: PersonaStore
     clock: Clock
     _issued: OrderedDict[tuple[CredentialKind, str], Credential] = field(
         init=False, repr=False, factory=OrderedDict[tuple[CredentialKind, str], Credential]

@@ -1,4 +1,4 @@
-"""The journal: one record per call, for the most recent `MAX_CALLS` calls, without tokens."""
+"""The journal of the most recent `MAX_CALLS` calls, without tokens, and the feed of changes."""
 
 from collections import deque
 from collections.abc import Generator, Iterator
@@ -6,14 +6,39 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Final
 
-from anyio import current_time
+from anyio import Event, current_time
 from attrs import asdict, define, field, fields
 
-from oxaigen_auth_mock.journal.changes import ChangeFeed
 from oxaigen_auth_mock.journal.clock import Clock
 from oxaigen_auth_mock.journal.counts import CallCounts, fingerprint
 
 MAX_CALLS: Final = 1_000
+
+
+@define(eq=False)
+class ChangeFeed:
+    """Count changes and wake the tasks that wait for the next one.
+
+    Belongs to one event loop at a time: tasks must wait on the loop that makes the changes.
+    """
+
+    version: int = 0
+    _next: Event | None = None
+
+    def bump(self) -> int:
+        """Announce a change and return its number."""
+        self.version += 1
+        if self._next is not None:
+            self._next.set()
+            self._next = None
+        return self.version
+
+    async def wait_past(self, version: int) -> None:
+        """Wait until there is a change later than this one."""
+        while self.version <= version:
+            if self._next is None:
+                self._next = Event()
+            await self._next.wait()
 
 
 @define(eq=False, kw_only=True)

@@ -8,6 +8,11 @@ from oxaigen_auth_mock.personas.model import Persona
 GUEST_PERMISSIONS: Final = ("workspaceBasicAccess",)
 USER_PERMISSIONS: Final = (*GUEST_PERMISSIONS, "workspaceDataSourceIntegration")
 ADMIN_PERMISSIONS: Final = (*USER_PERMISSIONS, "workspaceOwnership")
+LEVELS: Final = (
+    ("guest", "external", GUEST_PERMISSIONS),
+    ("user", "internal", USER_PERMISSIONS),
+    ("admin", "internal", ADMIN_PERMISSIONS),
+)
 
 
 def builtin_personas(settings: MockSettings) -> list[Persona]:
@@ -15,41 +20,27 @@ def builtin_personas(settings: MockSettings) -> list[Persona]:
 
     A forbidden token adds the persona `forbidden`, which comes first and so keeps that token.
     """
-    personas = [
-        _configured_user(settings),
-        _access_level("guest", 2, "external", GUEST_PERMISSIONS),
-        _access_level("user", 3, "internal", USER_PERMISSIONS),
-        _access_level("admin", 4, "internal", ADMIN_PERMISSIONS),
-    ]
-    if settings.forbidden_token is not None:
-        forbidden = Persona(name="forbidden", token=settings.forbidden_token, state="not-allowed")
-        personas.insert(0, forbidden)
-    return personas
-
-
-def _configured_user(settings: MockSettings) -> Persona:
-    return Persona(
+    user = Persona(
         name=settings.user_name,
         token=settings.access_token_value,
         roles=settings.role_names,
         permissions=settings.permissions,
         id=settings.user_id,
-        email=settings.email,
-        account_type=settings.account_type,
-        first_name=settings.first_name,
-        last_name=settings.last_name,
+        **settings.model_dump(include={"email", "account_type", "first_name", "last_name"}),
     )
-
-
-def _access_level(
-    name: str, number: int, account_type: str, permissions: tuple[str, ...]
-) -> Persona:
-    return Persona(
-        name=name,
-        id=number,
-        roles=(name,),
-        permissions=permissions,
-        account_type=account_type,
-        first_name=name.title(),
-        last_name="Persona",
-    )
+    levels = [
+        Persona(
+            name=name,
+            id=number,
+            roles=(name,),
+            permissions=permissions,
+            account_type=account_type,
+            first_name=name.title(),
+            last_name="Persona",
+        )
+        for number, (name, account_type, permissions) in enumerate(LEVELS, 2)
+    ]
+    if settings.forbidden_token is None:
+        return [user, *levels]
+    forbidden = Persona(name="forbidden", token=settings.forbidden_token, state="not-allowed")
+    return [forbidden, user, *levels]

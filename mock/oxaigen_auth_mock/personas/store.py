@@ -11,7 +11,7 @@ from oxaigen_auth_mock.personas.model import Persona, profile_of
 
 
 class UnknownPersonaError(LookupError):
-    """No persona has the name, or no persona is left."""
+    """No persona has the name."""
 
 
 class NameTakenError(ValueError):
@@ -50,16 +50,9 @@ class PersonaStore:
         return tuple(self._named)
 
     @property
-    def default(self) -> Persona:
-        """The persona that signs in by default: the settings' user, else the first one.
-
-        Raises:
-            UnknownPersonaError: there is no persona.
-        """
-        for persona in (self.named(self.settings.user_name), *self.personas):
-            if persona is not None:
-                return persona
-        raise UnknownPersonaError("no persona is left; add one or reset the mock")
+    def default(self) -> Persona | None:
+        """The persona that signs in by default: the settings' user, else the first one."""
+        return self.named(self.settings.user_name) or next(iter(self.personas), None)
 
     def named(self, name: str) -> Persona | None:
         return self._named.get(name)

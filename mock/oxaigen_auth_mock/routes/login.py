@@ -41,20 +41,7 @@ AUTHORIZED: Final[Responses] = {
 }
 
 
-def login_router(authorize_path: str) -> APIRouter:
-    """Return the routes of a sign-in.
-
-    Args:
-        authorize_path: a further path of `mock-authorize`.
-    """
-    path = route_path(authorize_path)
-    router = APIRouter(tags=["sign-in"])
-    router.get(f"{BASE}/login", response_model=Authorization)(login)
-    router.get(AUTHORIZE, response_class=Response, responses=AUTHORIZED)(authorize)
-    router.get(f"{BASE}/callback", response_class=HTMLResponse)(callback)
-    if path != AUTHORIZE:
-        router.get(path, include_in_schema=False)(authorize)
-    return router
+login_router = APIRouter(prefix=BASE, tags=["sign-in"])
 
 
 def route_path(url_path: str) -> str:
@@ -62,6 +49,7 @@ def route_path(url_path: str) -> str:
     return unquote(urlsplit(url_path).path)
 
 
+@login_router.get("/login", response_model=Authorization)
 async def login(
     request: Request,
     return_to: Annotated[str, Query(max_length=2048, description="Path to return to")] = "",
@@ -80,6 +68,7 @@ async def login(
     return _authorization(_with_query(settings.authorize_path, query))
 
 
+@login_router.get("/mock-authorize", response_class=Response, responses=AUTHORIZED)
 async def authorize(
     request: Request,
     state: Text,
@@ -102,6 +91,7 @@ async def authorize(
         raise HTTPException(HTTP_400_BAD_REQUEST, str(error)) from error
 
 
+@login_router.get("/callback", response_class=HTMLResponse)
 async def callback(
     request: Request,
     code: Text = "",
@@ -132,12 +122,9 @@ async def callback(
 
 def _persona(mock: MockState, name: str | None) -> Persona:
     """Return the persona of this name, or the default persona for None."""
-    roster = mock.roster
-    if name is None and roster.personas:
-        return roster.default
-    persona = roster.named(name or "")
+    persona = mock.roster.default if name is None else mock.roster.named(name)
     if persona is None:
-        choices = ", ".join([each.name for each in roster.personas] + [DENY])
+        choices = ", ".join([*mock.roster.names, DENY])
         problem = "There is no persona" if name is None else f"No persona is called {name[:100]!r}"
         raise HTTPException(HTTP_400_BAD_REQUEST, f"{problem}; `as` can be one of: {choices}.")
     return persona

@@ -1,10 +1,9 @@
 """The endpoints that apps call to check a token: `get-me` and both `test-app-…`."""
 
 import re
-from functools import partial
 from typing import Annotated, Final
 
-from fastapi import FastAPI, HTTPException, Path, Request, Response
+from fastapi import APIRouter, HTTPException, Path, Request, Response
 from starlette.status import HTTP_403_FORBIDDEN, HTTP_404_NOT_FOUND
 
 from oxaigen_auth_mock.asgi.exchange import NO_STORE
@@ -22,18 +21,10 @@ INVALID_NAME: Final[Responses] = {
 }
 
 
-def add_token_routes(app: FastAPI) -> None:
-    """Add the endpoints to the app itself: routing through a router would take longer."""
-    add = partial(app.api_route, tags=["checks"])
-    add("/_oxa_auth/get-me", methods=["GET"], responses=REFUSED)(get_me)
-    add("/_oxa_auth/test-app-token", methods=["POST"], responses=REFUSED)(test_app_token)
-    add(
-        "/_oxa_auth/test-app-permission/{name}",
-        methods=["POST"],
-        responses=REFUSED | INVALID_NAME,
-    )(test_app_permission)
+token_router = APIRouter(prefix="/_oxa_auth", tags=["checks"], responses=REFUSED)
 
 
+@token_router.get("/get-me")
 async def get_me(request: Request) -> Response:
     """Return the profile of the token's user."""
     mock = get_mock_state(request)
@@ -41,6 +32,7 @@ async def get_me(request: Request) -> Response:
     return _json(mock.roster.profile(persona), NO_STORE)
 
 
+@token_router.post("/test-app-token")
 async def test_app_token(request: Request) -> Response:
     """Return `true` if the token is valid for this application."""
     mock = get_mock_state(request)
@@ -48,6 +40,7 @@ async def test_app_token(request: Request) -> Response:
     return _json(b"true")
 
 
+@token_router.post("/test-app-permission/{name}", responses=INVALID_NAME)
 async def test_app_permission(
     name: Annotated[str, Path(description="Case-insensitive")], request: Request
 ) -> Response:

@@ -14,12 +14,12 @@ MAX_TOKENS: Final = 100  # the most recently used ones
 
 def state_view(state: MockState) -> dict[str, Any]:
     """Return all that the page shows, except the calls."""
-    settings = state.settings
+    settings, default = state.settings, state.roster.default
     return {
         "strict": settings.strict,
         "pick": settings.pick,
         "auto_login": state.auto_login,
-        "default": state.roster.default.name if state.roster.personas else None,
+        "default": default.name if default else None,
         "clock": {"now": state.clock.now(), "offset": state.clock.offset},
         "personas": [_persona_view(each) for each in state.roster.personas],
         "faults": state.faults.report(),

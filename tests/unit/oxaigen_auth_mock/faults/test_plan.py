@@ -177,7 +177,7 @@ def test_ids_count_from_one_and_are_given_once() -> None:
     assert not plan.remove(1)
     assert plan.add(Drip()) == 3
     assert [report["id"] for report in plan.report()] == [2, 3]
-    plan.clear()
+    plan.replace(())
     assert plan.report() == []
     assert plan.apply("get-me", None) == ()
     assert plan.add(Drip()) == 4

@@ -110,7 +110,7 @@ def test_the_forbidden_token_is_not_allowed_whichever_persona_had_it(token: str)
 def test_a_user_called_like_a_built_in_persona_takes_its_place() -> None:
     store = PersonaStore(MockSettings(user_name="guest"))
     assert [persona.name for persona in store.personas] == ["guest", "user", "admin"]
-    assert store.default.token == "mock-dev-token"
+    assert store.default == store.holder("mock-dev-token") == store.named("guest")
 
 
 def test_putting_a_persona_again_changes_it() -> None:
@@ -141,8 +141,7 @@ def test_a_persona_that_is_removed_is_unknown() -> None:
 def test_without_the_user_the_first_persona_signs_in() -> None:
     store = PersonaStore(MockSettings())
     store.remove("devuser")
-    assert store.default.name == "guest"
+    assert store.default == store.named("guest")
     assert store.holder("mock-dev-token") is None
     store.replace(())
-    with pytest.raises(UnknownPersonaError, match="no persona is left"):
-        _ = store.default
+    assert store.default is None

@@ -1,5 +1,6 @@
+import asyncio
 import os
-from collections.abc import MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -17,7 +18,7 @@ from hypercorn.utils import LifespanFailureError
 from oxaigen_auth_mock import MockSettings, create_app
 from oxaigen_auth_mock.app import MockApp
 from oxaigen_auth_mock.server import hypercorn as serving_module
-from oxaigen_auth_mock.server.hypercorn import serving
+from oxaigen_auth_mock.server.hypercorn import BackgroundTask, serving
 from oxaigen_auth_mock.server.sockets import listen
 from tests.unit.oxaigen_auth_mock.conftest import needs_ipv6
 
@@ -173,3 +174,62 @@ async def test_an_exception_of_the_server_is_raised_at_the_end(
     with pytest.raises(KeyError, match="mine"):  # an error of the block comes first
         async with serving(create_app(MockSettings()), listen()):
             raise KeyError("mine")
+
+
+Started = Callable[[], None]
+
+
+def raising(error: Exception, *, first: bool) -> Callable[[Started], Awaitable[None]]:
+    async def run(started: Started) -> None:
+        if not first:
+            started()
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_an_exception_is_stored_and_ends_nothing_else(*, first: bool) -> None:
+    error = LookupError("mine")
+    background = BackgroundTask(raising(error, first=first))
+    background.start()
+    await background.wait_started()
+    await background.wait_ended()
+    assert background.error is error
+
+
+async def test_an_exception_alone_in_a_group_is_unwrapped() -> None:
+    alone, other = LookupError("one"), KeyError("two")
+    both = ExceptionGroup("", [alone, other])
+    for group, kept in ((ExceptionGroup("", [ExceptionGroup("", [alone])]), alone), (both, both)):
+        background = BackgroundTask(raising(group, first=True))
+        background.start()
+        await background.wait_ended()
+        assert background.error is kept
+
+
+async def test_the_task_is_not_cancelled_with_the_caller() -> None:
+    events: list[str] = []
+
+    async def run(started: Started) -> None:
+        events.append("began")
+        started()
+
+    background = BackgroundTask(run)
+    async with create_task_group() as tasks:
+        background.start()
+        tasks.cancel_scope.cancel()
+    await background.wait_ended()
+    assert (events, background.error) == (["began"], None)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_task_that_is_cancelled_before_its_first_step_has_ended() -> None:
+    before = asyncio.all_tasks()
+    background = BackgroundTask(raising(LookupError("It began."), first=True))
+    background.start()
+    (task,) = asyncio.all_tasks() - before
+    task.cancel()
+    await background.wait_started()
+    await background.wait_ended()
+    assert (task.cancelled(), background.error) == (True, None)
