@@ -19,13 +19,11 @@ from oxaigen_auth_mock.asgi.middleware import (
 from oxaigen_auth_mock.config.initial_state import build_initial_state
 from oxaigen_auth_mock.config.settings import MockSettings
 from oxaigen_auth_mock.control import MockControl
-from oxaigen_auth_mock.identity_provider.base import IdentityProvider
 from oxaigen_auth_mock.identity_provider.static import StaticProvider
 from oxaigen_auth_mock.identity_provider.strict import StrictProvider
 from oxaigen_auth_mock.journal.clock import Clock
 from oxaigen_auth_mock.journal.journal import ChangeFeed, Journal
 from oxaigen_auth_mock.personas.model import Persona
-from oxaigen_auth_mock.personas.store import PersonaStore
 from oxaigen_auth_mock.routes.login import AUTHORIZE, authorize, login_router, route_path
 from oxaigen_auth_mock.routes.session import session_router
 from oxaigen_auth_mock.routes.token import token_router
@@ -88,14 +86,19 @@ def create_app(
             invalid value.
     """
     settings = MockSettings.from_env() if settings is None else settings
-    roster, faults = build_initial_state(settings, personas)
+    store, faults = build_initial_state(settings, personas)
     changes, mock_clock = ChangeFeed(), Clock(clock)
+    provider = (
+        StrictProvider(settings, store, mock_clock)
+        if settings.strict
+        else StaticProvider(settings, store)
+    )
     state = MockState(
         settings=settings,
         clock=mock_clock,
         changes=changes,
-        roster=roster,
-        provider=_provider(settings, roster, mock_clock),
+        personas=store,
+        provider=provider,
         journal=Journal(mock_clock, changes),
         auto_login=settings.auto_login,
     )
@@ -107,12 +110,6 @@ def unavailable_app(detail: str, *, allow_remote: bool) -> ASGIApp:
     """Create an app that answers every call with 503, in place of a mock with invalid files."""
     answer = JSONResponse({"detail": detail}, HTTP_503_SERVICE_UNAVAILABLE)
     return outer_middleware(Starlette(routes=[Mount("/", answer)]), allow_remote=allow_remote)
-
-
-def _provider(settings: MockSettings, roster: PersonaStore, clock: Clock) -> IdentityProvider:
-    if settings.strict:
-        return StrictProvider(settings, roster, clock)
-    return StaticProvider(settings, roster)
 
 
 def _with_middleware(app: ASGIApp, state: MockState) -> ASGIApp:

@@ -55,7 +55,7 @@ class MockControl:
             NameTakenError: a persona has this name.
             TokenTakenError: another persona has this token.
         """
-        if self.state.roster.named(persona.name) is not None:
+        if self.state.personas.named(persona.name) is not None:
             raise NameTakenError(f"a persona called {persona.name!r} already exists")
         self.put(persona)
 
@@ -65,7 +65,7 @@ class MockControl:
         Raises:
             TokenTakenError: another persona has this token.
         """
-        self.state.roster.put(persona)
+        self.state.personas.put(persona)
         self.state.mark_changed()
 
     def remove(self, name: str) -> None:
@@ -76,7 +76,7 @@ class MockControl:
         Raises:
             UnknownPersonaError: no persona has this name.
         """
-        self.state.roster.remove(name)
+        self.state.personas.remove(name)
         self.state.faults.remove_for(name)
         if self.state.auto_login == name:
             self.state.auto_login = None
@@ -89,7 +89,7 @@ class MockControl:
             UnknownPersonaError: no persona has this name.
             ValidationError: the name of the permission is invalid.
         """
-        persona = self.state.roster.require(name)
+        persona = self.state.personas.require(name)
         others = [each for each in persona.permissions if each.lower() != permission.lower()]
         permissions = [*others, permission] if granted else others
         changed = Persona.model_validate({**persona.model_dump(), "permissions": permissions})
@@ -105,7 +105,7 @@ class MockControl:
             UnknownPersonaError: no persona has this name.
         """
         if name is not None and name != DENY:
-            self.state.roster.require(name)
+            self.state.personas.require(name)
         self.state.auto_login = name
         self.state.mark_changed()
 
@@ -192,7 +192,7 @@ class MockControl:
     def snapshot(self) -> Snapshot:
         """Return all that can be changed, to be loaded later or into another mock."""
         return Snapshot(
-            personas=list(self.state.roster.personas),
+            personas=list(self.state.personas),
             faults=self.state.faults.faults,
             revoked=sorted(self.state.revoked),
             issued=self.state.provider.export(),
@@ -202,7 +202,7 @@ class MockControl:
 
     def load(self, snapshot: Snapshot) -> None:
         """Replace all that can be changed by a snapshot."""
-        self.state.roster.replace(snapshot.personas)
+        self.state.personas.replace(snapshot.personas)
         self.state.faults.replace(snapshot.faults)
         self.state.revoked = set(snapshot.revoked)
         self.state.provider.restore(snapshot.issued)
@@ -216,7 +216,7 @@ class MockControl:
         self.clear_calls()
 
     def _check_personas(self, faults: Iterable[Fault]) -> None:
-        names = self.state.roster.names
+        names = self.state.personas.names
         for fault in faults:
             problem = unknown_persona(fault.persona, names)
             if problem:

@@ -30,7 +30,7 @@ class MockState:
     settings: MockSettings
     clock: Clock
     changes: ChangeFeed
-    roster: PersonaStore
+    personas: PersonaStore
     provider: IdentityProvider
     journal: Journal
     faults: FaultPlan = field(factory=FaultPlan)
@@ -57,7 +57,7 @@ class MockState:
         return self._owner(token, self.provider.find_access_token(token))
 
     def _owner(self, token: str, issued: AccessToken | None) -> Persona | None:
-        return self.roster.named(issued.persona) if issued else self.roster.holder(token)
+        return self.personas.named(issued.persona) if issued else self.personas.holder(token)
 
     def authenticate(self, token: str | None) -> Persona:
         """Return the persona that a valid token belongs to.

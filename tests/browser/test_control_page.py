@@ -267,7 +267,7 @@ def test_a_reset_asks_first(show_control: ShowControl, page: Page) -> None:
     expect(question.get_by_role("button", name="Cancel")).to_be_focused()
     page.keyboard.press("Enter")
     expect(question).to_be_hidden()
-    assert mock.do(lambda handle: handle.state.roster.named("guest")) is None
+    assert mock.do(lambda handle: handle.state.personas.named("guest")) is None
     press(page, "Reset")
     question.get_by_role("button", name="Reset").click()
     expect(page.locator("[data-persona=guest]")).to_be_visible()
@@ -337,7 +337,7 @@ def test_main_controls_are_reached_with_the_keyboard_alone(
     tab_to(page, page.get_by_role("button", name="Pause"))
     page.keyboard.press("Space")
     expect(page.get_by_role("button", name="Pause")).to_have_attribute("aria-pressed", "true")
-    assert mock.do(lambda handle: handle.state.roster.named("guest")).state == "expired"
+    assert mock.do(lambda handle: handle.state.personas.named("guest")).state == "expired"
     assert [fault.kind for fault in mock.do(lambda handle: handle.state.faults.faults)] == [
         "status"
     ]

@@ -29,7 +29,7 @@ def card(page: Page, name: str) -> Locator:
 
 
 def persona(mock: Mock, name: str) -> Persona | None:
-    found: Persona | None = mock.do(lambda handle: handle.state.roster.named(name))
+    found: Persona | None = mock.do(lambda handle: handle.state.personas.named(name))
     return found
 
 
@@ -226,7 +226,7 @@ def test_the_last_persona_can_be_deleted(show_control: ShowControl, page: Page) 
         press(page, f"Delete {name}")
         page.get_by_role("dialog").get_by_role("button", name="Delete").click()
         expect(card(page, name)).to_have_count(0)
-    assert mock.do(lambda handle: handle.state.roster.personas) == ()
+    assert mock.do(lambda handle: list(handle.state.personas)) == []
 
 
 @on_trio

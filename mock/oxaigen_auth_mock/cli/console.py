@@ -14,11 +14,11 @@ REMOTE_WARNING: Final = (
 
 
 def print_banner(urls: Sequence[str], state: MockState) -> None:
-    """Print where the mock listens, what is unusual about it, and its personas."""
+    """Print where the mock listens, its special modes, and its personas."""
     rows = [("PERSONA", "TOKEN", "STATE", "PERMISSIONS")]
     rows += [
         (each.name, each.token, each.state, ", ".join(sorted(each.permissions)) or "none")
-        for each in state.roster.personas
+        for each in state.personas
     ]
     lines = [*(f"Listening on {url}" for url in urls), f"Control page: {urls[0]}/_mock/"]
     lines += _notes(state)

@@ -2,6 +2,7 @@
 
 import os
 from argparse import (
+    SUPPRESS,
     ArgumentParser,
     ArgumentTypeError,
     BooleanOptionalAction,
@@ -64,11 +65,7 @@ def read_settings(
 
 def _read_flags(arguments: Sequence[str] | None) -> dict[str, Any]:
     parser = _parser()
-    given = {
-        setting: value
-        for setting, value in vars(parser.parse_args(arguments)).items()
-        if value is not None
-    }
+    given = vars(parser.parse_args(arguments))
     for setting, value in given.items():
         if isinstance(value, list):
             if len(value) > 1 and setting != "cors_origins":
@@ -93,6 +90,7 @@ def _parser() -> ArgumentParser:
         f"count as unset:\n{format_table(rows)}",
         formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
+        argument_default=SUPPRESS,
     )
     for title, settings in GROUPS.items():
         group = parser.add_argument_group(title)

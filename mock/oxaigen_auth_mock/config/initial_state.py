@@ -70,7 +70,7 @@ def _add_from_file(store: PersonaStore, settings: MockSettings) -> None:
         return holder.name
 
     loaded = load_personas(settings.personas, token_holder)
-    store.replace({each.name: each for each in (*store.personas, *loaded)}.values())
+    store.replace({each.name: each for each in (*store, *loaded)}.values())
 
 
 def _require_auto_login(store: PersonaStore, name: str | None) -> None:

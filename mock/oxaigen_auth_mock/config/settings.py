@@ -114,8 +114,7 @@ class MockSettings(BaseSettings):
         default="mock-dev-refresh-token", description="refresh token issued by signing in"
     )
     access_cookie_name: CookieName = Field(
-        default="OxaigenPlatformAuthAccessToken",
-        description="cookie of the access token",
+        default="OxaigenPlatformAuthAccessToken", description="cookie of the access token"
     )
     refresh_cookie_name: CookieName = Field(
         default="OxaigenPlatformAuthRefreshToken", description="cookie of the refresh token"

@@ -72,7 +72,6 @@ class BaseFault(BaseModel):
     @abstractmethod
     async def inject(self, exchange: Exchange) -> None:
         """Answer a call with the fault."""
-        ...
 
     def matches(self, endpoint: str, persona: str | None) -> bool:
         return self.endpoint in (None, endpoint) and self.persona in (None, persona)
@@ -127,7 +126,6 @@ class HeadFault(BaseFault):
     @abstractmethod
     def alter_head(self, start: Message) -> Message:
         """Return the `http.response.start` message to send instead."""
-        ...
 
     async def inject(self, exchange: Exchange) -> None:
         async def send(message: Message) -> None:
@@ -144,7 +142,6 @@ class BodyFault(BaseFault):
     @abstractmethod
     async def alter_body(self, exchange: Exchange, response: BufferedResponse) -> None:
         """Send the response with its body altered."""
-        ...
 
     async def inject(self, exchange: Exchange) -> None:
         response = await exchange.buffer_response()
@@ -158,7 +155,6 @@ class ReplacementFault(TimedFault):
     @abstractmethod
     async def replace_response(self, exchange: Exchange) -> None:
         """Send another response, or break the connection."""
-        ...
 
     async def inject(self, exchange: Exchange) -> None:
         if self.when == "after":

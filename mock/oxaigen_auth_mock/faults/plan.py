@@ -61,8 +61,8 @@ class _PlannedFault:
 class FaultPlan:
     """The faults of a mock, in the order in which they were added.
 
-    Of the matching faults that are not stackable, only the first hits a call; the others lose
-    their turn. Stackable ones, latencies and cookies, all hit.
+    Of the matching faults that are not stackable, only the first hits a call; the others skip
+    it. Stackable ones, latencies and cookies, all hit.
 
     >>> from oxaigen_auth_mock.faults.kinds import Status
     >>> plan = FaultPlan()

@@ -59,7 +59,7 @@ class IdentityProvider(ABC):
     """
 
     settings: MockSettings
-    roster: PersonaStore
+    personas: PersonaStore
 
     @abstractmethod
     def start_sign_in(self) -> str:

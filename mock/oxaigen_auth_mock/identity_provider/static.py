@@ -31,7 +31,7 @@ class StaticProvider(IdentityProvider):
         """Accept any code, except one with the name of a persona that does not exist."""
         plain = self.settings.auth_code
         has_name = code.startswith(f"{plain}~")
-        persona = self._owner(code, plain) if has_name else self.roster.default
+        persona = self._owner(code, plain) if has_name else self.personas.default
         if persona is None:
             raise ProviderError("Invalid code")
         return self._tokens(persona)
@@ -47,12 +47,12 @@ class StaticProvider(IdentityProvider):
         return Tokens(persona.token, refresh)
 
     def _with_name(self, value: str, name: str) -> str:
-        is_default = self.roster.default == self.roster.named(name)
+        is_default = self.personas.default == self.personas.named(name)
         return value if is_default else f"{value}~{quote(name, safe='')}"
 
     def _owner(self, value: str, plain: str) -> Persona | None:
         """Return the owner of a value; the plain value belongs to the default user."""
         if value == plain:
-            return self.roster.default
+            return self.personas.default
         before, separator, name = value.partition(f"{plain}~")  # a name may contain ~ as well
-        return self.roster.named(unquote(name)) if separator and not before else None
+        return self.personas.named(unquote(name)) if separator and not before else None

@@ -62,7 +62,7 @@ class StrictProvider(IdentityProvider):
         self._end_session_if_used(issued)
         if issued is None or issued.used or self._is_expired(issued):
             raise ProviderError("invalid_grant")
-        if not can_refresh(self.roster.named(issued.persona)):
+        if not can_refresh(self.personas.named(issued.persona)):
             raise ProviderError("invalid_grant")
         self._mark_used(issued)
         return self._tokens(issued.session, issued.persona)
@@ -99,7 +99,7 @@ class StrictProvider(IdentityProvider):
         issued = self._issued.get(("code", code))
         if issued is not None and issued.used:
             raise ProviderError("Code already used")
-        if issued is None or issued.session != ticket or not self.roster.named(issued.persona):
+        if issued is None or issued.session != ticket or not self.personas.named(issued.persona):
             raise ProviderError("Invalid code")
         if self._is_expired(issued):
             raise ProviderError("Expired code")

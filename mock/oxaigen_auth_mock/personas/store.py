@@ -1,7 +1,7 @@
 """The personas of one running mock, by name and by token."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from attrs import define, field
 
@@ -41,9 +41,8 @@ class PersonaStore:
             personas.setdefault(persona.name, persona)
         self.replace(personas.values())
 
-    @property
-    def personas(self) -> tuple[Persona, ...]:
-        return tuple(self._named.values())
+    def __iter__(self) -> Iterator[Persona]:
+        return iter(self._named.values())
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -52,7 +51,7 @@ class PersonaStore:
     @property
     def default(self) -> Persona | None:
         """The persona that signs in by default: the settings' user, else the first one."""
-        return self.named(self.settings.user_name) or next(iter(self.personas), None)
+        return self.named(self.settings.user_name) or next(iter(self), None)
 
     def named(self, name: str) -> Persona | None:
         return self._named.get(name)
@@ -96,7 +95,7 @@ class PersonaStore:
             UnknownPersonaError: no persona has the name.
         """
         self.require(name)
-        self.replace(each for each in self.personas if each.name != name)
+        self.replace(each for each in self if each.name != name)
 
     def replace(self, personas: Iterable[Persona]) -> None:
         """Replace all personas."""
@@ -106,7 +105,7 @@ class PersonaStore:
             for name, persona in self._named.items()
         }
         self._holders = {}
-        for persona in self.personas:
+        for persona in self:
             self._holders.setdefault(persona.token, persona)
         user = self.named(self.settings.user_name)
         if user is not None:

@@ -40,7 +40,6 @@ AUTHORIZED: Final[Responses] = {
     400: {"model": Detail, "description": "The state is invalid, or there is no such persona"},
 }
 
-
 login_router = APIRouter(prefix=BASE, tags=["sign-in"])
 
 
@@ -122,9 +121,9 @@ async def callback(
 
 def _persona(mock: MockState, name: str | None) -> Persona:
     """Return the persona of this name, or the default persona for None."""
-    persona = mock.roster.default if name is None else mock.roster.named(name)
+    persona = mock.personas.default if name is None else mock.personas.named(name)
     if persona is None:
-        choices = ", ".join([*mock.roster.names, DENY])
+        choices = ", ".join([*mock.personas.names, DENY])
         problem = "There is no persona" if name is None else f"No persona is called {name[:100]!r}"
         raise HTTPException(HTTP_400_BAD_REQUEST, f"{problem}; `as` can be one of: {choices}.")
     return persona
@@ -137,7 +136,7 @@ def _pick_page(mock: MockState, state: str) -> Response:
         action=AUTHORIZE,
         code=mock.settings.auth_code,
         state=state,
-        personas=mock.roster.personas,
+        personas=list(mock.personas),
         deny=DENY,
     )
 

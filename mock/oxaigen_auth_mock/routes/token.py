@@ -20,7 +20,6 @@ INVALID_NAME: Final[Responses] = {
     404: {"model": Detail, "description": "Not a valid name of a permission"}
 }
 
-
 token_router = APIRouter(prefix="/_oxa_auth", tags=["checks"], responses=REFUSED)
 
 
@@ -29,7 +28,7 @@ async def get_me(request: Request) -> Response:
     """Return the profile of the token's user."""
     mock = get_mock_state(request)
     persona = mock.authenticate(mock.token_from(request))
-    return _json(mock.roster.profile(persona), NO_STORE)
+    return _json(mock.personas.profile(persona), NO_STORE)
 
 
 @token_router.post("/test-app-token")

@@ -140,7 +140,7 @@ async def replace_faults(faults: list[Fault], control: Control) -> None:
 
 
 def _check_persona(fault: Fault, control: MockControl, loc: tuple[int, ...]) -> None:
-    problem = unknown_persona(fault.persona, control.state.roster.names)
+    problem = unknown_persona(fault.persona, control.state.personas.names)
     if problem:
         raise validation_error(("body", *loc, fault.kind, "persona"), problem)
 

@@ -14,14 +14,14 @@ MAX_TOKENS: Final = 100  # the most recently used ones
 
 def state_view(state: MockState) -> dict[str, Any]:
     """Return all that the page shows, except the calls."""
-    settings, default = state.settings, state.roster.default
+    settings, default = state.settings, state.personas.default
     return {
         "strict": settings.strict,
         "pick": settings.pick,
         "auto_login": state.auto_login,
         "default": default.name if default else None,
         "clock": {"now": state.clock.now(), "offset": state.clock.offset},
-        "personas": [_persona_view(each) for each in state.roster.personas],
+        "personas": [_persona_view(each) for each in state.personas],
         "faults": state.faults.report(),
         "revoked": sorted(state.revoked),
         "counts": counts_view(state),

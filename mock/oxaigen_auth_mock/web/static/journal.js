@@ -1,7 +1,7 @@
 // The journal: stores the most recent calls and shows a part of them.
 
 import { attempt, call } from "./api.js";
-import { announce, byId, hueFor, setAttribute, setText, cloneTemplate } from "./dom.js";
+import { announce, byId, cloneTemplate, hueFor, reconcile, setAttribute, setText } from "./dom.js";
 import { batched } from "./live.js";
 import { formatCount, formatDuration, formatExactTime } from "./format.js";
 
@@ -15,7 +15,6 @@ const TONES = {
 };
 
 const calls = new Map(); // by number, ascending
-const rows = new Map(); // table rows, by number
 let newest = 0;
 let paused = null; // the calls at the time when the journal was paused
 let missed = 0; // number of calls that began since then
@@ -97,21 +96,11 @@ function matches(each, words) {
 }
 
 function drawRows(found) {
-  const numbers = new Set(found.map((each) => each.number));
-  for (const [number, row] of rows) {
-    if (numbers.has(number)) continue;
-    row.remove();
-    rows.delete(number);
-  }
-  const body = byId("calls");
-  let next = body.firstElementChild;
-  for (const each of found) {
-    const row = rows.get(each.number) ?? cloneTemplate("call-row");
-    rows.set(each.number, row);
-    if (row === next) next = row.nextElementSibling;
-    else body.insertBefore(row, next);
-    if (row.shown !== each) fill(row, each);
-  }
+  reconcile(byId("calls"), found, {
+    key: (each) => each.number,
+    create: () => cloneTemplate("call-row"),
+    update: (row, each) => row.shown === each || fill(row, each),
+  });
   showEmptyNote(found.length);
 }
 

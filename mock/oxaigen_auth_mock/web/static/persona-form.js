@@ -88,7 +88,7 @@ function build(persona, adding) {
       selectOf([["true", "yes"], ["false", "no"], ["null", "null"]], String(persona.enabled)),
     ),
     field(
-      { name: "extra", label: "Further fields", hint: "A JSON object; get-me answers them as they are.", wide: true },
+      { name: "extra", label: "Further fields", hint: "A JSON object; get-me returns its fields unchanged.", wide: true },
       area(JSON.stringify(persona.extra, null, 2), 4),
     ),
   ];

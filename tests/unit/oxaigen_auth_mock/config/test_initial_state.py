@@ -35,10 +35,10 @@ def problems(settings: MockSettings) -> tuple[str, ...]:
 
 
 def test_a_persona_file_adds_to_the_built_in_ones_and_may_replace_one(people: str) -> None:
-    roster = create_app(MockSettings(personas=people)).mock_state.roster
-    assert [each.name for each in roster.personas] == ["devuser", "guest", "user", "admin", "ada"]
+    store = create_app(MockSettings(personas=people)).mock_state.personas
+    assert [each.name for each in store] == ["devuser", "guest", "user", "admin", "ada"]
     tokens = ("other", "mock-ada-token", "mock-guest-token")
-    assert [each and each.name for each in map(roster.holder, tokens)] == ["guest", "ada", None]
+    assert [each and each.name for each in map(store.holder, tokens)] == ["guest", "ada", None]
 
 
 def test_a_persona_of_the_file_may_not_have_a_built_in_token(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_a_persona_of_the_file_may_not_have_a_built_in_token(tmp_path: Path) -> 
 
 def test_the_forbidden_token_may_be_a_token_of_the_file(people: str) -> None:
     settings = MockSettings(personas=people, forbidden_token="mock-ada-token")
-    holder = create_app(settings).mock_state.roster.holder("mock-ada-token")
+    holder = create_app(settings).mock_state.personas.holder("mock-ada-token")
     assert holder is not None
     assert holder.name == "forbidden"
 

@@ -41,14 +41,14 @@ class Strict:
     """A strict provider with a clock that stands still until it is moved."""
 
     time: float = 1_000_000.0
-    roster: PersonaStore = field(factory=lambda: PersonaStore(MockSettings()))
+    personas: PersonaStore = field(factory=lambda: PersonaStore(MockSettings()))
     provider: StrictProvider = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.provider = self.another()
 
     def another(self) -> StrictProvider:
-        return StrictProvider(MockSettings(), self.roster, Clock(lambda: self.time))
+        return StrictProvider(MockSettings(), self.personas, Clock(lambda: self.time))
 
     def sign_in(self, persona: str = "guest") -> tuple[str, str]:
         ticket = self.provider.start_sign_in()
@@ -194,19 +194,19 @@ def test_signing_out_ends_the_whole_session_and_no_other(strict: Strict) -> None
 
 def test_who_was_removed_gets_no_tokens(strict: Strict) -> None:
     tokens, (ticket, code) = strict.tokens(), strict.sign_in()
-    strict.roster.remove("guest")
+    strict.personas.remove("guest")
     assert refusal(strict.provider.refresh, tokens.refresh) == "invalid_grant"
     assert refusal(strict.provider.exchange_code, ticket, code) == "Invalid code"
-    strict.roster.put(Persona(name="guest"))
+    strict.personas.put(Persona(name="guest"))
     strict.provider.refresh(tokens.refresh)
     strict.provider.exchange_code(ticket, code)
 
 
 def test_whose_time_is_over_gets_no_refresh(strict: Strict) -> None:
     tokens = strict.tokens()
-    strict.roster.put(Persona(name="guest", state="expired"))
+    strict.personas.put(Persona(name="guest", state="expired"))
     assert refusal(strict.provider.refresh, tokens.refresh) == "invalid_grant"
-    strict.roster.put(Persona(name="guest"))
+    strict.personas.put(Persona(name="guest"))
     assert strict.is_good(strict.provider.refresh(tokens.refresh))
 
 
@@ -279,7 +279,7 @@ def test_the_static_one_hands_out_what_scripts_can_know(static: StaticProvider) 
 
 def test_the_static_one_marks_any_name_and_reads_it_again(static: StaticProvider) -> None:
     name = "Zoë~~ <b>;,%"
-    static.roster.put(Persona(name=name, token="zoe"))
+    static.personas.put(Persona(name=name, token="zoe"))
     code = static.issue_code("", name)
     assert code.isascii()
     assert static.exchange_code("", code).access == "zoe"
@@ -303,12 +303,12 @@ def test_the_static_one_refuses_a_wrong_refresh_token(static: StaticProvider, to
 
 
 def test_the_static_one_refreshes_nobody_whose_time_is_over(static: StaticProvider) -> None:
-    static.roster.put(Persona(name="guest", state="expired"))
+    static.personas.put(Persona(name="guest", state="expired"))
     assert refusal(static.refresh, "mock-dev-refresh-token~guest") == "invalid_grant"
 
 
 def test_without_anybody_the_static_one_refuses(static: StaticProvider) -> None:
-    static.roster.replace(())
+    static.personas.replace(())
     assert refusal(static.exchange_code, "", "mock-auth-code") == "Invalid code"
     assert refusal(static.refresh, "mock-dev-refresh-token") == "invalid_grant"
 

@@ -84,7 +84,7 @@ def test_a_built_in_persona_has_its_account_type_and_permissions(
 
 
 def test_no_two_personas_share_an_id_or_an_address() -> None:
-    personas = PersonaStore(MockSettings()).personas
+    personas = list(PersonaStore(MockSettings()))
     assert len({persona.id for persona in personas}) == 4
     assert len({persona.email for persona in personas}) == 4
 
@@ -109,7 +109,7 @@ def test_the_forbidden_token_is_not_allowed_whichever_persona_had_it(token: str)
 
 def test_a_user_called_like_a_built_in_persona_takes_its_place() -> None:
     store = PersonaStore(MockSettings(user_name="guest"))
-    assert [persona.name for persona in store.personas] == ["guest", "user", "admin"]
+    assert [persona.name for persona in store] == ["guest", "user", "admin"]
     assert store.default == store.holder("mock-dev-token") == store.named("guest")
 
 

@@ -271,7 +271,7 @@ async def test_an_unknown_name_is_refused_with_those_that_there_are(visit: Visit
 async def test_where_nobody_is_left_nobody_signs_in(visit: Visit, strict: bool) -> None:  # noqa: FBT001
     visitor = visit(strict=strict)
     grant = await visitor.grant()
-    visitor.app.mock_state.roster.replace(())
+    visitor.app.mock_state.personas.replace(())
     response = await visitor.get("mock-authorize", state=grant["state"])
     assert outcome(response) == (
         400,
@@ -426,9 +426,9 @@ async def test_who_is_gone_gets_no_refresh(visit: Visit, strict: bool, gone: str
     visitor = visit(strict=strict)
     tokens = await visitor.signed_in(as_="guest")
     if gone == "expired":
-        visitor.app.mock_state.roster.put(Persona(name="guest", state="expired"))
+        visitor.app.mock_state.personas.put(Persona(name="guest", state="expired"))
     else:
-        visitor.app.mock_state.roster.remove("guest")
+        visitor.app.mock_state.personas.remove("guest")
     response = await visitor.post("refresh", cookie=tokens[REFRESH].value)
     assert outcome(response) == (401, {"detail": "Refresh failed: invalid_grant"})
 
@@ -467,7 +467,7 @@ async def test_strict_signing_in_hands_out_fresh_tokens_that_end(visit: Visit) -
 async def test_strict_tokens_of_somebody_removed_are_invalid(visit: Visit) -> None:
     visitor = visit(strict=True)
     tokens = await visitor.signed_in(as_="guest")
-    visitor.app.mock_state.roster.remove("guest")
+    visitor.app.mock_state.personas.remove("guest")
     assert await visitor.who(tokens[ACCESS].value) == "Invalid token"
 
 
