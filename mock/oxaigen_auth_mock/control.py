@@ -1,9 +1,10 @@
-"""Change a running mock: what its page, its API and the handle of `running_mock` do."""
+"""The changes that can be made to a running mock, for its page, its API and tests."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any, TypeAlias
 
 from attrs import Factory, define, field
+from fastapi import Request
 from pydantic import Field, TypeAdapter
 
 from oxaigen_auth_mock.config.constraints import DENY
@@ -221,3 +222,9 @@ class MockControl:
             problem = unknown_persona(fault.persona, names)
             if problem:
                 raise UnknownPersonaError(problem)
+
+
+def get_control(request: Request) -> MockControl:
+    """Return the control of the mock that serves a request."""
+    control: MockControl = request.app.state.control
+    return control

@@ -32,15 +32,15 @@ def tool(backend: str) -> dict[str, Any]:
     }
 
 
-def plan_report(plan: Plan, **drawn_with: Any) -> dict[str, Any]:
-    """Describe a plan, and the options that it was drawn with."""
+def plan_report(plan: Plan, **made_with: Any) -> dict[str, Any]:
+    """Describe a plan, and the options that it was made with."""
     return {
         "scenario": plan.scenario,
         "lookups": len(plan.starts),
         "seconds": plan.seconds,
         "tokens": plan.used,
         "invalid_tokens": len(plan.invalid),
-        **drawn_with,
+        **made_with,
     }
 
 

@@ -1,4 +1,4 @@
-"""The middleware of the mock, as plain ASGI: it runs on every call of a load test."""
+"""The middleware of the mock, in plain ASGI because it runs on every call of a load test."""
 
 from functools import lru_cache
 from ipaddress import ip_address
@@ -27,7 +27,7 @@ ALLOW_PRIVATE_NETWORK: Final = (b"access-control-allow-private-network", b"true"
 
 
 def outer_middleware(app: ASGIApp, *, allow_remote: bool) -> ASGIApp:
-    """Wrap an app in the layers that every response of a mock passes."""
+    """Wrap an app in the middleware that applies to every response of a mock."""
     if not allow_remote:
         app = LoopbackOnlyMiddleware(app)
     return MockHeaderMiddleware(HeadMiddleware(app))
@@ -60,7 +60,7 @@ class MockHeaderMiddleware:
 class LoopbackOnlyMiddleware:
     """Refuse calls from other machines with 403.
 
-    A client without an IP address did not come through a network, and is served.
+    Clients without an IP address, such as those of a Unix socket, are served.
     """
 
     _app: ASGIApp
@@ -70,7 +70,7 @@ class LoopbackOnlyMiddleware:
         if client is None or not is_remote(client[0]):
             await self._app(scope, receive, send)
             return
-        detail = "This mock only serves its own machine; --allow-remote lets other machines in."
+        detail = "This mock only serves its own machine; --allow-remote accepts other machines."
         await JSONResponse({"detail": detail}, HTTP_403_FORBIDDEN)(scope, receive, send)
 
 

@@ -1,4 +1,4 @@
-"""What the command prints: the banner with addresses and personas, warnings and errors."""
+"""Prints the banner, the warnings and the errors of the command."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ from oxaigen_auth_mock.state import MockState
 PROGRAM: Final = "oxaigen-auth-mock"
 REMOTE_WARNING: Final = (
     "--allow-remote accepts connections from other machines; anyone who can reach this mock can "
-    "sign in as anybody to the apps that ask it, and can change its answers"
+    "sign in as any persona to the apps that use it, and can change its responses"
 )
 
 

@@ -1,4 +1,4 @@
-"""The command `oxaigen-auth-mock`: serves a mock until a signal, with the settings it was given."""
+"""The command `oxaigen-auth-mock`, which serves a mock until a signal."""
 
 import multiprocessing
 import signal

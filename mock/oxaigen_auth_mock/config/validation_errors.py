@@ -41,13 +41,13 @@ def format_error(subject: str, error: ErrorDetails, known: Iterable[str] = ()) -
     if kind == "union_tag_not_found":
         return f"{subject}.kind is missing; expected one of {', '.join(known)}"
     if kind == "value_error":
-        problem = subject if isinstance(value, Mapping) else _is(subject, value)
+        problem = subject if isinstance(value, Mapping) else _describe(subject, value)
         return f"{problem}: {context['error']}"
     if kind == "string_unicode":
         subject = f"a key of {subject}"
     if kind == "union_tag_invalid":
         subject, value = f"{subject}.kind", value["kind"]
-    return f"{_is(subject, value)}; {_expected(error, value)}"
+    return f"{_describe(subject, value)}; {_expected(error, value)}"
 
 
 def _expected(error: ErrorDetails, value: object) -> str:
@@ -98,7 +98,7 @@ def format_value(value: object) -> str:
     return text if len(text) <= MAX_LENGTH else f"{text[:MAX_LENGTH]}…"
 
 
-def _is(subject: str, value: object) -> str:
+def _describe(subject: str, value: object) -> str:
     if "token" in subject.lower() and isinstance(value, str):
         return f"{subject} is invalid (value not shown)"
     return f"{subject} is {format_value(value)}"

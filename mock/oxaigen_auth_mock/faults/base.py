@@ -76,8 +76,8 @@ class BaseFault(BaseModel):
     def matches(self, endpoint: str, persona: str | None) -> bool:
         return self.endpoint in (None, endpoint) and self.persona in (None, persona)
 
-    def drawn(self, random: Random) -> Self:  # noqa: ARG002 - for kinds that have random values
-        """Return the fault for one call, with its random values drawn."""
+    def sampled(self, random: Random) -> Self:  # noqa: ARG002 - for kinds that have random values
+        """Return the fault for one call, with its random values fixed."""
         return self
 
     def summary(self) -> str:

@@ -59,13 +59,13 @@ class Latency(TimedFault):
             raise ValueError("low must not be greater than high")
         return self
 
-    def drawn(self, random: Random) -> Self:
+    def sampled(self, random: Random) -> Self:
         """Return a fixed latency for one call, otherwise like this one."""
         unset = dict.fromkeys(chain(*PARAMETERS.values()))
-        fixed = {"distribution": "fixed", "seconds": self._draw_seconds(random)}
+        fixed = {"distribution": "fixed", "seconds": self._sample_seconds(random)}
         return self.model_copy(update={**unset, **fixed})
 
-    def _draw_seconds(self, random: Random) -> float:
+    def _sample_seconds(self, random: Random) -> float:
         if self.distribution == "uniform":
             return random.uniform(self.low or 0, self.high or 0)
         if self.distribution == "log-normal":

@@ -45,7 +45,7 @@ class _PlannedFault:
 
     def hit(self) -> Fault:
         self.hits += 1
-        return self.fault.drawn(self._random)
+        return self.fault.sampled(self._random)
 
     def report(self) -> dict[str, object]:
         return {
@@ -102,7 +102,7 @@ class FaultPlan:
             self.add(fault)
 
     def apply(self, endpoint: str, persona: str | None) -> tuple[Fault, ...]:
-        """Count a call and return the faults that hit it, with their random values drawn."""
+        """Count a call and return the faults that hit it, with their random values fixed."""
         if not self._planned:
             return ()
         replaced = False

@@ -84,7 +84,7 @@ class Persona(BaseModel):
             raise ValueError(f"sets fields of the persona itself: {', '.join(known)}")
         return extra
 
-    def may(self, permission: str) -> bool:
+    def has_permission(self, permission: str) -> bool:
         """Return whether the persona has a permission, compared without case."""
         return permission.lower() in (name.lower() for name in self.permissions)
 

@@ -47,7 +47,7 @@ async def test_app_permission(
     if PERMISSION_NAME.fullmatch(name) is None:
         raise HTTPException(HTTP_404_NOT_FOUND)
     mock = get_mock_state(request)
-    if not mock.authenticate(mock.token_from(request)).may(name):
+    if not mock.authenticate(mock.token_from(request)).has_permission(name):
         raise HTTPException(HTTP_403_FORBIDDEN, "Missing permission.")
     return _json(b"true")
 

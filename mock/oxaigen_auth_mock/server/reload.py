@@ -46,7 +46,7 @@ class Reloader:
 
     def run(self) -> None:
         """Run the process until SIGINT, SIGTERM or SIGHUP."""
-        with _setting_at_signals(self._stop):
+        with _set_on_signals(self._stop):
             self._start()
             try:
                 self._restart_on_changes()
@@ -101,7 +101,7 @@ def _is_source(_change: Change, path: str) -> bool:
 
 
 @contextmanager
-def _setting_at_signals(stop: Event) -> Generator[None]:
+def _set_on_signals(stop: Event) -> Generator[None]:
     """Set the event at a signal that asks to stop; restore the handlers at the end."""
     before = {each: signal.signal(each, lambda *_: stop.set()) for each in STOP_SIGNALS}
     try:

@@ -17,7 +17,7 @@ Address: TypeAlias = tuple[int, tuple[Any, ...]]  # the arguments of `socket` an
 
 
 class RemoteAddressError(OSError):
-    """Other machines could reach the address, which was not allowed."""
+    """The address can be reached from other machines, which was not allowed."""
 
 
 def listen(host: str = "127.0.0.1", port: int = 0, *, allow_remote: bool = False) -> socket.socket:

@@ -5,13 +5,7 @@ from ipaddress import ip_address
 from fastapi import HTTPException, Request
 from starlette.status import HTTP_403_FORBIDDEN
 
-from oxaigen_auth_mock.control import MockControl
-
-
-def get_control(request: Request) -> MockControl:
-    """Return the control of the mock that serves a request."""
-    control: MockControl = request.app.state.control
-    return control
+from oxaigen_auth_mock.control import get_control
 
 
 def require_own_page(request: Request) -> None:

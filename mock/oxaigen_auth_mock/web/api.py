@@ -14,13 +14,13 @@ from starlette.status import (
 )
 
 from oxaigen_auth_mock.asgi.methods import method_not_allowed
-from oxaigen_auth_mock.control import MockControl
+from oxaigen_auth_mock.control import MockControl, get_control
 from oxaigen_auth_mock.faults.kinds import Fault
 from oxaigen_auth_mock.faults.plan import unknown_persona
 from oxaigen_auth_mock.personas.model import Persona
 from oxaigen_auth_mock.personas.store import NameTakenError, TokenTakenError, UnknownPersonaError
 from oxaigen_auth_mock.snapshot import Fingerprint, Snapshot
-from oxaigen_auth_mock.web.access import get_control, require_own_page
+from oxaigen_auth_mock.web.access import require_own_page
 from oxaigen_auth_mock.web.api_models import (
     CONFLICT,
     EVENT_STREAM,

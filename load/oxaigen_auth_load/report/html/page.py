@@ -54,7 +54,7 @@ def _hash(text: str) -> str:
 
 
 def _facts(known: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the label and the text of what is known of the plan and of the tool."""
+    """Yield the label and the text of each known property of the plan and the tool."""
     for name, value in known.items():
         if value is not None:
             text = str(value) if name == "seed" else _format(value)

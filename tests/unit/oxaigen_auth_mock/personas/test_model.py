@@ -59,8 +59,8 @@ def test_a_profile_has_the_documented_keys_in_order_and_then_the_extra_ones() ->
 @pytest.mark.parametrize("permission", ["audit", "AUDIT", "Audit"])
 def test_a_permission_compares_without_case(permission: str) -> None:
     persona = Persona(name="p", permissions=("auDit",))
-    assert persona.may(permission)
-    assert not persona.may("other")
+    assert persona.has_permission(permission)
+    assert not persona.has_permission("other")
 
 
 @pytest.mark.parametrize(
