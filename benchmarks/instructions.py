@@ -14,7 +14,7 @@ from secrets import token_bytes
 from typing import TYPE_CHECKING
 
 import anyio
-from starlette.requests import HTTPConnection  # noqa: TC002 (FastAPI reads it)
+from starlette.requests import HTTPConnection
 
 from benchmarks.callgrind import instructions, mark
 from benchmarks.harness import Figure, measured

@@ -6,21 +6,16 @@ most of what there is to import.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from ssl import SSLContext
 
 from oxaigen_auth._upstream.proxy import Proxy
 from oxaigen_auth._validation.log_observer import LogObserver
-from oxaigen_auth._validation.observer import Observers
+from oxaigen_auth._validation.observer import Observer, Observers
 from oxaigen_auth._validation.validator import Validator
 from oxaigen_auth._validation.verdict_store import VerdictStore
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from ssl import SSLContext
-
-    from oxaigen_auth._validation.observer import Observer
-    from oxaigen_auth.settings import OxaigenAuthSettings
+from oxaigen_auth.settings import OxaigenAuthSettings
 
 
 def build_validator(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from ssl import SSLContext
 from traceback import clear_frames
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from attrs import evolve
 
@@ -13,20 +15,12 @@ from oxaigen_auth._core.process_cache import clear_process_caches, process_cache
 from oxaigen_auth._hints.calls import ClientType
 from oxaigen_auth._syntax.tokens import check_permission_name
 from oxaigen_auth._syntax.urls import base_url
-from oxaigen_auth._validation.question import user_question
-from oxaigen_auth._validation.verdict import Accepted, unwrap
+from oxaigen_auth._validation.question import Question, user_question
+from oxaigen_auth._validation.verdict import Accepted, Verdict, unwrap
 from oxaigen_auth.errors import OxaigenAuthConfigurationError, OxaigenAuthUnauthenticatedError
+from oxaigen_auth.models import User
 from oxaigen_auth.settings import OxaigenAuthSettings, default_settings
-from oxaigen_auth.stats import StatsObserver
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from ssl import SSLContext
-
-    from oxaigen_auth._validation.question import Question
-    from oxaigen_auth._validation.verdict import Verdict
-    from oxaigen_auth.models import User
-    from oxaigen_auth.stats import ClientStats
+from oxaigen_auth.stats import ClientStats, StatsObserver
 
 
 class ProxyAuthClient(metaclass=ClientType):

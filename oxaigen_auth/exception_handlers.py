@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from inspect import iscoroutinefunction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from fastapi import HTTPException
 from fastapi.exception_handlers import http_exception_handler
+from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketState
 
 from oxaigen_auth._request.http_errors import refusal_of_error
 from oxaigen_auth.errors import OxaigenAuthError
-
-if TYPE_CHECKING:
-    from fastapi import HTTPException
-    from starlette.applications import Starlette
-    from starlette.requests import HTTPConnection
-    from starlette.responses import Response
-    from starlette.types import Receive, Scope, Send
 
 POLICY_VIOLATION, INTERNAL_ERROR = 1008, 1011  # close codes (RFC 6455 §7.4.1)
 MAX_REASON = 123  # bytes (RFC 6455 §5.5)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import ref
 
 from attrs import define, field
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from oxaigen_auth._request.app_check import refuse_faulty_app
-from oxaigen_auth._request.identity import CLIENT, IDENTITY, identify
+from oxaigen_auth._request.identity import CLIENT, IDENTITY, Identity, identify
 from oxaigen_auth._validation.verdict import (
     RATE_LIMITED_MESSAGE,
     UNAVAILABLE_MESSAGE,
@@ -21,14 +23,7 @@ from oxaigen_auth._validation.verdict import (
 )
 from oxaigen_auth.client import ProxyAuthClient, default_client
 from oxaigen_auth.exception_handlers import answer_error
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-    from oxaigen_auth._request.identity import Identity
-    from oxaigen_auth.models import User
+from oxaigen_auth.models import User
 
 _log = logging.getLogger("oxaigen_auth")
 

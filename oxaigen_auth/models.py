@@ -6,15 +6,13 @@ attributes have the proxy's own names (product page, "User model deep dive").
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from attrs import field, frozen
 
 from oxaigen_auth._models.base import Model, names
 from oxaigen_auth._models.checked_init import own_extra, tuple_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 
 class _Entry(Model):

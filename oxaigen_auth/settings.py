@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from attrs import Attribute, field, fields, frozen
@@ -18,9 +19,6 @@ from oxaigen_auth._hints.variables import variable, warn_of_unknown_variables
 from oxaigen_auth._syntax.hosts import parse_origin_pattern, parse_pattern
 from oxaigen_auth._syntax.urls import base_url, is_base_url
 from oxaigen_auth.errors import OxaigenAuthConfigurationError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})

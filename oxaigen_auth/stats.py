@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attrs import define, field
 
 from oxaigen_auth._validation.observer import Observer
-from oxaigen_auth._validation.verdict import Accepted, Rejected
-
-if TYPE_CHECKING:
-    from oxaigen_auth._validation.question import Question
-    from oxaigen_auth._validation.verdict import Verdict
+from oxaigen_auth._validation.question import Question
+from oxaigen_auth._validation.verdict import Accepted, Rejected, Verdict
 
 
 @define

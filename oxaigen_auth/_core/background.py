@@ -8,19 +8,18 @@ background task of the event loop: an asyncio task, or a system task of trio.
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop
+from collections.abc import Callable, Coroutine
 from contextvars import Context
 from functools import cache
 from signal import SIGINT, raise_signal
 from typing import TYPE_CHECKING, Any
 
 from anyio import Event, create_task_group, move_on_after
+from anyio.abc import TaskGroup
 from anyio.lowlevel import current_token
 from attrs import define, field
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
-    from anyio.abc import TaskGroup
     from trio.lowlevel import RunVar
 
 CLOSE_TIMEOUT = 1.0  # seconds that closing a connection or a task group may take

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from math import inf
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from attrs import define, field
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
 
 V = TypeVar("V")
 

@@ -21,15 +21,12 @@ make the upstream fail for its own tokens must not shut out others:
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from math import ceil, inf
 from random import uniform
 from threading import Lock
-from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 THRESHOLD = 5  # failures of one caller, or callers that failed
 FIRST_BACKOFF = 0.5  # seconds; each further one is twice as long, up to a limit

@@ -16,12 +16,10 @@ item or holds a slot. Every method is synchronous. Each event loop has a queue o
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Generic, TypeVar
+from collections.abc import Container
+from typing import Generic, TypeVar
 
 from attrs import define, field
-
-if TYPE_CHECKING:
-    from collections.abc import Container
 
 T = TypeVar("T")
 

@@ -16,15 +16,12 @@ The states of a flight:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Any, Generic, Protocol, TypeVar
 
 from anyio import CancelScope, Event, current_time, get_cancelled_exc_class
+from anyio.abc import TaskGroup
 from attrs import define, field
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable
-
-    from anyio.abc import TaskGroup
 
 V = TypeVar("V")
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import count
 from math import inf
-from typing import TYPE_CHECKING
 
 from attrs import define, field
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 @define(eq=False)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address
 from threading import Lock
-from typing import TYPE_CHECKING
 
 from attrs import define, field
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 MINUTE = 60.0  # seconds
 MAX_TOKENS = 65_536  # remembered of all addresses; beyond that the oldest minute is discarded

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Hashable
 from threading import Lock
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from attrs import define, field
-
-if TYPE_CHECKING:
-    from collections.abc import Hashable
 
 T = TypeVar("T", bound="Hashable")
 

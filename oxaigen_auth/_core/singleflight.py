@@ -22,21 +22,18 @@ owning caller), and each of its flights that is not finished is cancelled.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Container, Hashable
 from contextvars import Context
 from math import inf
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from anyio import CancelScope, sleep_forever, sleep_until
+from anyio.abc import TaskGroup
 from attrs import define, field
 
 from oxaigen_auth._core.fair_queue import FairQueue
 from oxaigen_auth._core.flight import Flight, FlightCancelledError
 from oxaigen_auth._core.task_groups import collapsing_task_group
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Container, Hashable
-
-    from anyio.abc import TaskGroup
 
 V = TypeVar("V")
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterable
 from functools import cache
 from itertools import chain
 from math import inf
 from sys import getsizeof
-from typing import TYPE_CHECKING, Any, cast
-
-if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable
+from typing import Any, cast
 
 _LEAVES = {str, bytes, int, float}
 _SMALL_INTEGERS = range(-5, 257)  # CPython has one object for each, as for most single letters

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 from anyio import create_task_group, get_cancelled_exc_class
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
-    from anyio.abc import TaskGroup
+from anyio.abc import TaskGroup
 
 
 @asynccontextmanager

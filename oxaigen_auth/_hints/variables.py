@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
 
 from oxaigen_auth._core.process_cache import process_cache
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
 
 _log = logging.getLogger("oxaigen_auth")
 

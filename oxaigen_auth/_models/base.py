@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Self, cast, get_args, get_type_hints
 
-from attrs import fields
+from attrs import Attribute, AttrsInstance, fields
 
 from oxaigen_auth._models.checked_init import check
 from oxaigen_auth._models.pydantic import Serializer, core_schema_of, json_schema_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from typing import Self
-
-    from attrs import Attribute, AttrsInstance
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, SerializationInfo
     from pydantic.json_schema import JsonSchemaValue
     from pydantic_core import CoreSchema

@@ -5,17 +5,14 @@ Each raises a TypeError with the name of the field, the expected type and the ac
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from types import NoneType
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from attrs import has
 
 from oxaigen_auth._models.pydantic import NotAParameter
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 T = TypeVar("T")
 

@@ -5,12 +5,11 @@ Knows no model. pydantic is imported where it is used: a worker without FastAPI 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping
-
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, SerializationInfo
     from pydantic.json_schema import JsonSchemaValue
     from pydantic_core import CoreSchema

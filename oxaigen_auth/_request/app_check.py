@@ -7,22 +7,19 @@ as an ASGI app of another framework.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from attrs import field, frozen
 from pydantic import BaseModel
 from starlette.datastructures import State
+from starlette.types import Scope
 
 from oxaigen_auth._hints.dependencies import ScopelessDependency, stands_alone
 from oxaigen_auth._request.app_routes import Route, routes_of
 from oxaigen_auth.errors import OxaigenAuthConfigurationError
 from oxaigen_auth.models import User
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from starlette.types import Scope
 
 _log = logging.getLogger("oxaigen_auth")
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attrs import frozen
 from fastapi import routing
 
 from oxaigen_auth._hints.dependencies import ScopelessDependency
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 
 @frozen

@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from traceback import clear_frames
-from typing import TYPE_CHECKING
+
+from starlette.requests import HTTPConnection
+from starlette.types import Scope
 
 from oxaigen_auth._hints.calls import takes_connection
 from oxaigen_auth._syntax.tokens import MAX_TOKEN, is_token
 from oxaigen_auth.errors import OxaigenAuthUnauthenticatedError
 from oxaigen_auth.settings import current_settings
-
-if TYPE_CHECKING:
-    from starlette.requests import HTTPConnection
-    from starlette.types import Scope
 
 _SPACES = rb"[\t\x0b-\r\x1c-\x20\x85\xa0]*"  # what Starlette strips, without the line break
 _ESCAPED = re.compile(r"\\(?:([0-3][0-7][0-7])|(.))", re.DOTALL)  # as in http.cookies

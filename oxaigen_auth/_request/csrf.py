@@ -7,7 +7,8 @@ page can change and that show the origin: `Origin` (RFC 6454 §7), or `Sec-Fetch
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+
+from starlette.types import Scope
 
 from oxaigen_auth._syntax.hosts import (
     Origin,
@@ -16,11 +17,7 @@ from oxaigen_auth._syntax.hosts import (
     parse_origin_pattern,
     request_host,
 )
-
-if TYPE_CHECKING:
-    from starlette.types import Scope
-
-    from oxaigen_auth.settings import OxaigenAuthSettings
+from oxaigen_auth.settings import OxaigenAuthSettings
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110 §9.2.1
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING
 
 from attrs import define, field
+from starlette.requests import HTTPConnection
 
 from oxaigen_auth._core.process_cache import process_cache
 from oxaigen_auth._hints.calls import takes_connection
@@ -19,14 +20,7 @@ from oxaigen_auth._syntax.hosts import (
     resolve_base_url,
 )
 from oxaigen_auth.errors import OxaigenAuthUntrustedHostError
-from oxaigen_auth.settings import current_settings
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from starlette.requests import HTTPConnection
-
-    from oxaigen_auth.settings import OxaigenAuthSettings
+from oxaigen_auth.settings import OxaigenAuthSettings, current_settings
 
 _log = logging.getLogger("oxaigen_auth")
 

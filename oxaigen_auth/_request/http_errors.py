@@ -5,10 +5,9 @@ README.md, "What the caller gets", has the same table (RFC 6750 §3, RFC 6585 §
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from fastapi import HTTPException
 
+from oxaigen_auth._request.identity import Identity
 from oxaigen_auth._syntax.tokens import is_permission_name
 from oxaigen_auth._validation.verdict import (
     RATE_LIMITED_MESSAGE,
@@ -24,10 +23,7 @@ from oxaigen_auth.errors import (
     OxaigenAuthUntrustedHostError,
     OxaigenAuthUpstreamError,
 )
-
-if TYPE_CHECKING:
-    from oxaigen_auth._request.identity import Identity
-    from oxaigen_auth.models import User
+from oxaigen_auth.models import User
 
 
 def user_of(identity: Identity) -> User:

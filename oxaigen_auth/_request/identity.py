@@ -6,30 +6,23 @@ that has changed since, or a copy of it with other headers, may put another ques
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from traceback import clear_frames
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from attrs import define, field
+from starlette.types import Scope
 
 from oxaigen_auth._request.app_check import check_once
 from oxaigen_auth._request.credentials import combined_headers, token_of_cookie, token_of_header
 from oxaigen_auth._request.csrf import is_cross_site
 from oxaigen_auth._request.hosts import derive_base_url
-from oxaigen_auth._validation.question import user_question
-from oxaigen_auth._validation.verdict import Accepted, RateLimited, Rejected
-from oxaigen_auth.client import default_client
+from oxaigen_auth._validation.question import Question, user_question
+from oxaigen_auth._validation.verdict import Accepted, RateLimited, Rejected, Verdict
+from oxaigen_auth.client import ProxyAuthClient, default_client
 from oxaigen_auth.errors import OxaigenAuthUnauthenticatedError, OxaigenAuthUntrustedHostError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from starlette.types import Scope
-
-    from oxaigen_auth._validation.question import Question
-    from oxaigen_auth._validation.verdict import Verdict
-    from oxaigen_auth.client import ProxyAuthClient
-    from oxaigen_auth.models import User
+from oxaigen_auth.models import User
 
 CLIENT = "oxaigen_auth.client"  # in the scope: that of the innermost middleware, or None
 IDENTITY = "oxaigen_auth.identity"  # in the scope: the last result of `identify`

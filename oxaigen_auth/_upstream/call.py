@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterable, Callable, Mapping
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
-from anyio import move_on_after
+from anyio import CancelScope, move_on_after
+from anyio.abc import AsyncResource
 from attrs import define, field
 
 from oxaigen_auth._core.background import CLOSE_TIMEOUT
 from oxaigen_auth._upstream.http_library import httpx
 from oxaigen_auth._upstream.httpcore_internals import has_trailing_data
 from oxaigen_auth._upstream.response import MAX_BODY, MOCK_HEADER, MOCKED, Answer, AnswerError
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Callable, Mapping
-
-    from anyio import CancelScope
-    from anyio.abc import AsyncResource
-
-    from oxaigen_auth._validation.verdict import Unavailable
+from oxaigen_auth._validation.verdict import Unavailable
 
 TOO_LARGE = f"the body is larger than {MAX_BODY} bytes"
 

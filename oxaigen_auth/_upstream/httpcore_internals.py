@@ -6,12 +6,10 @@ Should they change, the fallback is safe, the log says so once, and a test fails
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from oxaigen_auth._core.process_cache import process_cache
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _log = logging.getLogger("oxaigen_auth")
 

@@ -7,9 +7,11 @@ and nowhere else.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from ssl import SSLContext
+from typing import Any
 
 from anyio import CancelScope, current_time
 from anyio.lowlevel import checkpoint
@@ -22,14 +24,8 @@ from oxaigen_auth._upstream.request import build_request
 from oxaigen_auth._upstream.resolver import Resolver, ResolverBusyError, use_resolver
 from oxaigen_auth._upstream.response import Answer, AnswerError, read_permission, read_user
 from oxaigen_auth._upstream.transport_pool import TransportPool
-from oxaigen_auth._validation.verdict import Unavailable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from ssl import SSLContext
-
-    from oxaigen_auth._validation.question import Question, Secret
-    from oxaigen_auth._validation.verdict import Verdict
+from oxaigen_auth._validation.question import Question, Secret
+from oxaigen_auth._validation.verdict import Unavailable, Verdict
 
 KEEPALIVE = 5.0  # seconds
 MAX_HOSTS = 8  # to which a transport keeps connections open

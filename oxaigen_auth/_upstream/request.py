@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from oxaigen_auth._upstream.http_library import httpx
+from oxaigen_auth._validation.question import Question, Secret
 from oxaigen_auth._version import __version__
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
-    from oxaigen_auth._validation.question import Question, Secret
 
 _HEADERS = (
     (b"Accept", b"application/json"),

@@ -8,10 +8,11 @@ delay all others. Here each name has a thread, which all callers of that name sh
 from __future__ import annotations
 
 import socket
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from ipaddress import ip_address
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from anyio import CancelScope, Event, create_task_group, move_on_after
 from attrs import define, field
@@ -19,9 +20,6 @@ from attrs import define, field
 from oxaigen_auth._core.background import call_soon_threadsafe, running_loop
 from oxaigen_auth._core.recent_set import RecentSet
 from oxaigen_auth._upstream.httpcore_internals import wrap_network_backend
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
 
 MAX_KNOWN = 256  # names that were resolved lately
 MAX_UNKNOWN = 512  # other names that are resolved at once, each in a thread

@@ -5,22 +5,17 @@ from __future__ import annotations
 import logging
 import re
 import zlib
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from math import ceil
-from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from oxaigen_auth._upstream.json_body import WireError, parse_json
 from oxaigen_auth._upstream.profile import parse_user
-from oxaigen_auth._validation.verdict import Accepted, Rejected, Unavailable
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from oxaigen_auth._validation.verdict import Verdict
-    from oxaigen_auth.models import User
+from oxaigen_auth._validation.verdict import Accepted, Rejected, Unavailable, Verdict
+from oxaigen_auth.models import User
 
 MOCK_HEADER = "X-Oxaigen-Mock"  # with which the mock marks each of its answers
 MOCKED = Unavailable(

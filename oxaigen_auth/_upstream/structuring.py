@@ -5,9 +5,10 @@ cattrs' own hooks would turn null into "None" and false into True.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from functools import lru_cache
 from marshal import dumps
-from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 from cattrs import (
     BaseValidationError,
@@ -21,9 +22,6 @@ from cattrs.gen import make_dict_structure_fn, override
 from oxaigen_auth._models.base import names, types_of
 from oxaigen_auth._upstream.json_body import WireError
 from oxaigen_auth.models import User, UserWorkspace, WorkspacePermission, WorkspaceRole
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
 
 MAX_DIGITS = 1000
 MAX_SHARED = 1024  # entries and account types that users share

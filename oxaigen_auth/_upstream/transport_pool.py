@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from anyio import current_time
 from attrs import define, field
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 
 class Closable(Protocol):

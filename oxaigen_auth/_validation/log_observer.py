@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attrs import define, field
 
 from oxaigen_auth._core.process_cache import process_cache
 from oxaigen_auth._validation.observer import Observer
-from oxaigen_auth._validation.verdict import Unavailable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from oxaigen_auth._validation.question import Question
-    from oxaigen_auth._validation.verdict import Verdict
-    from oxaigen_auth.settings import OxaigenAuthSettings
+from oxaigen_auth._validation.question import Question
+from oxaigen_auth._validation.verdict import Unavailable, Verdict
+from oxaigen_auth.settings import OxaigenAuthSettings
 
 _log = logging.getLogger("oxaigen_auth")
 

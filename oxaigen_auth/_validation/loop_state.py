@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Callable, Hashable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from anyio import CancelScope, move_on_after
 from attrs import define, field
@@ -15,13 +16,9 @@ from oxaigen_auth._core.background import (
     keep_alive,
     running_loop,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Hashable
-
-    from oxaigen_auth._core.singleflight import SingleFlight
-    from oxaigen_auth._validation.question import Question, Secret
-    from oxaigen_auth._validation.verdict import Verdict
+from oxaigen_auth._core.singleflight import SingleFlight
+from oxaigen_auth._validation.question import Question, Secret
+from oxaigen_auth._validation.verdict import Verdict
 
 
 class Upstream(Protocol):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from oxaigen_auth._validation.question import Question
-    from oxaigen_auth._validation.verdict import Verdict
+from oxaigen_auth._validation.question import Question
+from oxaigen_auth._validation.verdict import Verdict
 
 
 class Observer:

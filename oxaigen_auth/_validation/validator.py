@@ -7,34 +7,27 @@ _look_up    the lookup itself, run once for all who wait: store, circuit breaker
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from math import ceil, inf, nextafter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from anyio import CancelScope, current_time
 from attrs import define, field
 
 from oxaigen_auth._core.circuit_breaker import THRESHOLD, CircuitBreaker
-from oxaigen_auth._core.flight import FlightCancelledError, FlightError, FlightTimeoutError
+from oxaigen_auth._core.flight import Flight, FlightCancelledError, FlightError, FlightTimeoutError
 from oxaigen_auth._core.rate_limit import RateLimit
 from oxaigen_auth._core.recent_set import RecentSet
 from oxaigen_auth._core.singleflight import SingleFlight
 from oxaigen_auth._syntax.jwt import expiry
 from oxaigen_auth._syntax.tokens import is_token
-from oxaigen_auth._validation.loop_state import LoopState, LoopStates, client_closed
-from oxaigen_auth._validation.question import Secret
-from oxaigen_auth._validation.verdict import Accepted, Rejected, Unavailable, has_answered
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from oxaigen_auth._core.flight import Flight
-    from oxaigen_auth._validation.loop_state import Upstream
-    from oxaigen_auth._validation.observer import Observer
-    from oxaigen_auth._validation.question import FlightKey, Question
-    from oxaigen_auth._validation.verdict import Verdict
-    from oxaigen_auth._validation.verdict_store import VerdictStore
-    from oxaigen_auth.settings import OxaigenAuthSettings
+from oxaigen_auth._validation.loop_state import LoopState, LoopStates, Upstream, client_closed
+from oxaigen_auth._validation.observer import Observer
+from oxaigen_auth._validation.question import FlightKey, Question, Secret
+from oxaigen_auth._validation.verdict import Accepted, Rejected, Unavailable, Verdict, has_answered
+from oxaigen_auth._validation.verdict_store import VerdictStore
+from oxaigen_auth.settings import OxaigenAuthSettings
 
 MAX_PROVEN = 256  # base URLs that gave an accepted answer lately
 _NO_TOKEN = Rejected("Invalid token")

@@ -10,26 +10,21 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from math import inf
 from operator import itemgetter
 from threading import Lock
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from attrs import define, field
 
 from oxaigen_auth._core.cache import Cache
-from oxaigen_auth._core.generations import Generations
+from oxaigen_auth._core.generations import Generations, Pending
 from oxaigen_auth._core.sizes import size_of
 from oxaigen_auth._validation.question import FlightKey, Question
-from oxaigen_auth._validation.verdict import Accepted, Rejected, Stale
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from oxaigen_auth._core.generations import Pending
-    from oxaigen_auth._validation.verdict import Verdict
-    from oxaigen_auth.models import User
-    from oxaigen_auth.settings import OxaigenAuthSettings
+from oxaigen_auth._validation.verdict import Accepted, Rejected, Stale, Verdict
+from oxaigen_auth.models import User
+from oxaigen_auth.settings import OxaigenAuthSettings
 
 MAX_BASE_URLS = 8  # for which one token is remembered, but never more than half of a cache
 MAX_PERMISSIONS = 64  # that are remembered of one token; the same holds

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 import pytest
 from fastapi import APIRouter, Body, Depends, FastAPI, Security
-from fastapi.security import SecurityScopes  # noqa: TC002 (FastAPI reads it)
+from fastapi.security import SecurityScopes
 from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.routing import Mount
