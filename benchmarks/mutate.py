@@ -1,7 +1,7 @@
 """Mutation testing: change one thing at a time in a module of the SDK, and run its tests.
 
     just mutate _core.cache                   with tests/unit/oxaigen_auth/_core/test_cache*.py
-    just mutate client tests/unit/oxaigen_auth/test_resilience.py      with more tests
+    just mutate client tests/unit/oxaigen_auth/test_middleware.py      with more tests
 
 cosmic-ray makes the mutants and runs the tests, in a temporary copy of the project. The command
 prints the surviving mutants that docs/mutation.md does not accept, and fails if there are any.

@@ -34,7 +34,8 @@ from oxaigen_auth import (
     get_current_user,
     require_permission,
 )
-from tests.support.apps import GOOD, FakeProxy, get, make_app
+from tests.support.apps import GOOD, get, make_app
+from tests.support.fake_proxy import FakeProxy
 from tests.support.paths import ROOT
 from tests.support.raw_server import PROFILE, answer, serving
 from tests.support.tokens import OTHER, TOKEN
@@ -200,9 +201,9 @@ async def test_the_client_remembers_and_asks_anew_when_it_is_told_to(proxy: Fake
         for _ in range(2):
             assert (await client.get_me(bearer_token=TOKEN)).user_name == "ada"
         assert await client.test_permission(bearer_token=TOKEN, permission_name="audit")
-        assert proxy.calls == ["get-me", "test-app-permission/audit"]
+        assert proxy.endpoints == ["get-me", "test-app-permission/audit"]
         await client.get_me(TOKEN, fresh=True)
-    assert proxy.calls[2:] == ["get-me"]
+    assert proxy.endpoints[2:] == ["get-me"]
 
 
 @pytest.mark.parametrize(
@@ -363,7 +364,7 @@ async def test_what_a_request_brings_becomes_what_the_page_says(
         response = await get(make_app(), "/me", headers)
     assert response.status_code == status
     assert text in response.text
-    assert proxy.calls == ["get-me"] * (status == 200)
+    assert proxy.endpoints == ["get-me"] * (status == 200)
 
 
 @pytest.mark.parametrize("extra", ["user@{}", "{}/x", "{}?x", "{}#x", "{} x", "{}\\x", "127.1"])
@@ -375,7 +376,7 @@ async def test_a_host_that_is_more_than_a_host_is_refused(
         host = extra.format(server.url.removeprefix("http://"))
         response = await get(make_app(), "/me", {**GOOD, "x-forwarded-host": host})
     assert (response.status_code, response.json()) == (400, {"detail": "Invalid host header"})
-    assert proxy.calls == []
+    assert proxy.endpoints == []
 
 
 async def test_a_dot_at_the_end_of_a_host_is_left_out(

@@ -25,7 +25,6 @@ from oxaigen_auth import (
 from oxaigen_auth._request.identity import CLIENT, Identity, identify
 from oxaigen_auth._upstream.request import build_request
 from oxaigen_auth._validation.question import FlightKey, Question, Secret, user_question
-from oxaigen_auth._validation.validator import Validator
 from oxaigen_auth._validation.verdict import Accepted, Rejected
 from tests.support.apps import GOOD, get, make_app
 from tests.support.heap_search import Graph

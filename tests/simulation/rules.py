@@ -95,7 +95,7 @@ class Rules:
         if not is_visible(token):
             brought.add(token)
             return Who("refused", "Invalid token")
-        self.calls.append((base, token, "get-me"))
+        self.calls.append(("get-me", base, token))
         who = Who(*self.says(token), token, base)
         if who.kind == "refused":
             brought.add(token)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,7 +23,6 @@ from attrs import define
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from random import Random
 
     from oxaigen_auth._core.flight import Flight
     from oxaigen_auth._core.singleflight import SingleFlight
@@ -49,6 +49,7 @@ def replayable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def schedule(seed: int, plan: object) -> Iterator[None]:
     """Say which schedule it was that failed."""
     _scheduler._r.seed(seed)  # noqa: SLF001
+    random.seed(seed)  # for the breaker, which shortens its backoffs at random
     try:
         yield
     except Exception as error:
@@ -86,7 +87,7 @@ async def checkpoints(how_many: int) -> None:
 class Dice:
     """Draws from one seed."""
 
-    random: Random
+    random: random.Random
 
     def number(self, least: int, most: int) -> int:
         return least + int(self.random.random() * (most - least + 1))

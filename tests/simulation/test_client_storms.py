@@ -15,9 +15,6 @@ import pytest
 from anyio.lowlevel import checkpoint
 from attrs import asdict
 
-from oxaigen_auth import _composition
-from oxaigen_auth._core import circuit_breaker as breaker_module
-from oxaigen_auth._core.singleflight import SingleFlight
 from oxaigen_auth.errors import (
     OxaigenAuthError,
     OxaigenAuthPermissionDeniedError,
@@ -36,7 +33,7 @@ from tests.simulation.scheduler import (
     seeds,
 )
 from tests.simulation.scheduler import replayable as replayable  # noqa: PLC0414
-from tests.simulation.world import Call, Caller, Stage, World
+from tests.simulation.world import Call, Caller, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,7 +131,8 @@ def check_order(world: World, caller: Caller, call: Call, question: Question) ->
 
 
 def check_end(world: World) -> None:
-    check_nothing_flies(world.flights or SingleFlight())
+    if world.flights:
+        check_nothing_flies(world.flights)
     assert all(caller.cancelled or not caller.left_over for caller in world.callers)
     memory, most = world.client.validator.store, world.plan.settings.cache_max_entries
     caches = memory._users, memory._grants, memory._rejections  # noqa: SLF001
@@ -173,9 +171,9 @@ def is_young(call: Call, caller: Caller, longest: float) -> bool:
     return was_under_way(call, caller) or caller.at - call.asked < longest
 
 
-async def run(plan: Plan, natively: Natively, stage: Stage) -> World:
+async def run(plan: Plan, natively: Natively) -> World:
     async with anyio.create_task_group() as tasks:
-        stage.world = world = World(plan, tasks, natively, check_caller)
+        world = World(plan, tasks, natively, check_caller)
         blocks: dict[str, Callable[[], Any]]
         blocks = {"block": lambda: world.client, "lifespan": world.client.validator.loops.running}
         for block in [blocks[where] for where in [plan.where] if where in blocks]:
@@ -196,22 +194,17 @@ async def run(plan: Plan, natively: Natively, stage: Stage) -> World:
         world.closing.set()
     assert world.client.validator.loops.closed or plan.where != "block"
     await world.client.aclose()
-    assert world.opened == world.closed
+    assert world.proxy.opened == world.proxy.closed
     return world
 
 
-@pytest.fixture
-def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
-    stage = Stage()
-    monkeypatch.setattr(_composition, "Proxy", stage)
-    monkeypatch.setattr(breaker_module, "uniform", lambda _, high: high)
+@pytest.fixture(autouse=True)
+def _without_logs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logging.getLogger("oxaigen_auth"), "disabled", True)
-    return stage
 
 
 async def test_no_storm_gives_anyone_a_wrong_answer_or_leaves_anything_behind(
     anyio_backend_name: str,
-    stage: Stage,
     long: bool,  # noqa: FBT001
 ) -> None:
     natively, before = Natively(anyio_backend_name), running_tasks()
@@ -219,7 +212,7 @@ async def test_no_storm_gives_anyone_a_wrong_answer_or_leaves_anything_behind(
     for seed in seeds(LONG if long else SHORT):
         plan = draw(seed)
         with schedule(seed, plan):
-            world = await run(plan, natively, stage)
+            world = await run(plan, natively)
             assert running_tasks() == before
         tally.update(world.tally())
         tally.update(asdict(world.client.stats()))
@@ -227,13 +220,13 @@ async def test_no_storm_gives_anyone_a_wrong_answer_or_leaves_anything_behind(
     assert SEED or not {name for name, count in tally.items() if not count} - {"rate_limited"}
 
 
-async def test_the_same_seed_is_the_same_run(anyio_backend_name: str, stage: Stage) -> None:
+async def test_the_same_seed_is_the_same_run(anyio_backend_name: str) -> None:
     natively = Natively(anyio_backend_name)
     for seed in range(50):
         plan = draw(seed)
         with schedule(seed, plan):
-            first = await run(plan, natively, stage)
+            first = await run(plan, natively)
         with schedule(seed, plan):
-            second = await run(plan, natively, stage)
+            second = await run(plan, natively)
         assert first.tally() == second.tally()
         assert first.client.stats() == second.client.stats()

@@ -12,11 +12,13 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from attrs import define, field
 from fastapi.routing import APIRoute
 
 from oxaigen_auth import OxaigenAuthMiddleware, aclose_client
-from oxaigen_auth._upstream import proxy as proxy_module
+
+# Everything of the SDK runs, up to the request that it hands to the HTTP library.
+from oxaigen_auth._upstream.http_library import httpx as library
+from oxaigen_auth._upstream.proxy import Proxy
 from tests.simulation.fuzz import MARK, SEED, dice_of, seeds, tried
 from tests.simulation.request_strategies import (
     BROKEN,
@@ -29,6 +31,8 @@ from tests.simulation.request_strategies import (
 )
 from tests.simulation.rules import Rules, Variant, Who
 from tests.support.apps import make_app
+from tests.support.fake_proxy import Call, FakeProxy, parse
+from tests.support.raw_server import answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, MutableMapping
@@ -129,7 +133,7 @@ def expect(rules: Rules, scope: dict[str, Any]) -> Outcome:
 
 def expect_grant(rules: Rules, who: Who) -> Outcome:
     if (who.token, who.base) not in rules.grants:
-        rules.calls.append((who.base, who.token, "test-app-permission/audit"))
+        rules.calls.append(("test-app-permission/audit", who.base, who.token))
     if who.token == SHAKY:
         return 502, "Auth service unavailable", None
     rules.grants.add((who.token, who.base))
@@ -139,24 +143,22 @@ def expect_grant(rules: Rules, who: Who) -> Outcome:
     return 200, {"user": who.detail}, None
 
 
-@define(eq=False)
-class Upstream:
-    """Stands where the HTTP library's transport does. `calls` lists base URL, token, endpoint."""
+class ByToken(FakeProxy):
+    async def respond(self, call: Call) -> bytes:
+        self.calls.append(call)
+        if call.endpoint == "get-me":
+            kind, text = SAYS.get(call.token, EXPIRED)
+            body = json.dumps({"user_name": text, "detail": text}).encode()
+            return answer(STATUS[kind], body)
+        return answer(GRANT[call.token], b"true")
 
-    calls: list[tuple[str, str, str]] = field(factory=list)
-
-    async def handle_async_request(self, request: Any) -> Any:
+    async def handle(self, request: Any) -> Any:
+        """Answer a request of the HTTP library."""
         token = request.headers["authorization"].removeprefix("Bearer ")
         endpoint = request.url.path.removeprefix("/_oxa_auth/")
-        self.calls.append((f"{request.url.scheme}://{request.headers['host']}", token, endpoint))
-        if endpoint == "get-me":
-            kind, text = SAYS.get(token, EXPIRED)
-            body = {"user_name": text, "detail": text}
-            return Response(STATUS[kind], json=body)
-        return Response(GRANT[token], json=True)
-
-    async def aclose(self) -> None:
-        pass
+        base_url = f"{request.url.scheme}://{request.headers['host']}"
+        reply = parse(await self.respond(Call(endpoint, base_url, token)))
+        return library.Response(reply.status, headers=reply.headers, content=reply.body)
 
 
 class Lines(logging.Handler):
@@ -180,10 +182,6 @@ def log() -> Iterator[Lines]:
     logger.setLevel(logging.NOTSET)
     logger.removeHandler(lines)
     logger.propagate = True
-
-
-# Of the library that the SDK uses, which is one of two.
-Response: Any = vars(proxy_module)["httpx"].Response
 
 
 async def call(app: FastAPI, scope: dict[str, Any]) -> tuple[Outcome, str]:
@@ -213,10 +211,10 @@ async def test_no_request_is_answered_but_by_the_rules(
     log: Lines,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    variant, upstream, tally = VARIANTS[name], Upstream(), Counter[Any]()
+    variant, proxy, tally = VARIANTS[name], ByToken(), Counter[Any]()
     for setting, value in (PLAIN | variant.environ).items():
         monkeypatch.setenv(f"OXAIGEN_AUTH_{setting}", value)
-    monkeypatch.setattr(proxy_module.Proxy, "_new_transport", lambda _: upstream)
+    monkeypatch.setattr(Proxy, "_new_transport", lambda _: library.MockTransport(proxy.handle))
     app = make_app()
     for route in app.routes:
         if isinstance(route, APIRoute):
@@ -225,13 +223,13 @@ async def test_no_request_is_answered_but_by_the_rules(
         app.add_middleware(OxaigenAuthMiddleware)
     for seed in seeds(LONG if long else SHORT):
         dice, rules = dice_of(seed), Rules(variant, lambda token: SAYS.get(token, EXPIRED))
-        upstream.calls.clear()
+        proxy.calls.clear()
         for _ in range(REQUESTS):
             scope = draw(dice, variant)
             with tried(seed, scope):
                 outcome, sent = await call(app, dict(scope))
                 assert outcome == expect(rules, scope)
-                assert upstream.calls == rules.calls
+                assert proxy.calls == rules.calls
                 hosts = [value for name, value in scope["headers"] if name.endswith(b"host")]
                 shown = f"{sent} {log.lines}".lower()
                 assert MARK not in shown or MARK in str(hosts).lower()

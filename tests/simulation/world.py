@@ -1,7 +1,11 @@
-"""A storm over the client while it runs: its callers, and a proxy that knows what it said to whom.
+"""One schedule of a client while it runs: its callers, and a fake proxy that numbers its calls.
 
-The proxy is a fake that numbers its calls, and each user and rejection names the call that it comes
-from: so each caller can be asked whether what it got was right, and not too old.
+Each user and each rejection carries the number of the call that it comes from, so that a test can
+check of every caller whether its outcome is right, and not too old. That is why the fake proxy is
+a subclass here: its answers depend on the call, and on the state of the world at that moment.
+
+Reads private attributes of the single-flight and the circuit breaker: which lookups are active, and
+the number of failures that open a circuit, which is not a setting.
 """
 
 from __future__ import annotations
@@ -14,11 +18,9 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from attrs import define, field
 
-from oxaigen_auth._validation.verdict import Accepted, Rejected, Unavailable
-from oxaigen_auth.client import ProxyAuthClient
 from oxaigen_auth.errors import OxaigenAuthError
-from oxaigen_auth.models import User
 from tests.simulation.scheduler import Natively, checkpoints, is_dying
+from tests.support.fake_proxy import DENIED, DOWN, GRANTED, FakeProxy, profile, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
+    from oxaigen_auth import ProxyAuthClient
     from tests.simulation.client_plan import Plan, PlannedCaller, Question
+    from tests.support.fake_proxy import Call as Request
 
 
 @define(eq=False)
@@ -61,31 +65,12 @@ class Caller:
 
 
 @define(eq=False)
-class Stage:
-    """Stands where the client takes its proxies from; `world` is that of the present schedule."""
+class SimulatedProxy(FakeProxy):
+    world: World = field(kw_only=True)
 
-    world: World = field(init=False)
-
-    def __call__(self, *args: Any, **_: Any) -> FakeProxy:
-        self.world.opened += 1
-        return FakeProxy(self.world, args[2])
-
-
-@define(eq=False)
-class FakeProxy:
-    world: World
-    count: Callable[[], None]
-
-    async def ask(self, question: Any, secret: str, **_: object) -> Any:
-        self.count()
-        asked = question.base_url, str(secret), question.permission
-        return await self.world.answer(asked)
-
-    def prepare(self) -> None:
-        pass
-
-    async def aclose(self) -> None:
-        self.world.closed += 1
+    async def respond(self, call: Request) -> bytes:
+        permission = call.endpoint.removeprefix("get-me").removeprefix("test-app-permission/")
+        return await self.world.answer((call.base_url, call.token, permission))
 
 
 @define(eq=False)
@@ -96,12 +81,11 @@ class World:
     tasks: TaskGroup
     natively: Natively
     judge: Callable[[World, Caller], None]  # of what a caller got
+    proxy: SimulatedProxy = field(init=False)
     client: ProxyAuthClient = field(init=False)
     now: float = 5000.0
     home: anyio.CancelScope = field(factory=anyio.CancelScope)
     closing: anyio.Event = field(factory=anyio.Event)
-    opened: int = 0  # proxies, as those that were closed
-    closed: int = 0
     says: dict[str, str] = field(init=False)
     callers: list[Caller] = field(factory=list)
     calls: list[Call] = field(factory=list)
@@ -113,7 +97,8 @@ class World:
 
     def __attrs_post_init__(self) -> None:
         self.says = dict(self.plan.says)
-        self.client = ProxyAuthClient(settings=self.plan.settings, clock=lambda: self.now)
+        self.proxy = SimulatedProxy(world=self)
+        self.client = self.proxy.client(settings=self.plan.settings, clock=lambda: self.now)
         self.client.validator._breaker.threshold = self.plan.threshold  # noqa: SLF001
 
     # What the tasks do.
@@ -128,10 +113,12 @@ class World:
             async with self.client.validator.loops.running():
                 await self.closing.wait()
 
-    async def answer(self, question: Question) -> Any:
+    async def answer(self, question: Question) -> bytes:
         number = len(self.calls) + 1
         plan = self.plan.calls[number % len(self.plan.calls)]
         says = self.says[question[2] or question[1]]
+        if question[2] and says == "forbidden":
+            says = "denied"  # 403, which is the same answer
         kill = self.natively.cancel_of_this_task(lambda: None)
         call = Call(number, question, says, self.now, kill)
         self.calls.append(call)
@@ -145,17 +132,18 @@ class World:
             raise
         finally:
             self.running.remove(call)
-        verdict = {False: self.verdict(call)}[plan.crashes]  # or raise KeyError
+        reply = {False: self.reply(call)}[plan.crashes]  # or raise KeyError
         call.ended = self.now
-        return verdict
+        return reply
 
-    def verdict(self, call: Call) -> Any:
-        user = User(user_name=call.question[1], id=call.number)
-        accepted = {"": Accepted(user)}.get(call.question[2], Accepted(call.says == "yes"))
+    def reply(self, call: Call) -> bytes:
+        _, token, permission = call.question
+        granted = GRANTED if call.says == "yes" else DENIED
+        accepted = granted if permission else profile(user_name=token, id=call.number)
         refusals = {
-            "no": Rejected(f"no {call.number}"),
-            "forbidden": Rejected(f"forbidden {call.number}", forbidden=True),
-            "down": Unavailable("down", is_outage=True),
+            "no": refusal(401, f"no {call.number}"),
+            "forbidden": refusal(403, f"forbidden {call.number}"),
+            "down": DOWN,
         }
         return refusals.get(call.says, accepted)
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 from anyio.from_thread import start_blocking_portal
-from attrs import define, field
 from fastapi import Depends, FastAPI, Request, WebSocket
 
 from oxaigen_auth import (
@@ -17,7 +16,7 @@ from oxaigen_auth import (
     get_current_user_optional,
     require_permission,
 )
-from tests.support.raw_server import PROFILE, RawServer, answer, serving
+from tests.support.raw_server import RawServer, serving
 from tests.support.tokens import TOKEN
 
 with warnings.catch_warnings():
@@ -34,20 +33,6 @@ __all__ = ["TestClient", "WebSocketDenialResponse"]  # for the tests, who import
 
 GOOD = {"authorization": f"Bearer {TOKEN}"}
 COOKIE = {"cookie": f"OxaigenPlatformAuthAccessToken={TOKEN}"}
-
-
-@define(eq=False)
-class FakeProxy:
-    """Answers by endpoint; None closes the connection. `calls` lists the paths that were asked."""
-
-    user: bytes | None = field(default=answer(200, PROFILE))
-    permission: bytes | None = field(default=answer(200, b"true"))
-    calls: list[str] = field(factory=list)
-
-    async def __call__(self, request: bytes) -> bytes | None:
-        path = request.split(b" ", 2)[1].decode()
-        self.calls.append(path.removeprefix("/_oxa_auth/"))
-        return self.user if path.endswith("/get-me") else self.permission
 
 
 def make_app(**options: Any) -> FastAPI:
@@ -95,10 +80,10 @@ async def get(app: ASGIApp, path: str, headers: Any = None) -> httpx.Response:
 
 
 @contextmanager
-def serving_elsewhere(proxy: FakeProxy) -> Iterator[RawServer]:
+def serving_elsewhere(respond: Callable[[bytes], Awaitable[bytes | None]]) -> Iterator[RawServer]:
     """Serve in a thread with an event loop of its own, for apps that a `TestClient` runs."""
     with (
         start_blocking_portal() as portal,
-        portal.wrap_async_context_manager(serving(proxy)) as server,
+        portal.wrap_async_context_manager(serving(respond)) as server,
     ):
         yield server

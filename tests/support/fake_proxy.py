@@ -1,15 +1,21 @@
-"""A proxy in place of the SDK's own, and a clock, both set by the test; no sockets."""
+"""The fake of the auth proxy: `proxy.client(…)` in memory, `serving(proxy)` on a socket."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import json
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import anyio
 import pytest
 from attrs import define, field
 
-from oxaigen_auth import User, _composition
-from oxaigen_auth._validation.verdict import Accepted
+from oxaigen_auth import ProxyAuthClient
+
+# The SDK's own reader, so that an answer means the same in memory as on a socket.
+from oxaigen_auth._upstream.response import Answer, read_permission, read_user
+from oxaigen_auth._validation.verdict import Unavailable
+from tests.support.raw_server import PROFILE, answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,47 +25,113 @@ if TYPE_CHECKING:
 
 BASE = "https://app.example.com"
 
+Reply: TypeAlias = "bytes | Unavailable | Exception | None"
+
+
+def profile(**fields: object) -> bytes:
+    """Return the answer that accepts a token."""
+    return answer(200, json.dumps({"is_authenticated": True, **fields}).encode())
+
+
+def refusal(status: int, detail: object) -> bytes:
+    return answer(status, json.dumps({"detail": detail}).encode())
+
+
+ADA = answer(200, PROFILE)
+GRANTED, DENIED = answer(200, b"true"), answer(403)
+REVOKED = refusal(401, "Token revoked")
+DOWN = answer(503)  # an outage
+BROKEN = answer(500)  # unavailable, but no outage: something answers
+
+
+class Call(NamedTuple):
+    """A request that came; `endpoint` is `get-me` or `test-app-permission/…`."""
+
+    endpoint: str
+    base_url: str
+    token: str
+
 
 @define(eq=False)
 class FakeProxy:
-    """Takes a second for each call, and answers what the test says at that moment.
+    """Answers each call with what the test has set at that moment, `delay` seconds later.
 
-    One instance stands for the proxies of every event loop.
+    A reply is a whole HTTP answer. On a socket, None closes the connection. In memory, an exception
+    is raised, and an `Unavailable` is returned as it is, for what no answer alone can become.
     """
 
-    user: Verdict[User] = field(factory=lambda: Accepted(User(user_name="ada")))
-    grant: Verdict[bool] = field(factory=lambda: Accepted(value=True))
-    calls: list[str] = field(factory=list, repr=False)  # they hold tokens
+    user: Reply = ADA
+    permission: Reply = GRANTED
+    delay: float = 0.0
+    calls: list[Call] = field(factory=list[Call], repr=False)  # they hold tokens
+    opened: int = 0  # connections in memory, one for each client and event loop
     closed: int = 0
-    on_request: Callable[[], None] = lambda: None
-    delay: float = 1.0
 
-    def __call__(self, *args: Any, **_: Any) -> FakeProxy:
-        """Open the connections of an event loop, as the class `Proxy` does."""
-        self.on_request = args[2]
-        return self
+    async def respond(self, call: Call) -> bytes | Unavailable | None:
+        self.calls.append(call)
+        reply = self.user if call.endpoint == "get-me" else self.permission
+        await anyio.sleep(self.delay)
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    async def __call__(self, request: bytes) -> Any:
+        """Answer a request that came over a socket."""
+        _, path, _, _, host, *fields = request.decode().split()
+        token = fields[fields.index("Authorization:") + 2]
+        return await self.respond(Call(path.removeprefix("/_oxa_auth/"), f"http://{host}", token))
+
+    def connect(self, client: ProxyAuthClient) -> ProxyAuthClient:
+        """Let a client that has no connections yet ask this proxy, in memory."""
+        on_request = client.validator.observer.on_upstream_call
+        client.validator.open_upstream = partial(InMemory, self, on_request)
+        return client
+
+    def client(self, base_url: str | None = None, **options: Any) -> ProxyAuthClient:
+        """Return a client that asks this proxy, in memory."""
+        return self.connect(ProxyAuthClient(base_url, **options))
+
+    @property
+    def endpoints(self) -> list[str]:
+        return [call.endpoint for call in self.calls]
+
+
+@define(eq=False)
+class InMemory:
+    """The connections of one client in one event loop, in place of the SDK's `Proxy`."""
+
+    proxy: FakeProxy
+    on_request: Callable[[], None]
+
+    def __attrs_post_init__(self) -> None:
+        self.proxy.opened += 1
 
     async def ask(
         self, question: Question, secret: Secret, *, since: float | None = None
     ) -> Verdict[Any]:
         del since
-        endpoint = question.permission or "get-me"
-        self.calls.append(f"{endpoint} {question.base_url} {secret!s}")
         self.on_request()
-        answer: Verdict[Any] = self.grant if question.permission else self.user
-        await anyio.sleep(self.delay)
-        return answer
+        name = question.permission
+        endpoint = f"test-app-permission/{name}" if name else "get-me"
+        reply: Any = await self.proxy.respond(Call(endpoint, question.base_url, str(secret)))
+        if isinstance(reply, Unavailable):
+            return reply
+        return (read_permission if name else read_user)(parse(reply), secret)
 
     def prepare(self) -> None:
         pass
 
     async def aclose(self) -> None:
-        self.closed += 1
+        self.proxy.closed += 1
+
+
+def parse(data: bytes) -> Answer:
+    head, _, body = data.partition(b"\r\n\r\n")
+    line, *fields = head.decode().split("\r\n")
+    return Answer(int(line.split()[1]), dict(it.split(": ", 1) for it in fields), body)
 
 
 @pytest.fixture
-def proxy(monkeypatch: pytest.MonkeyPatch) -> FakeProxy:
-    """Put a fake in the place of the class `Proxy`."""
-    proxy = FakeProxy()
-    monkeypatch.setattr(_composition, "Proxy", proxy)
-    return proxy
+def proxy() -> FakeProxy:
+    """A proxy that takes a second for each call, for tests in virtual time."""
+    return FakeProxy(delay=1.0)

@@ -1,11 +1,13 @@
-"""Backends whose clocks jump ahead when every task waits: no test sleeps for real."""
+"""Backends whose clocks jump ahead when every task waits, so that no test sleeps for real."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import anyio
 import looptime
 import pytest
+from attrs import define
 from trio.testing import MockClock
 
 
@@ -14,3 +16,13 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     if request.param == "asyncio":
         return "asyncio", {"loop_factory": looptime.new_event_loop}
     return "trio", {"clock": MockClock(autojump_threshold=0)}
+
+
+@define(eq=False)
+class SlowToClose:
+    seconds: float = 0.9
+    closed: bool = False
+
+    async def aclose(self) -> None:
+        await anyio.sleep(self.seconds)
+        self.closed = True

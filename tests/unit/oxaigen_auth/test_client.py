@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from attrs import evolve
+from attrs import define, evolve, field
 
 from oxaigen_auth import testing
 from oxaigen_auth._request.hosts import derive_base_url
@@ -34,28 +34,44 @@ from oxaigen_auth.errors import (
 from oxaigen_auth.models import User, WorkspacePermission, WorkspaceRole
 from oxaigen_auth.settings import OxaigenAuthSettings
 from tests.support.clock import clock as clock  # noqa: PLC0414
-from tests.support.fake_proxy import BASE, FakeProxy
+from tests.support.fake_proxy import (
+    BASE,
+    BROKEN,
+    DENIED,
+    GRANTED,
+    REVOKED,
+    Call,
+    FakeProxy,
+    InMemory,
+    profile,
+    refusal,
+)
 from tests.support.fake_proxy import proxy as proxy  # noqa: PLC0414
 from tests.support.heap_search import Graph
+from tests.support.raw_server import answer
 from tests.support.tokens import MARK, OTHER, TOKEN
 from tests.support.virtual_time import anyio_backend as anyio_backend  # noqa: PLC0414
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from oxaigen_auth._validation.verdict import Verdict
     from tests.support.clock import Clock
 
 
 pytestmark = pytest.mark.anyio
 
+AUDIT = "test-app-permission/audit"
+QUESTION = Question.of(TOKEN, BASE)
+
 
 @pytest.fixture(params=["open", "not opened"])
 async def client(
     request: pytest.FixtureRequest,
-    proxy: FakeProxy,  # noqa: ARG001 (must be in place first)
+    proxy: FakeProxy,
     clock: Clock,
 ) -> AsyncIterator[ProxyAuthClient]:
-    client = ProxyAuthClient(BASE, settings=OxaigenAuthSettings(), clock=clock)
+    client = proxy.client(BASE, settings=OxaigenAuthSettings(), clock=clock)
     if request.param == "open":
         async with client:
             yield client
@@ -67,13 +83,13 @@ async def client(
 async def test_pitfall_28_the_time_of_day_ends_nothing_and_prolongs_nothing(
     proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with ProxyAuthClient(BASE) as client:
+    async with proxy.client(BASE) as client:
         await client.get_me(TOKEN)
         monkeypatch.setattr(time, "time", lambda: 1e12)
         await client.get_me(TOKEN)
     assert len(proxy.calls) == 1
     settings = OxaigenAuthSettings(cache_ttl_seconds=0.05)
-    async with ProxyAuthClient(BASE, settings=settings) as client:
+    async with proxy.client(BASE, settings=settings) as client:
         await client.get_me(TOKEN)
         monkeypatch.setattr(time, "time", lambda: 0.0)
         time.sleep(0.06)  # noqa: ASYNC251 (of the clock of this machine, not of the event loop)
@@ -108,7 +124,7 @@ async def test_an_answers_age_counts_from_when_the_lookup_started(
 async def test_a_rejection_is_remembered_for_a_shorter_time(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
-    proxy.user = Rejected("Token expired")
+    proxy.user = refusal(401, "Token expired")
     for expected_calls in (1, 1, 2):
         with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token expired"):
             await client.get_me(TOKEN)
@@ -119,7 +135,7 @@ async def test_a_rejection_is_remembered_for_a_shorter_time(
 async def test_who_may_not_use_the_app_is_told_apart_and_remembered(
     client: ProxyAuthClient, proxy: FakeProxy
 ) -> None:
-    proxy.user = Rejected("Not for you.", forbidden=True)
+    proxy.user = refusal(403, "Not for you.")
     for _ in range(2):
         with pytest.raises(OxaigenAuthPermissionDeniedError, match=r"Not for you\.") as caught:
             await client.get_me(TOKEN)
@@ -130,21 +146,21 @@ async def test_who_may_not_use_the_app_is_told_apart_and_remembered(
 async def test_pitfalls_4_and_20_an_outage_is_neither_remembered_nor_a_rejection(
     client: ProxyAuthClient, proxy: FakeProxy, caplog: pytest.LogCaptureFixture
 ) -> None:
-    proxy.user = Unavailable("the status was 503", 7)
+    proxy.user = answer(503, retry_after="7")
     with pytest.raises(OxaigenAuthUpstreamError) as caught:
         await client.get_me(TOKEN)
     assert (caught.value.message, caught.value.retry_after) == ("Auth service unavailable", 7)
     assert [record.getMessage() for record in caplog.records] == [
         "Auth proxy unavailable: get-me at https://app.example.com: the status was 503"
     ]
-    proxy.user = Accepted(User(user_name="ada"))
+    proxy.user = profile(user_name="ada")
     assert (await client.get_me(TOKEN)).user_name == "ada"
 
 
 async def test_an_outage_that_somebody_must_mend_is_logged_as_an_error(
     client: ProxyAuthClient, proxy: FakeProxy, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for proxy.user in (Unavailable("down"), Unavailable("a mock", log_level=logging.ERROR)):
+    for proxy.user in (BROKEN, Unavailable("a mock", log_level=logging.ERROR)):
         with pytest.raises(OxaigenAuthUpstreamError, match=r"^Auth service unavailable$"):
             await client.get_me(TOKEN)
     assert [(record.name, record.levelno) for record in caplog.records] == [
@@ -157,7 +173,7 @@ async def test_an_outage_does_not_end_what_is_remembered(
     client: ProxyAuthClient, proxy: FakeProxy
 ) -> None:
     await client.get_me(TOKEN)
-    proxy.user = Unavailable("down")
+    proxy.user = BROKEN
     with pytest.raises(OxaigenAuthUpstreamError):
         await client.get_me(TOKEN, fresh=True)
     assert (await client.get_me(TOKEN)).user_name == "ada"
@@ -166,7 +182,7 @@ async def test_an_outage_does_not_end_what_is_remembered(
 async def test_pitfall_13_a_burst_during_an_outage_makes_one_call(
     client: ProxyAuthClient, proxy: FakeProxy, caplog: pytest.LogCaptureFixture
 ) -> None:
-    proxy.user = Unavailable("down")
+    proxy.user = BROKEN
     errors: list[OxaigenAuthUpstreamError] = []
 
     async def ask() -> None:
@@ -183,7 +199,7 @@ async def test_pitfall_13_a_burst_during_an_outage_makes_one_call(
 
 async def test_a_ttl_of_zero_still_merges_a_burst(proxy: FakeProxy) -> None:
     settings = OxaigenAuthSettings(cache_ttl_seconds=0, negative_cache_ttl_seconds=0)
-    async with ProxyAuthClient(BASE, settings=settings) as client:
+    async with proxy.client(BASE, settings=settings) as client:
         async with anyio.create_task_group() as group:
             for _ in range(10):
                 group.start_soon(client.get_me, TOKEN)
@@ -195,7 +211,7 @@ async def test_pitfall_17_a_permission_that_is_remembered_still_needs_a_valid_us
     client: ProxyAuthClient, proxy: FakeProxy
 ) -> None:
     assert await client.test_permission(TOKEN, "audit")
-    proxy.user = Rejected("Token revoked")
+    proxy.user = REVOKED
     with pytest.raises(OxaigenAuthUnauthenticatedError):
         await client.get_me(TOKEN, fresh=True)
     with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token revoked"):
@@ -205,10 +221,10 @@ async def test_pitfall_17_a_permission_that_is_remembered_still_needs_a_valid_us
 async def test_a_permission_is_remembered_granted_or_denied(
     client: ProxyAuthClient, proxy: FakeProxy
 ) -> None:
-    proxy.grant = Accepted(value=False)
+    proxy.permission = DENIED
     assert [await client.test_permission(TOKEN, "audit") for _ in range(2)] == [False, False]
-    assert proxy.calls == [f"get-me {BASE} {TOKEN}", f"audit {BASE} {TOKEN}"]
-    proxy.grant = Accepted(value=True)
+    assert proxy.calls == [Call("get-me", BASE, TOKEN), Call(AUDIT, BASE, TOKEN)]
+    proxy.permission = GRANTED
     assert await client.test_permission(TOKEN, "audit", fresh=True)
     assert await client.test_permission(TOKEN, "audit")
     assert len(proxy.calls) == 3
@@ -217,7 +233,7 @@ async def test_a_permission_is_remembered_granted_or_denied(
 async def test_an_outage_of_the_permission_check_is_not_a_denial(
     client: ProxyAuthClient, proxy: FakeProxy
 ) -> None:
-    proxy.grant = Unavailable("down")
+    proxy.permission = BROKEN
     for _ in range(2):
         with pytest.raises(OxaigenAuthUpstreamError):
             await client.test_permission(TOKEN, "audit")
@@ -229,7 +245,7 @@ async def test_a_401_on_a_permission_check_also_forgets_the_user(
 ) -> None:
     await client.get_me(TOKEN)
     clock.now += 1
-    proxy.grant = Rejected("Token revoked")
+    proxy.permission = REVOKED
     with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token revoked"):
         await client.test_permission(TOKEN, "audit")
     with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token revoked"):
@@ -247,10 +263,10 @@ async def test_a_rejection_by_a_lookup_that_another_overtook_ends_what_is_rememb
 
     await client.get_me(TOKEN)
     async with anyio.create_task_group() as group:
-        proxy.user = proxy.grant = Rejected("Token revoked")
+        proxy.user = proxy.permission = REVOKED
         group.start_soon(ask, OxaigenAuthUnauthenticatedError)
         await anyio.sleep(0.5)
-        proxy.user = proxy.grant = Unavailable("down")
+        proxy.user = proxy.permission = BROKEN
         group.start_soon(ask, OxaigenAuthUpstreamError)
         await anyio.sleep(0.6)  # the first has ended, the second has not
         with pytest.raises(OxaigenAuthUnauthenticatedError):
@@ -261,7 +277,7 @@ async def test_a_ttl_of_zero_keeps_nothing_however_seldom_the_clock_ticks(
     proxy: FakeProxy, clock: Clock
 ) -> None:
     settings = OxaigenAuthSettings(cache_ttl_seconds=0, negative_cache_ttl_seconds=0)
-    async with ProxyAuthClient(BASE, settings=settings, clock=clock) as client:
+    async with proxy.client(BASE, settings=settings, clock=clock) as client:
         for _ in range(4):
             await client.get_me(TOKEN)
     assert len(proxy.calls) == 4
@@ -275,7 +291,7 @@ async def test_a_401_that_is_older_than_a_user_ends_what_is_remembered_and_is_no
             await client.test_permission(TOKEN, "audit")
 
     await client.get_me(TOKEN)
-    proxy.grant = Rejected("Not yet")
+    proxy.permission = refusal(401, "Not yet")
     async with anyio.create_task_group() as group:
         group.start_soon(check)
         await anyio.sleep(0.1)
@@ -290,10 +306,10 @@ async def test_a_401_that_is_older_than_a_user_ends_what_is_remembered_and_is_no
 async def test_a_junk_token_costs_the_proxy_one_call_and_not_two(
     client: ProxyAuthClient, proxy: FakeProxy
 ) -> None:
-    proxy.user = Rejected("Invalid token")
+    proxy.user = refusal(401, "Invalid token")
     with pytest.raises(OxaigenAuthUnauthenticatedError):
         await client.test_permission(OTHER, "audit")
-    assert proxy.calls == [f"get-me {BASE} {OTHER}"]
+    assert proxy.calls == [Call("get-me", BASE, OTHER)]
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "a b", "../x", "é", "a\n", "a%2f"])
@@ -324,15 +340,15 @@ async def test_pitfall_18_what_one_proxy_said_is_never_used_for_another(
     await client.test_permission(TOKEN, "audit")
     other = "https://other.example.com"
     await client.test_permission(TOKEN, "audit", proxy_base_url=other + "/")
-    assert proxy.calls[2:] == [f"get-me {other} {TOKEN}", f"audit {other} {TOKEN}"]
+    assert proxy.calls[2:] == [Call("get-me", other, TOKEN), Call(AUDIT, other, TOKEN)]
 
 
 async def test_pitfall_22_a_flood_of_junk_tokens_evicts_no_user(proxy: FakeProxy) -> None:
     proxy.delay = 0
     settings = OxaigenAuthSettings(cache_max_entries=10)
-    async with ProxyAuthClient(BASE, settings=settings) as client:
+    async with proxy.client(BASE, settings=settings) as client:
         await client.test_permission(TOKEN, "audit")
-        proxy.user = Rejected("Invalid token")
+        proxy.user = refusal(401, "Invalid token")
         for n in range(100):
             with pytest.raises(OxaigenAuthUnauthenticatedError):
                 await client.get_me(f"{MARK}-junk-{n}")
@@ -344,9 +360,7 @@ async def test_pitfall_22_a_flood_of_junk_tokens_evicts_no_user(proxy: FakeProxy
 async def test_pitfall_27_nothing_done_to_a_user_reaches_the_next_request(
     client: ProxyAuthClient, proxy: FakeProxy
 ) -> None:
-    role = WorkspaceRole(name="owner", extra={"tags": ["a"]})
-    profile = User(workspace_roles=[role], extra={"deep": {"list": [1]}})
-    proxy.user = Accepted(profile)
+    proxy.user = profile(workspace_roles=[{"name": "owner", "tags": ["a"]}], deep={"list": [1]})
     users: list[User] = []
 
     async def ask() -> None:
@@ -376,17 +390,17 @@ async def test_forget_ends_what_is_remembered(client: ProxyAuthClient, proxy: Fa
     client.forget(TOKEN)
     await client.test_permission(TOKEN, "audit")
     await client.test_permission(OTHER, "audit")
-    assert [call.split()[2] for call in proxy.calls] == [TOKEN] * 2 + [OTHER] * 2 + [TOKEN] * 2
+    assert [call.token for call in proxy.calls] == [TOKEN] * 2 + [OTHER] * 2 + [TOKEN] * 2
 
 
 async def test_forget_ends_a_remembered_rejection_too(
     client: ProxyAuthClient, proxy: FakeProxy
 ) -> None:
-    proxy.user = Rejected("Not yet")
+    proxy.user = refusal(401, "Not yet")
     with pytest.raises(OxaigenAuthUnauthenticatedError):
         await client.get_me(TOKEN)
     client.forget(TOKEN)
-    proxy.user = Accepted(User())
+    proxy.user = profile()
     await client.get_me(TOKEN)
 
 
@@ -404,7 +418,7 @@ async def test_pitfalls_9_and_21_a_lookup_under_way_is_not_believed_after_forget
         group.start_soon(ask_early)
         await anyio.sleep(0.5)
         client.forget(TOKEN)
-        proxy.user = Rejected("Token revoked")
+        proxy.user = REVOKED
         with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token revoked"):
             await client.get_me(TOKEN)
     with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token revoked"):
@@ -426,7 +440,7 @@ async def test_a_grant_from_before_forget_is_asked_for_again(
         group.start_soon(check)
         await anyio.sleep(0.5)
         client.forget(TOKEN)
-        proxy.grant = Accepted(value=False)
+        proxy.permission = DENIED
     assert granted == [False]
     assert len(proxy.calls) == 3
 
@@ -434,7 +448,7 @@ async def test_a_grant_from_before_forget_is_asked_for_again(
 async def test_a_permission_check_from_before_forget_says_nothing_of_the_user(
     client: ProxyAuthClient, proxy: FakeProxy
 ) -> None:
-    proxy.grant = Rejected("Token revoked")
+    proxy.permission = REVOKED
 
     async def check() -> None:
         with pytest.raises(OxaigenAuthUnauthenticatedError):
@@ -452,7 +466,7 @@ async def test_a_fresh_answer_replaces_what_is_remembered(
     client: ProxyAuthClient, proxy: FakeProxy
 ) -> None:
     await client.get_me(TOKEN)
-    proxy.user = Accepted(User(user_name="ada lovelace"))
+    proxy.user = profile(user_name="ada lovelace")
     assert (await client.get_me(TOKEN, fresh=True)).user_name == "ada lovelace"
     assert (await client.get_me(TOKEN)).user_name == "ada lovelace"
     assert len(proxy.calls) == 2
@@ -466,7 +480,7 @@ async def test_a_fresh_answer_is_not_replaced_by_one_that_was_asked_for_earlier(
         group.start_soon(client.get_me, TOKEN)
         await anyio.sleep(1)
         proxy.delay = 1
-        proxy.user = Accepted(User(user_name="ada lovelace"))
+        proxy.user = profile(user_name="ada lovelace")
         await client.get_me(TOKEN, fresh=True)
     assert (await client.get_me(TOKEN)).user_name == "ada lovelace"
 
@@ -485,7 +499,7 @@ async def test_of_two_event_loops_the_later_question_counts(
         await anyio.sleep(0.5)
         clock.now += 1
         store = client.validator.store
-        key = store.flight_key(user_question(TOKEN, BASE))
+        key = store.flight_key(QUESTION)
         store.put(key, Rejected("Token revoked"), clock.now)
     with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token revoked"):
         await client.get_me(TOKEN)
@@ -501,30 +515,46 @@ async def test_an_older_grant_does_not_replace_a_newer_denial(
         await anyio.sleep(0.5)
         clock.now += 1
         store = client.validator.store
-        key = store.flight_key(user_question(TOKEN, BASE).about("audit"))
+        key = store.flight_key(QUESTION.about("audit"))
         store.put(key, Accepted(value=False), clock.now)
     assert not await client.test_permission(TOKEN, "audit")
 
 
-async def test_a_grant_that_another_loop_has_learnt_meanwhile_is_not_asked_for(
-    client: ProxyAuthClient, proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch
+@define(eq=False)
+class LateStore(VerdictStore):
+    """Misses each question in `late` once, as if another event loop stored its verdict then."""
+
+    late: list[Question] = field(factory=list[Question], init=False)
+
+    def get(self, question: Question) -> Verdict[Any] | None:
+        if question in self.late:
+            self.late.remove(question)
+            return None
+        return super().get(question)
+
+
+@pytest.fixture
+def store(client: ProxyAuthClient, clock: Clock) -> LateStore:
+    client.validator.store = store = LateStore(client.settings, clock)
+    return store
+
+
+async def test_a_grant_that_another_loop_has_stored_meanwhile_is_not_looked_up(
+    client: ProxyAuthClient, proxy: FakeProxy, store: LateStore
 ) -> None:
-    await client.get_me(TOKEN)
+    await client.test_permission(TOKEN, "audit")
     before = len(proxy.calls)
-    looks = iter([Accepted(User()), None])  # as if the grant came a moment after the second look
-    monkeypatch.setattr(VerdictStore, "get", lambda *_: next(looks, Accepted(value=True)))
+    store.late.append(QUESTION.about("audit"))
     assert await client.test_permission(TOKEN, "audit")
     assert len(proxy.calls) == before
 
 
-async def test_a_fresh_caller_that_boards_an_unfresh_flight_gets_a_new_answer(
-    client: ProxyAuthClient, proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch
+async def test_a_fresh_caller_that_joins_a_cached_lookup_gets_a_new_answer(
+    client: ProxyAuthClient, proxy: FakeProxy, store: LateStore
 ) -> None:
     await client.get_me(TOKEN)
-    proxy.user = Accepted(User(user_name="ada lovelace"))
-    get = VerdictStore.get
-    looks = iter([None])  # the first look misses, as if the answer came a moment later
-    monkeypatch.setattr(VerdictStore, "get", lambda self, key: next(looks, get(self, key)))
+    proxy.user = profile(user_name="ada lovelace")
+    store.late.append(QUESTION)
     names: list[str | None] = []
 
     async def ask(*, fresh: bool) -> None:
@@ -536,13 +566,11 @@ async def test_a_fresh_caller_that_boards_an_unfresh_flight_gets_a_new_answer(
     assert "ada lovelace" in names
 
 
-async def test_the_cache_is_looked_at_again_inside_the_flight(
-    client: ProxyAuthClient, proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch
+async def test_the_cache_is_read_again_inside_the_flight(
+    client: ProxyAuthClient, proxy: FakeProxy, store: LateStore
 ) -> None:
     await client.get_me(TOKEN)
-    get = VerdictStore.get
-    looks = iter([None])
-    monkeypatch.setattr(VerdictStore, "get", lambda self, key: next(looks, get(self, key)))
+    store.late.append(QUESTION)
     assert (await client.get_me(TOKEN)).user_name == "ada"
     assert len(proxy.calls) == 1
 
@@ -552,10 +580,10 @@ async def test_stats_count_what_happened(client: ProxyAuthClient, proxy: FakePro
         for _ in range(5):
             group.start_soon(client.get_me, TOKEN)
     await client.get_me(TOKEN)
-    proxy.user = Rejected("no")
+    proxy.user = refusal(401, "no")
     with pytest.raises(OxaigenAuthUnauthenticatedError):
         await client.get_me(OTHER)
-    proxy.user = Unavailable("down")
+    proxy.user = BROKEN
     with pytest.raises(OxaigenAuthUpstreamError):
         await client.get_me(f"{MARK}-worse")
     client.forget(TOKEN)
@@ -572,8 +600,7 @@ async def test_pitfall_23_no_token_is_kept_or_shown(
     caplog.set_level(logging.DEBUG)
     secret = f"{MARK}-{id(proxy)}"
     errors: list[BaseException] = []
-    for verdict in (Accepted(User()), Rejected("no"), Unavailable("down")):
-        proxy.user = verdict
+    for proxy.user in (profile(), refusal(401, "no"), BROKEN):
         try:
             await client.get_me(secret, fresh=True)
         except (OxaigenAuthUnauthenticatedError, OxaigenAuthUpstreamError) as error:
@@ -596,7 +623,7 @@ async def test_pitfall_23_no_token_is_kept_or_shown(
 async def test_pitfall_23_a_refused_call_keeps_no_token_in_its_traceback(
     proxy: FakeProxy, name: tuple[str, ...], base: str | None
 ) -> None:
-    client = ProxyAuthClient(BASE)
+    client = proxy.client(BASE)
     await client.aclose()
     call = client.test_permission if name else client.get_me
     with pytest.raises((RuntimeError, ValueError)) as caught:
@@ -633,17 +660,12 @@ async def test_what_a_client_shows_of_itself_says_nothing_of_its_users(
 
 
 async def test_a_lookup_that_crashes_is_an_outage_whose_error_holds_no_traceback(
-    client: ProxyAuthClient, proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch
+    client: ProxyAuthClient, proxy: FakeProxy
 ) -> None:
-    async def crash(*_: object, since: float) -> None:
-        await anyio.lowlevel.checkpoint()
-        raise ZeroDivisionError(since)
-
-    monkeypatch.setattr(FakeProxy, "ask", crash)
+    proxy.user = ZeroDivisionError()
     with pytest.raises(OxaigenAuthUpstreamError) as caught:
         await client.get_me(TOKEN)
     assert caught.value.__context__ is caught.value.__cause__ is None
-    assert proxy.calls == []
 
 
 @pytest.mark.parametrize(
@@ -659,12 +681,12 @@ async def test_a_lookup_that_crashes_is_an_outage_whose_error_holds_no_traceback
 async def test_the_settings_say_where_the_proxy_is_when_nobody_else_does(
     proxy: FakeProxy, settings: OxaigenAuthSettings, expected: str
 ) -> None:
-    async with ProxyAuthClient(settings=settings) as client:
+    async with proxy.client(settings=settings) as client:
         await client.get_me(TOKEN)
         await client.get_me(TOKEN, proxy_base_url="http://from-the-call")
-    async with ProxyAuthClient("http://from-the-constructor/", settings=settings) as client:
+    async with proxy.client("http://from-the-constructor/", settings=settings) as client:
         await client.get_me(TOKEN)
-    assert [call.split()[1] for call in proxy.calls] == [
+    assert [call.base_url for call in proxy.calls] == [
         expected,
         "http://from-the-call",
         "http://from-the-constructor",
@@ -683,7 +705,7 @@ async def test_dev_mode_is_warned_of_once_in_a_process_when_the_first_lookup_goe
     proxy: FakeProxy, caplog: pytest.LogCaptureFixture
 ) -> None:
     proxy.delay = 60  # the warning does not wait for the answer
-    async with ProxyAuthClient(settings=DEV_MODE) as client:
+    async with proxy.client(settings=DEV_MODE) as client:
         with pytest.raises(OxaigenAuthUnauthenticatedError):
             await client.get_me(f"no token at all {MARK}")
         assert caplog.records == []
@@ -692,7 +714,7 @@ async def test_dev_mode_is_warned_of_once_in_a_process_when_the_first_lookup_goe
         (record,) = warnings_of_dev_mode(caplog)
         assert await client.test_permission(TOKEN, "audit")
     other = evolve(DEV_MODE, dev_proxy_url="http://localhost:9000")
-    async with ProxyAuthClient(settings=other) as client:
+    async with proxy.client(settings=other) as client:
         await client.get_me(TOKEN)
     assert warnings_of_dev_mode(caplog) == [record]
     assert (record.name, record.levelno) == ("oxaigen_auth", logging.WARNING)
@@ -716,7 +738,7 @@ async def test_dev_mode_that_is_not_in_use_is_not_warned_of(
     settings: OxaigenAuthSettings,
     url: str | None,
 ) -> None:
-    async with ProxyAuthClient(url, settings=settings) as client:
+    async with proxy.client(url, settings=settings) as client:
         assert await client.test_permission(TOKEN, "audit")
     assert len(proxy.calls) == 2
     assert warnings_of_dev_mode(caplog) == []
@@ -739,7 +761,7 @@ async def test_a_url_that_is_none_is_refused(client: ProxyAuthClient, url: str) 
 
 
 async def test_a_closed_client_says_so(proxy: FakeProxy) -> None:
-    async with ProxyAuthClient(BASE) as client:
+    async with proxy.client(BASE) as client:
         await client.get_me(TOKEN)
     assert proxy.closed == 1
     for call in (client.get_me(TOKEN), client.test_permission(TOKEN, "audit")):
@@ -750,7 +772,7 @@ async def test_a_closed_client_says_so(proxy: FakeProxy) -> None:
 
 
 async def test_closing_twice_is_no_error(proxy: FakeProxy) -> None:
-    client = ProxyAuthClient(BASE)
+    client = proxy.client(BASE)
     await client.get_me(TOKEN)
     await client.aclose()
     await client.aclose()
@@ -778,19 +800,21 @@ async def test_closing_releases_those_who_wait_with_an_outage(
 
 
 async def test_a_client_that_is_leaving_its_block_takes_no_more_calls(
-    proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch
+    proxy: FakeProxy,
 ) -> None:
     refused: list[str] = []
 
-    async def call_while_closing(_: object) -> None:
-        with pytest.raises(RuntimeError) as caught:
-            await leaving.get_me(TOKEN)
-        refused.append(str(caught.value))
+    class CallsWhileClosing(InMemory):
+        async def aclose(self) -> None:
+            with pytest.raises(RuntimeError) as caught:
+                await leaving.get_me(TOKEN)
+            refused.append(str(caught.value))
 
-    monkeypatch.setattr(FakeProxy, "aclose", call_while_closing)
-    async with ProxyAuthClient(BASE) as leaving:
+    leaving = ProxyAuthClient(BASE)
+    leaving.validator.open_upstream = lambda: CallsWhileClosing(proxy, lambda: None)
+    async with leaving:
         await leaving.get_me(TOKEN)
-    assert proxy.calls == [f"get-me {BASE} {TOKEN}"]
+    assert proxy.calls == [Call("get-me", BASE, TOKEN)]
     assert refused == ["This ProxyAuthClient is closed; make a new one."]
 
 
@@ -802,7 +826,7 @@ async def test_leaving_the_block_ends_lookups_at_once_and_hands_on_its_exception
     released: list[bool] = []
     async with anyio.create_task_group() as group:
         with pytest.raises(LookupError, match="the body's own"):
-            async with ProxyAuthClient(BASE) as client:
+            async with proxy.client(BASE) as client:
 
                 async def ask() -> None:
                     with pytest.raises(OxaigenAuthUpstreamError):
@@ -818,7 +842,7 @@ async def test_leaving_the_block_ends_lookups_at_once_and_hands_on_its_exception
 
 async def test_a_cancelled_block_stays_cancelled(proxy: FakeProxy) -> None:
     with anyio.move_on_after(1) as scope:
-        async with ProxyAuthClient(BASE):
+        async with proxy.client(BASE):
             await anyio.sleep(10)
     assert scope.cancelled_caught
     assert proxy.closed == 1
@@ -828,7 +852,7 @@ async def test_a_cancelled_block_stays_cancelled(proxy: FakeProxy) -> None:
 async def test_pitfall_45_a_block_within_another_leaves_the_client_open(
     proxy: FakeProxy, inner: str
 ) -> None:
-    async with ProxyAuthClient(BASE) as client:
+    async with proxy.client(BASE) as client:
         async with client if inner == "block" else client.validator.loops.running():
             await client.get_me(TOKEN)
         assert proxy.closed == 0
@@ -845,7 +869,7 @@ async def test_pitfall_45_apps_that_share_a_client_stop_in_any_order(
     order: tuple[int, ...],
     with_block: bool,  # noqa: FBT001
 ) -> None:
-    client = ProxyAuthClient(BASE)
+    client = proxy.client(BASE)
     blocks = [client.validator.loops.running() for _ in range(2)]
     last: Any = client if with_block else client.validator.loops.running()
     stops = [anyio.Event() for _ in range(3)]
@@ -874,7 +898,7 @@ async def test_pitfall_45_apps_that_share_a_client_stop_in_any_order(
 async def test_pitfall_45_a_lookup_of_an_app_without_a_lifespan_outlives_the_others(
     proxy: FakeProxy,
 ) -> None:
-    client = ProxyAuthClient(BASE)
+    client = proxy.client(BASE)
     users: list[User] = []
 
     async def ask() -> None:
@@ -892,7 +916,7 @@ async def test_pitfall_45_a_lookup_of_an_app_without_a_lifespan_outlives_the_oth
 async def test_pitfall_45_a_client_that_is_closed_in_its_block_stays_closed(
     proxy: FakeProxy,
 ) -> None:
-    async with ProxyAuthClient(BASE) as client:
+    async with proxy.client(BASE) as client:
         await client.get_me(TOKEN)
         await client.aclose()
         assert proxy.closed == 1
@@ -903,7 +927,7 @@ async def test_pitfall_45_a_client_that_is_closed_in_its_block_stays_closed(
 
 
 async def test_a_cancelled_entry_closes_the_client(proxy: FakeProxy) -> None:
-    client = ProxyAuthClient(BASE)
+    client = proxy.client(BASE)
     with anyio.CancelScope() as scope:
         scope.cancel()
         await client.__aenter__()
@@ -914,7 +938,7 @@ async def test_a_cancelled_entry_closes_the_client(proxy: FakeProxy) -> None:
 async def test_pitfall_55_one_task_opens_the_client_and_another_closes_it(
     proxy: FakeProxy,
 ) -> None:
-    client = ProxyAuthClient(BASE)
+    client = proxy.client(BASE)
     for step in (client.__aenter__, partial(client.get_me, TOKEN), client.__aexit__):
         async with anyio.create_task_group() as group:  # noqa: ASYNC112 (another task is the point)
             group.start_soon(step)
@@ -969,7 +993,7 @@ async def test_pitfalls_3_and_53_who_joined_a_lookup_that_timed_out_asks_again_o
             group.start_soon(join_in_vain if fresh else join)
         await anyio.sleep(0.05)
         proxy.delay = 0.1
-        proxy.user = late if fresh else Accepted(User(user_name="ada"))
+        proxy.user = late if fresh else profile(user_name="ada")
     assert names == ["ada"] * (0 if fresh else 3)
     assert len(proxy.calls) == 2  # those who ask again share a lookup
 
@@ -1020,10 +1044,10 @@ async def test_pitfall_41_answers_to_one_senders_odd_tokens_shut_nobody_out(
 ) -> None:
     proxy.delay = 0
     for number in range(20):
-        proxy.user = Unavailable(f"the status was {status}")
+        proxy.user = answer(status)
         with pytest.raises(OxaigenAuthUpstreamError):
             await client.get_me(f"{MARK}-odd-{number}")
-        proxy.user = Accepted(User(user_name="ada"))
+        proxy.user = profile(user_name="ada")
         assert (await client.get_me(f"{MARK}-{number}")).user_name == "ada"
         clock.now += 0.2
     assert client.stats().short_circuited == 0
@@ -1033,7 +1057,7 @@ async def test_pitfall_41_waiting_for_a_turn_of_ours_opens_no_circuit(proxy: Fak
     settings = OxaigenAuthSettings(max_connections=5, proxy_timeout_seconds=1)
     proxy.delay = 0.3
     outcomes: list[bool] = []
-    async with ProxyAuthClient(BASE, settings=settings) as client:
+    async with proxy.client(BASE, settings=settings) as client:
 
         async def ask(number: int) -> None:
             try:
@@ -1075,7 +1099,7 @@ async def test_helper_tasks_that_are_cancelled_natively_cost_nobody_an_answer(
     proxy.delay = 0.1
     outcomes: list[str | None] = []
     async with anyio.create_task_group() as group:
-        client = ProxyAuthClient(BASE, settings=settings)
+        client = proxy.client(BASE, settings=settings)
         before: set[Any] = asyncio.all_tasks()
         async with client.validator.loops.running() if opened else nullcontext():
 
@@ -1102,7 +1126,7 @@ async def test_helper_tasks_that_are_cancelled_natively_cost_nobody_an_answer(
 
 
 async def test_a_client_may_run_again_after_a_block_of_running(proxy: FakeProxy) -> None:
-    client = ProxyAuthClient(BASE)
+    client = proxy.client(BASE)
     for _ in range(2):
         async with client.validator.loops.running():
             await client.get_me(TOKEN)
@@ -1124,7 +1148,7 @@ async def test_pitfall_39_a_call_on_the_class_says_that_a_client_is_needed(
 
 
 async def test_the_published_keywords_do_on_a_client(proxy: FakeProxy) -> None:
-    client = ProxyAuthClient()
+    client = proxy.client()
     user = await client.get_me(bearer_token=TOKEN, proxy_base_url=BASE)
     assert user == await ProxyAuthClient.get_me(client, TOKEN, proxy_base_url=BASE)
     assert await client.test_permission(
@@ -1161,14 +1185,14 @@ async def test_pitfall_57_reset_leaves_a_process_as_it_was_at_its_start(
             monkeypatch.setenv("OXAIGEN_AUTH_DEV_MODE", "1")
             monkeypatch.setenv("OXAIGEN_AUTH_DEV_PROXY_URL", f"http://{number}{attempt}")
             monkeypatch.setenv("OXAIGEN_AUTH_TYPO", "1")
-            await default_client().get_me(TOKEN)
+            await proxy.connect(default_client()).get_me(TOKEN)
             derive_base_url({b"host": b"app"}, OxaigenAuthSettings())
             with pytest.raises(OxaigenAuthUntrustedHostError):
                 derive_base_url({b"host": b"/"}, OxaigenAuthSettings())
         assert len(caplog.records) == 4  # dev mode, unknown variable, unchecked hosts, refused host
         caplog.clear()
         testing.reset()
-    assert [call.split()[1] for call in proxy.calls] == ["http://00", "http://10"]
+    assert [call.base_url for call in proxy.calls] == ["http://00", "http://10"]
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -1180,7 +1204,7 @@ def test_a_client_that_is_dropped_closes_its_connections_before_its_loop_ends(
 
     async def main() -> None:
         for _ in range(2):
-            await default_client().get_me(TOKEN, proxy_base_url=BASE)
+            await proxy.connect(default_client()).get_me(TOKEN, proxy_base_url=BASE)
             testing.reset()
             gc.collect()
 
@@ -1204,15 +1228,15 @@ async def test_the_default_client_lasts_until_it_is_closed(
 ) -> None:
     await aclose_client()  # there is none yet: no error
     monkeypatch.setenv("OXAIGEN_AUTH_PROXY_URL_OVERRIDE", "http://first")
-    first = default_client()
+    first = proxy.connect(default_client())
     assert default_client() is first
     await first.get_me(TOKEN)
     monkeypatch.setenv("OXAIGEN_AUTH_PROXY_URL_OVERRIDE", "http://second")
     await aclose_client()
     with pytest.raises(RuntimeError, match="closed"):
         await first.get_me(TOKEN)
-    await default_client().get_me(TOKEN)
-    assert [call.split()[1] for call in proxy.calls] == ["http://first", "http://second"]
+    await proxy.connect(default_client()).get_me(TOKEN)
+    assert [call.base_url for call in proxy.calls] == ["http://first", "http://second"]
     await aclose_client()
     assert proxy.closed == 2
 

@@ -27,13 +27,13 @@ from oxaigen_auth.client import default_client
 from tests.support.apps import (
     COOKIE,
     GOOD,
-    FakeProxy,
     TestClient,
     WebSocketDenialResponse,
     get,
     make_app,
     serving_elsewhere,
 )
+from tests.support.fake_proxy import FakeProxy, refusal
 from tests.support.raw_server import PROFILE, RawServer, answer, serving
 from tests.support.tokens import MARK, OTHER, TOKEN
 from tests.unit.oxaigen_auth.test_models import FIELDS
@@ -68,19 +68,15 @@ INVALID = (401, "Invalid token", 'Bearer error="invalid_token"', None)
 UNAVAILABLE = (502, "Auth service unavailable", None, None)
 
 
-def detail(text: object) -> bytes:
-    return json.dumps({"detail": text}).encode()
-
-
 # What the proxy answers to get-me, and what every dependency that wants a user says then.
 REFUSALS = [
-    (answer(401, detail("Token expired")), (401, "Token expired", INVALID[2], None)),
+    (refusal(401, "Token expired"), (401, "Token expired", INVALID[2], None)),
     (answer(401, b"<html>"), INVALID),
-    (answer(401, detail("see https://proxy.internal/x")), INVALID),
-    (answer(401, detail("x" * 201)), INVALID),
-    (answer(401, detail(f"no {TOKEN} here")), INVALID),
-    (answer(401, detail(["a"])), INVALID),
-    (answer(403, detail("Not this app")), (403, "Not this app", None, None)),
+    (refusal(401, "see https://proxy.internal/x"), INVALID),
+    (refusal(401, "x" * 201), INVALID),
+    (refusal(401, f"no {TOKEN} here"), INVALID),
+    (refusal(401, ["a"]), INVALID),
+    (refusal(403, "Not this app"), (403, "Not this app", None, None)),
     (answer(403), (403, "Not allowed for this application", None, None)),
     (answer(200, b'{"is_authenticated": false}'), (401, "Not authenticated", INVALID[2], None)),
 ]
@@ -92,7 +88,7 @@ OUTAGES = [
     (answer(302, location="/login"), UNAVAILABLE),
     (answer(404), UNAVAILABLE),
     (answer(429, retry_after="7"), (*UNAVAILABLE[:3], "7")),
-    (answer(500, detail("boom at https://proxy.internal")), UNAVAILABLE),
+    (refusal(500, "boom at https://proxy.internal"), UNAVAILABLE),
     (answer(503, retry_after="soon"), UNAVAILABLE),
     (answer(503, retry_after="0"), (*UNAVAILABLE[:3], "0")),
 ]
@@ -105,7 +101,7 @@ async def test_a_good_token_is_let_in_by_header_and_by_cookie(override: Any, hea
         for path in ("/me", "/maybe", "/audit"):
             response = await get(make_app(), path, headers)
             assert (response.status_code, response.json()) == (200, {"user": "ada"})
-    assert proxy.calls == ["get-me", "test-app-permission/audit"]
+    assert proxy.endpoints == ["get-me", "test-app-permission/audit"]
     assert all(f"Bearer {TOKEN}\r\n".encode() in request for request in server.requests)
 
 
@@ -116,7 +112,7 @@ async def test_without_a_token_the_proxy_is_not_asked(override: Any) -> None:
             assert says(await get(make_app(), "/me", headers)) == NO_TOKEN
             assert says(await get(make_app(), "/audit", headers)) == NO_TOKEN
             assert (await get(make_app(), "/maybe", headers)).json() == {"user": None}
-    assert proxy.calls == []
+    assert proxy.endpoints == []
 
 
 @pytest.mark.parametrize(("upstream", "expected"), REFUSALS)
@@ -128,7 +124,7 @@ async def test_a_refused_token_is_refused_with_what_the_proxy_said(
         assert says(await get(make_app(), "/me", GOOD)) == expected
         assert says(await get(make_app(), "/audit", GOOD)) == expected
         assert (await get(make_app(), "/maybe", GOOD)).json() == {"user": None}
-    assert proxy.calls == ["get-me"]
+    assert proxy.endpoints == ["get-me"]
 
 
 @pytest.mark.parametrize(("upstream", "expected"), OUTAGES)
@@ -174,7 +170,7 @@ async def test_a_proxy_that_stays_silent_is_an_outage_after_the_timeout(
 
 
 async def test_a_missing_permission_is_named(override: Any) -> None:
-    async with serving(proxy := FakeProxy(permission=answer(403, detail("no")))) as server:
+    async with serving(proxy := FakeProxy(permission=refusal(403, "no"))) as server:
         override(server)
         for _ in range(2):
             assert says(await get(make_app(), "/audit", GOOD)) == (
@@ -184,16 +180,16 @@ async def test_a_missing_permission_is_named(override: Any) -> None:
                 None,
             )
         assert (await get(make_app(), "/me", GOOD)).status_code == 200
-    assert proxy.calls == ["get-me", "test-app-permission/audit"]
+    assert proxy.endpoints == ["get-me", "test-app-permission/audit"]
 
 
 async def test_a_token_revoked_between_two_questions_is_refused_from_then_on(override: Any) -> None:
-    async with serving(proxy := FakeProxy(permission=answer(401, detail("Revoked")))) as server:
+    async with serving(proxy := FakeProxy(permission=refusal(401, "Revoked"))) as server:
         override(server)
         revoked = (401, "Revoked", INVALID[2], None)
         assert says(await get(make_app(), "/audit", GOOD)) == revoked
         assert says(await get(make_app(), "/me", GOOD)) == revoked
-    assert proxy.calls == ["get-me", "test-app-permission/audit"]
+    assert proxy.endpoints == ["get-me", "test-app-permission/audit"]
 
 
 async def test_a_cached_permission_still_needs_a_valid_user() -> None:
@@ -210,7 +206,7 @@ async def test_a_cached_permission_still_needs_a_valid_user() -> None:
         proxy.user = answer(401)
         now = 31.0
         assert says(await get(app, "/audit", GOOD)) == INVALID
-    assert proxy.calls == ["get-me", "test-app-permission/audit", "get-me"]
+    assert proxy.endpoints == ["get-me", "test-app-permission/audit", "get-me"]
 
 
 @pytest.mark.parametrize(
@@ -235,7 +231,7 @@ async def test_what_cannot_be_a_token_is_refused_without_asking(
             assert response.status_code == 401
             assert response.headers["www-authenticate"] == 'Bearer error="invalid_token"'
         assert (await get(make_app(), "/maybe", headers)).json() == {"user": None}
-    assert proxy.calls == []
+    assert proxy.endpoints == []
 
 
 @pytest.mark.parametrize("path", ["/me", "/maybe", "/audit"])
@@ -286,13 +282,13 @@ async def test_one_request_asks_once_however_many_dependencies_it_has(
         override(server)
         response = await get(app, "/", GOOD)
         assert response.json() == [True, True]
-        assert sorted(proxy.calls) == [
+        assert sorted(proxy.endpoints) == [
             "get-me",
             "test-app-permission/audit",
             "test-app-permission/write",
         ]
         await get(app, "/", GOOD)
-        assert proxy.calls.count("get-me") == 2
+        assert proxy.endpoints.count("get-me") == 2
 
 
 async def test_what_a_handler_does_to_its_user_reaches_no_other_request(override: Any) -> None:
@@ -476,7 +472,7 @@ async def test_an_override_of_a_permission_needs_no_user(override: Any) -> None:
     async with serving(proxy := FakeProxy()) as server:
         override(server)
         assert (await get(app, "/audit")).json() == {"user": "eve"}
-    assert proxy.calls == []
+    assert proxy.endpoints == []
 
 
 async def test_whatever_an_override_returns_is_handed_on(override: Any) -> None:
@@ -501,7 +497,7 @@ async def test_two_apps_share_what_was_learnt_of_a_token(override: Any) -> None:
         assert (await get(outer, "/inner/me", GOOD)).json() == {"user": "ada"}
         assert (await get(outer, "/me", GOOD)).json() == {"user": "ada"}
         assert (await get(make_app(), "/me", GOOD)).json() == {"user": "ada"}
-    assert proxy.calls == ["get-me"]
+    assert proxy.endpoints == ["get-me"]
 
 
 async def test_many_requests_at_once_make_one_call(override: Any) -> None:
@@ -517,7 +513,7 @@ async def test_many_requests_at_once_make_one_call(override: Any) -> None:
             for _ in range(20):
                 group.start_soon(ask)
     assert statuses == [200] * 20
-    assert proxy.calls == ["get-me"]
+    assert proxy.endpoints == ["get-me"]
 
 
 async def test_bad_settings_stop_the_first_request_that_has_a_token(
@@ -657,7 +653,7 @@ def test_a_test_client_works_with_and_without_lifespan(
         else:
             bodies = [client.get("/audit").json() for _ in range(3)]
     assert bodies == [{"user": "ada"}] * 3
-    assert proxy.calls == ["get-me", "test-app-permission/audit"]
+    assert proxy.endpoints == ["get-me", "test-app-permission/audit"]
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -680,7 +676,7 @@ def test_a_websocket_is_let_in_with_a_good_token(override: Any, backend: Any) ->
         ("/ws/me", FakeProxy(), {}, NO_TOKEN),
         ("/ws/audit", FakeProxy(), {}, NO_TOKEN),
         ("/ws/me", FakeProxy(answer(401)), GOOD, INVALID),
-        ("/ws/me", FakeProxy(answer(403, detail("No"))), GOOD, (403, "No", None, None)),
+        ("/ws/me", FakeProxy(refusal(403, "No")), GOOD, (403, "No", None, None)),
         ("/ws/me", FakeProxy(answer(503, retry_after="7")), GOOD, (*UNAVAILABLE[:3], "7")),
         ("/ws/maybe", FakeProxy(answer(500)), GOOD, UNAVAILABLE),
         (

@@ -27,7 +27,8 @@ from oxaigen_auth import (
     install_exception_handlers,
 )
 from oxaigen_auth.errors import OxaigenAuthUntrustedHostError
-from tests.support.apps import FakeProxy, TestClient, WebSocketDenialResponse, get
+from tests.support.apps import TestClient, WebSocketDenialResponse, get
+from tests.support.fake_proxy import FakeProxy
 from tests.support.raw_server import answer, serving
 from tests.support.tokens import TOKEN
 

@@ -16,7 +16,6 @@ from oxaigen_auth import (
     OxaigenAuthSettings,
     ProxyAuthClient,
     User,
-    _composition,
     aclose_client,
     get_current_user,
     require_permission,
@@ -26,13 +25,13 @@ from oxaigen_auth.client import default_client
 from tests.support.apps import (
     COOKIE,
     GOOD,
-    FakeProxy,
     TestClient,
     WebSocketDenialResponse,
     get,
     make_app,
     serving_elsewhere,
 )
+from tests.support.fake_proxy import FakeProxy
 from tests.support.raw_server import RawServer, answer, serving
 from tests.support.tokens import MARK, TOKEN
 
@@ -126,7 +125,7 @@ async def test_a_dependency_behind_the_middleware_reuses_its_verdict(  # noqa: P
     async with serving(upstream) as server:
         override(server)
         assert (await get(app, path, headers)).status_code == status
-    assert upstream.calls.count("get-me") == bool(headers)
+    assert upstream.endpoints.count("get-me") == bool(headers)
 
 
 async def test_the_user_of_the_state_is_the_user_of_the_dependency(override: Any) -> None:
@@ -151,8 +150,8 @@ async def test_a_client_of_the_middleware_is_the_one_the_dependencies_ask(overri
             assert (await get(app, "/audit", GOOD)).json() == {"user": "ada"}
             assert (await get(app, "/state", GOOD)).json() == state("ada")
             assert client.stats().upstream_calls == 2
-    assert mine.calls == ["get-me", "test-app-permission/audit"]
-    assert other.calls == []
+    assert mine.endpoints == ["get-me", "test-app-permission/audit"]
+    assert other.endpoints == []
 
 
 async def test_the_client_of_the_middleware_brings_its_own_cookie_name_and_hosts() -> None:
@@ -181,7 +180,7 @@ async def test_a_host_that_the_middleware_refused_is_not_believed_by_a_dependenc
         for path in ("/me", "/maybe", "/audit"):
             assert (await get(app, path, headers)).status_code == 400
     assert len(caplog.records) == 1
-    assert evil.calls == []
+    assert evil.endpoints == []
 
 
 def test_pitfall_39_a_subclass_with_the_published_hook_is_refused() -> None:
@@ -209,7 +208,7 @@ async def test_mounted_apps_see_what_the_outer_middleware_learnt(
             proxy.calls.clear()
             response = await get(outer, path, GOOD)
             assert response.json()["user"] == "ada"
-            assert proxy.calls == ["get-me"]
+            assert proxy.endpoints == ["get-me"]
 
 
 async def test_two_apps_with_their_own_clients_share_nothing() -> None:
@@ -330,7 +329,7 @@ def test_the_lifespan_of_the_app_runs_inside_the_middleware(override: Any, backe
             assert client.get("/pool").json() == {"pool": "the pool", **state("somebody")}
             assert client.get("/pool", headers={"authorization": ""}).json()["user"] is None
     assert events == ["start", "stop"]
-    assert proxy.calls == ["get-me", "test-app-permission/audit"]
+    assert proxy.endpoints == ["get-me", "test-app-permission/audit"]
 
 
 @BACKENDS
@@ -397,7 +396,7 @@ def test_without_lifespan_every_request_has_its_own_event_loop_and_leaves_nothin
         for _ in range(3):
             assert client.get("/audit").json() == {"user": "ada"}
         assert server.connections == 3
-    assert proxy.calls == ["get-me", "test-app-permission/audit"] * 3
+    assert proxy.endpoints == ["get-me", "test-app-permission/audit"] * 3
 
 
 @BACKENDS
@@ -473,7 +472,7 @@ def test_a_websocket_has_the_same_state(override: Any, backend: Any) -> None:
         bad = {"authorization": "Bearer a b"}
         with client.websocket_connect("/ws/state", headers=bad) as websocket:
             assert websocket.receive_json() == state(None, "Invalid token")
-    assert proxy.calls == ["get-me"]
+    assert proxy.endpoints == ["get-me"]
 
 
 async def test_a_middleware_of_the_app_may_stand_on_either_side(override: Any) -> None:
@@ -496,7 +495,7 @@ async def test_a_middleware_of_the_app_may_stand_on_either_side(override: Any) -
     async with serving(proxy := FakeProxy()) as server:
         override(server)
         assert (await get(app, "/noted", GOOD)).json() is True
-    assert proxy.calls == ["get-me", "test-app-permission/audit"]
+    assert proxy.endpoints == ["get-me", "test-app-permission/audit"]
     assert [isinstance(user, User) for user in seen] == [True, True]
 
 
@@ -636,7 +635,7 @@ def test_pitfall_44_a_throttled_address_is_told_so_by_every_dependency(
         told = TestClient(app, backend=backend).get("/state", headers=GOOD).json()
         assert told == state(None, "Too many rejected tokens")
         assert client.get("/maybe").json() == {"user": None}
-    assert upstream.calls == ["get-me"] * 3
+    assert upstream.endpoints == ["get-me"] * 3
 
 
 async def test_a_throttled_address_waits_no_longer_than_it_was_told() -> None:

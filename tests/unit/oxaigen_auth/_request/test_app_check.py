@@ -24,7 +24,8 @@ from oxaigen_auth import (
     require_permission,
 )
 from oxaigen_auth._request.app_check import check_app, refuse_faulty_app
-from tests.support.apps import GOOD, FakeProxy, TestClient, get, make_app
+from tests.support.apps import GOOD, TestClient, get, make_app
+from tests.support.fake_proxy import FakeProxy
 from tests.support.raw_server import serving
 
 if TYPE_CHECKING:

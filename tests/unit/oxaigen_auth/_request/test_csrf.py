@@ -19,12 +19,12 @@ from oxaigen_auth._request.csrf import is_cross_site
 from tests.support.apps import (
     COOKIE,
     GOOD,
-    FakeProxy,
     TestClient,
     WebSocketDenialResponse,
     make_app,
     serving_elsewhere,
 )
+from tests.support.fake_proxy import FakeProxy
 from tests.support.raw_server import serving
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ async def test_only_a_cookies_token_is_refused(  # noqa: PLR0913, PLR0917 (a tab
         monkeypatch.setenv("OXAIGEN_AUTH_PROXY_URL_OVERRIDE", server.url)
         response = await post(make_posting_app(middleware=middleware), path, headers)
     assert (response.status_code, response.json()) == (status, body)
-    assert upstream.calls == ["get-me"] * (body == {"user": "ada"})
+    assert upstream.endpoints == ["get-me"] * (body == {"user": "ada"})
 
 
 @pytest.fixture

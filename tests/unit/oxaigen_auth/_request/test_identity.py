@@ -21,7 +21,8 @@ from oxaigen_auth import (
 )
 from oxaigen_auth._request import identity as module
 from oxaigen_auth._validation.verdict import Rejected
-from tests.support.apps import COOKIE, GOOD, FakeProxy, TestClient, get, make_app, serving_elsewhere
+from tests.support.apps import COOKIE, GOOD, TestClient, get, make_app, serving_elsewhere
+from tests.support.fake_proxy import Call, FakeProxy
 from tests.support.raw_server import answer, serving
 from tests.support.tokens import MARK, OTHER, TOKEN
 
@@ -35,18 +36,19 @@ pytestmark = pytest.mark.anyio
 BAD = {"authorization": f"Bearer {OTHER}"}
 
 
-async def by_token(request: bytes) -> bytes | None:
-    """Know `TOKEN` as ada, and no other."""
-    if TOKEN.encode() not in request:
-        return answer(401)
-    return answer(200, b'{"user_name": "ada"}' if b"get-me" in request else b"true")
+class ByToken(FakeProxy):
+    """Accepts `TOKEN` only."""
+
+    async def respond(self, call: Call) -> Any:
+        reply = await super().respond(call)
+        return reply if call.token == TOKEN else answer(401)
 
 
 @pytest.fixture
 async def proxy(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
     monkeypatch.setenv("OXAIGEN_AUTH_CACHE_TTL_SECONDS", "0")
     monkeypatch.setenv("OXAIGEN_AUTH_NEGATIVE_CACHE_TTL_SECONDS", "0")
-    async with serving(by_token) as server:
+    async with serving(ByToken()) as server:
         monkeypatch.setenv("OXAIGEN_AUTH_PROXY_URL_OVERRIDE", server.url)
         yield server
 
@@ -243,7 +245,7 @@ async def test_pitfall_36_a_method_that_was_overridden_is_guarded_anew(
 def test_a_websocket_asks_anew_where_its_scope_changed(
     monkeypatch: pytest.MonkeyPatch, backend: Any
 ) -> None:
-    with serving_elsewhere(by_token) as server:  # type: ignore[arg-type]  # it answers as well
+    with serving_elsewhere(ByToken()) as server:
         monkeypatch.setenv("OXAIGEN_AUTH_PROXY_URL_OVERRIDE", server.url)
         app = make_app()
 

@@ -11,6 +11,7 @@ from attrs import define
 
 from oxaigen_auth._upstream.call import Call
 from oxaigen_auth._upstream.http_library import httpx as library
+from tests.support.virtual_time import SlowToClose
 from tests.support.virtual_time import anyio_backend as anyio_backend  # noqa: PLC0414
 
 if TYPE_CHECKING:
@@ -23,18 +24,6 @@ pytestmark = pytest.mark.anyio
 
 CONNECTED = "connection.connect_tcp.complete"
 SENDING = "http11.send_request_headers.started"
-
-
-@define(eq=False)
-class SlowToClose:
-    """A connection that takes that many seconds to close."""
-
-    seconds: float = 0.9
-    closed: bool = False
-
-    async def aclose(self) -> None:
-        await anyio.sleep(self.seconds)
-        self.closed = True
 
 
 @define(eq=False)

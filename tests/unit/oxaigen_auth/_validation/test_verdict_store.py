@@ -9,18 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from attrs import define
 
 from oxaigen_auth._core.fingerprint import fingerprint
 from oxaigen_auth._validation.question import user_question
-from oxaigen_auth._validation.verdict import Accepted, Rejected, Unavailable
+from oxaigen_auth._validation.verdict import Rejected
 from oxaigen_auth._validation.verdict_store import MAX_BASE_URLS, MAX_PERMISSIONS
-from oxaigen_auth.client import ProxyAuthClient
 from oxaigen_auth.errors import OxaigenAuthUnauthenticatedError, OxaigenAuthUpstreamError
-from oxaigen_auth.models import User
 from oxaigen_auth.settings import OxaigenAuthSettings
+from tests.support.clock import Clock
 from tests.support.clock import clock as clock  # noqa: PLC0414
-from tests.support.fake_proxy import BASE, FakeProxy
+from tests.support.fake_proxy import BASE, BROKEN, DENIED, REVOKED, FakeProxy, profile, refusal
 from tests.support.fake_proxy import proxy as proxy  # noqa: PLC0414
 from tests.support.tokens import MARK, OTHER, TOKEN
 from tests.support.virtual_time import anyio_backend as anyio_backend  # noqa: PLC0414
@@ -28,38 +26,28 @@ from tests.support.virtual_time import anyio_backend as anyio_backend  # noqa: P
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.support.clock import Clock
+    from oxaigen_auth.client import ProxyAuthClient
 
 pytestmark = pytest.mark.anyio
 
-REVOKED = Rejected("Token revoked")
-DOWN = Unavailable("down")
 ELSEWHERE = "https://elsewhere.example.com"
 EPOCH = 1.7e9  # what the wall clock shows at first
 
 
-@define(eq=False)
-class WallClock:
-    now: float = EPOCH
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def wall() -> WallClock:
-    return WallClock()
+def wall() -> Clock:
+    return Clock(EPOCH)
 
 
 @pytest.fixture
 async def client(
     request: pytest.FixtureRequest,
-    proxy: FakeProxy,  # noqa: ARG001 (must be in place first)
+    proxy: FakeProxy,
     clock: Clock,
-    wall: WallClock,
+    wall: Clock,
 ) -> AsyncIterator[ProxyAuthClient]:
     settings = OxaigenAuthSettings(**getattr(request, "param", {}))
-    async with ProxyAuthClient(BASE, settings=settings, clock=clock, wall_clock=wall) as client:
+    async with proxy.client(BASE, settings=settings, clock=clock, wall_clock=wall) as client:
         yield client
 
 
@@ -102,7 +90,7 @@ async def test_pitfall_43_an_acceptance_from_before_a_rejection_lets_nobody_in(
         await refuse(client, fresh=True)
         await refuse(client, OTHER)  # evicts the rejection, where there is room for one
     await refuse(client)
-    proxy.user = DOWN
+    proxy.user = BROKEN
     with pytest.raises((OxaigenAuthUnauthenticatedError, OxaigenAuthUpstreamError)):
         await client.get_me(TOKEN)
 
@@ -123,11 +111,11 @@ async def test_pitfall_43_nor_one_from_before_a_permission_check_that_was_reject
         proxy.delay = 3
         group.start_soon(lambda: refuse(client, fresh=True))
         await anyio.sleep(1)
-        proxy.delay, proxy.user, proxy.grant = 1, REVOKED, REVOKED
+        proxy.delay, proxy.user, proxy.permission = 1, REVOKED, REVOKED
         with pytest.raises(OxaigenAuthUnauthenticatedError):
             await client.test_permission(TOKEN, "audit")
     await refuse(client)
-    proxy.user = DOWN
+    proxy.user = BROKEN
     with pytest.raises((OxaigenAuthUnauthenticatedError, OxaigenAuthUpstreamError)):
         await client.get_me(TOKEN)
 
@@ -141,7 +129,7 @@ async def test_pitfall_43_nor_one_that_another_event_loop_saw_rejected(
         group.start_soon(refuse, client)
         await anyio.sleep(0.5)
         store.begin(question)  # as the other loop's flight does
-        store.put(store.flight_key(question), REVOKED, clock.now + 1)
+        store.put(store.flight_key(question), Rejected("Token revoked"), clock.now + 1)
         store.end(question)
         proxy.user = REVOKED
     await refuse(client)
@@ -178,10 +166,10 @@ async def test_pitfall_43_a_permission_from_before_a_rejection_is_asked_for_agai
         proxy.delay = 3
         group.start_soon(check)
         await anyio.sleep(1)
-        proxy.delay, proxy.user, proxy.grant = 1, REVOKED, Accepted(value=False)
+        proxy.delay, proxy.user, proxy.permission = 1, REVOKED, DENIED
         await refuse(client, fresh=True)
     assert granted == [False]
-    proxy.user = Accepted(User())
+    proxy.user = profile()
     clock.now += 6
     assert not await client.test_permission(TOKEN, "audit")
 
@@ -191,10 +179,10 @@ async def test_a_rejection_leaves_a_newer_acceptance_alone(
     client: ProxyAuthClient, proxy: FakeProxy
 ) -> None:
     async with anyio.create_task_group() as group:
-        proxy.delay, proxy.user = 3, Rejected("Not yet")
+        proxy.delay, proxy.user = 3, refusal(401, "Not yet")
         group.start_soon(lambda: refuse(client, fresh=True))
         await anyio.sleep(1)
-        proxy.delay, proxy.user = 1, Accepted(User())
+        proxy.delay, proxy.user = 1, profile()
         await client.get_me(TOKEN, fresh=True)
     calls = len(proxy.calls)
     await client.get_me(TOKEN)
@@ -205,10 +193,10 @@ async def test_a_rejection_is_not_kept_if_a_newer_acceptance_was_evicted(
     client: ProxyAuthClient, proxy: FakeProxy
 ) -> None:
     async with anyio.create_task_group() as group:
-        proxy.delay, proxy.user = 3, Rejected("Not yet")
+        proxy.delay, proxy.user = 3, refusal(401, "Not yet")
         group.start_soon(lambda: refuse(client, fresh=True))
         await anyio.sleep(1)
-        proxy.delay, proxy.user = 1, Accepted(User())
+        proxy.delay, proxy.user = 1, profile()
         await client.get_me(TOKEN, fresh=True)
         client.validator.store._users.discard(user_question(TOKEN, BASE))  # noqa: SLF001
     await client.get_me(TOKEN)
@@ -238,7 +226,7 @@ async def test_whoever_asks_after_a_rejection_joins_no_older_lookup(
         proxy.delay, proxy.user = 1, REVOKED
         await refuse(client, fresh=True)
         clock.now += 6
-        proxy.user = Accepted(User(user_name="grace"))
+        proxy.user = profile(user_name="grace")
         started = anyio.current_time()
         assert (await client.get_me(TOKEN)).user_name == "grace"
         assert anyio.current_time() - started == pytest.approx(1)
@@ -300,7 +288,7 @@ async def test_pitfall_54_a_token_is_not_remembered_beyond_its_expiry(
     assert await client.test_permission(token, "audit")
     assert len(proxy.calls) == 2
     clock.now += 0.125
-    proxy.user = Rejected("Token expired")
+    proxy.user = refusal(401, "Token expired")
     await refuse(client, token)
     with pytest.raises(OxaigenAuthUnauthenticatedError):
         await client.test_permission(token, "audit")
@@ -334,7 +322,7 @@ async def test_pitfall_54_nobody_is_served_stale_beyond_the_expiry_of_their_toke
     proxy.delay = 0
     token = jwt(exp=EPOCH + 50)
     assert await client.test_permission(token, "audit")
-    proxy.user = proxy.grant = DOWN
+    proxy.user = proxy.permission = BROKEN
     clock.now += 49.875
     assert await client.test_permission(token, "audit")
     clock.now += 0.125
@@ -345,7 +333,7 @@ async def test_pitfall_54_nobody_is_served_stale_beyond_the_expiry_of_their_toke
 
 
 async def test_a_later_step_of_the_wall_clock_changes_nothing(
-    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock, wall: WallClock
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock, wall: Clock
 ) -> None:
     proxy.delay = 0
     token = jwt(exp=EPOCH + 10)
@@ -361,7 +349,7 @@ async def test_a_later_step_of_the_wall_clock_changes_nothing(
 
 
 async def test_a_token_that_expires_while_it_is_looked_up_is_let_in_and_not_remembered(
-    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock, wall: WallClock
+    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock, wall: Clock
 ) -> None:
     async with anyio.create_task_group() as group:
         group.start_soon(client.get_me, jwt(exp=EPOCH + 1))
@@ -375,7 +363,7 @@ async def test_a_token_that_expires_while_it_is_looked_up_is_let_in_and_not_reme
 async def test_rejections_of_expired_tokens_are_remembered(
     client: ProxyAuthClient, proxy: FakeProxy
 ) -> None:
-    proxy.user = Rejected("Token expired")
+    proxy.user = refusal(401, "Token expired")
     for _ in range(2):
         await refuse(client, jwt(exp=EPOCH - 10))
     assert len(proxy.calls) == 1
@@ -384,14 +372,14 @@ async def test_rejections_of_expired_tokens_are_remembered(
 async def test_a_clock_by_which_every_token_has_expired_is_warned_of_once(
     client: ProxyAuthClient,
     proxy: FakeProxy,
-    wall: WallClock,
+    wall: Clock,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     proxy.delay = 0
     proxy.user = REVOKED
     for number in range(5):
         await refuse(client, jwt(exp=EPOCH - 10, jti=number))
-    proxy.user = Accepted(User())
+    proxy.user = profile()
     good, expired = jwt(exp=EPOCH + 10), jwt(exp=EPOCH - 10)
     await ask_all(client, [expired, TOKEN, expired, good, expired, OTHER, expired])
     assert caplog.messages == []
@@ -414,9 +402,9 @@ async def test_a_clock_by_which_every_token_has_expired_is_warned_of_once(
 # How much is remembered.
 
 
-def user_of(size: int) -> Accepted[User]:
-    """Return a user of so many bytes or somewhat more."""
-    return Accepted(User(extra={"more": [[] for _ in range(size // 64)]}))
+def user_of(size: int) -> bytes:
+    """Return the answer that accepts a user of so many bytes or somewhat more."""
+    return profile(more=[[] for _ in range(size // 64)])
 
 
 @with_settings({"cache_max_bytes": 1_000_000})
@@ -465,7 +453,7 @@ async def test_pitfall_50_a_flood_of_junk_tokens_evicts_no_user_from_the_bytes(
 ) -> None:
     proxy.delay = 0
     await client.test_permission(TOKEN, "audit")
-    proxy.user = Rejected("é" * 200)
+    proxy.user = refusal(401, "é" * 200)
     for number in range(300):
         await refuse(client, f"{MARK}-{number}")
     await client.test_permission(TOKEN, "audit")

@@ -302,12 +302,12 @@ def test_the_static_one_refuses_a_wrong_refresh_token(static: StaticProvider, to
     assert refusal(static.refresh, token) == "invalid_grant"
 
 
-def test_the_static_one_refreshes_nobody_whose_time_is_over(static: StaticProvider) -> None:
+def test_the_static_provider_refreshes_no_expired_persona(static: StaticProvider) -> None:
     static.personas.put(Persona(name="guest", state="expired"))
     assert refusal(static.refresh, "mock-dev-refresh-token~guest") == "invalid_grant"
 
 
-def test_without_anybody_the_static_one_refuses(static: StaticProvider) -> None:
+def test_without_personas_the_static_provider_refuses(static: StaticProvider) -> None:
     static.personas.replace(())
     assert refusal(static.exchange_code, "", "mock-auth-code") == "Invalid code"
     assert refusal(static.refresh, "mock-dev-refresh-token") == "invalid_grant"

@@ -9,15 +9,23 @@ import anyio
 import pytest
 from attrs import evolve
 
-from oxaigen_auth._core import circuit_breaker as breaker_module
-from oxaigen_auth._validation.question import user_question
-from oxaigen_auth._validation.verdict import Accepted, Rejected, Unavailable
-from oxaigen_auth.client import ProxyAuthClient
+from oxaigen_auth._validation.question import Question, user_question
+from oxaigen_auth._validation.verdict import Accepted, Rejected
+from oxaigen_auth._validation.verdict_store import VerdictStore
 from oxaigen_auth.errors import OxaigenAuthUnauthenticatedError, OxaigenAuthUpstreamError
 from oxaigen_auth.models import User
 from oxaigen_auth.settings import OxaigenAuthSettings
 from tests.support.clock import clock as clock  # noqa: PLC0414
-from tests.support.fake_proxy import BASE, FakeProxy
+from tests.support.fake_proxy import (
+    BASE,
+    DENIED,
+    DOWN,
+    GRANTED,
+    REVOKED,
+    FakeProxy,
+    profile,
+    refusal,
+)
 from tests.support.fake_proxy import proxy as proxy  # noqa: PLC0414
 from tests.support.tokens import MARK, OTHER, TOKEN
 from tests.support.virtual_time import anyio_backend as anyio_backend  # noqa: PLC0414
@@ -25,12 +33,13 @@ from tests.support.virtual_time import anyio_backend as anyio_backend  # noqa: P
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from oxaigen_auth.client import ProxyAuthClient
     from tests.support.clock import Clock
 
 pytestmark = pytest.mark.anyio
 
-DOWN = Unavailable("down", is_outage=True)
 ELSEWHERE = "https://elsewhere.example.com"
+QUESTION = user_question(TOKEN, BASE)
 
 
 @pytest.fixture
@@ -38,12 +47,10 @@ async def client(
     request: pytest.FixtureRequest,
     proxy: FakeProxy,
     clock: Clock,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[ProxyAuthClient]:
-    monkeypatch.setattr(breaker_module, "uniform", lambda _, high: high)
     proxy.delay = 0
     settings = OxaigenAuthSettings(**getattr(request, "param", {}))
-    async with ProxyAuthClient(BASE, settings=settings, clock=clock) as client:
+    async with proxy.client(BASE, settings=settings, clock=clock) as client:
         yield client
 
 
@@ -118,7 +125,7 @@ async def test_a_rejection_is_an_answer(client: ProxyAuthClient, proxy: FakeProx
         proxy.user = DOWN
         for failure in range(4):
             await fail(client, f"nobody-{number}-{failure}")
-        proxy.user = Rejected("Token expired")
+        proxy.user = refusal(401, "Token expired")
         with pytest.raises(OxaigenAuthUnauthenticatedError):
             await client.get_me(f"{MARK}-{number}")
     assert client.stats().short_circuited == 0
@@ -153,7 +160,7 @@ async def test_permission_checks_count_too(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
     await client.get_me(TOKEN)
-    proxy.grant = DOWN
+    proxy.permission = DOWN
     for _ in range(5):
         with pytest.raises(OxaigenAuthUpstreamError):
             await client.test_permission(TOKEN, "audit")
@@ -210,7 +217,7 @@ async def test_a_proxy_that_answers_is_believed_rather_than_the_memory(
 ) -> None:
     await client.get_me(TOKEN)
     clock.now += 40
-    proxy.user = Accepted(User(user_name="grace"))
+    proxy.user = profile(user_name="grace")
     assert (await client.get_me(TOKEN)).user_name == "grace"
 
 
@@ -220,7 +227,7 @@ async def test_who_was_rejected_since_is_never_served_again(
 ) -> None:
     await client.get_me(TOKEN)
     clock.now += 40
-    proxy.user = Rejected("Token revoked")
+    proxy.user = REVOKED
     with pytest.raises(OxaigenAuthUnauthenticatedError):
         await client.get_me(TOKEN)
     proxy.user = DOWN
@@ -269,9 +276,9 @@ async def test_who_asks_for_a_fresh_answer_gets_no_stale_one(
 async def test_a_permission_is_served_past_its_ttl_but_never_that_it_is_missing(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock, *, granted: bool
 ) -> None:
-    proxy.grant = Accepted(granted)
+    proxy.permission = GRANTED if granted else DENIED
     assert await client.test_permission(TOKEN, "audit") is granted
-    proxy.grant = DOWN
+    proxy.permission = DOWN
     clock.now += 40
     if granted:
         assert await client.test_permission(TOKEN, "audit")
@@ -285,7 +292,7 @@ async def test_one_permission_does_not_stand_for_another(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
     await client.test_permission(TOKEN, "audit")
-    proxy.user = proxy.grant = DOWN
+    proxy.user = proxy.permission = DOWN
     clock.now += 40
     assert await client.test_permission(TOKEN, "audit")
     with pytest.raises(OxaigenAuthUpstreamError):
@@ -319,7 +326,7 @@ async def test_a_hit_near_the_end_answers_at_once_and_looks_up_ahead(
 ) -> None:
     await client.get_me(TOKEN)
     clock.now += 20
-    proxy.user = Accepted(User(user_name="grace"))
+    proxy.user = profile(user_name="grace")
     assert (await client.get_me(TOKEN)).user_name == "ada"
     await anyio.wait_all_tasks_blocked()
     assert (await client.get_me(TOKEN)).user_name == "grace"
@@ -359,7 +366,7 @@ async def test_permissions_are_refreshed_too(
 ) -> None:
     await client.test_permission(TOKEN, "audit")
     clock.now += 25
-    proxy.grant = Accepted(value=False)
+    proxy.permission = DENIED
     assert await client.test_permission(TOKEN, "audit")
     await anyio.wait_all_tasks_blocked()
     assert not await client.test_permission(TOKEN, "audit")
@@ -386,7 +393,7 @@ async def test_who_asks_when_the_ttl_is_over_waits_for_the_lookup_that_was_start
 ) -> None:
     await client.get_me(TOKEN)
     clock.now += 29.9
-    proxy.user, proxy.delay = Accepted(User(user_name="grace")), 1
+    proxy.user, proxy.delay = profile(user_name="grace"), 1
     await client.get_me(TOKEN)
     clock.now += 0.1
     assert (await client.get_me(TOKEN)).user_name == "grace"
@@ -397,7 +404,7 @@ async def test_who_asks_when_the_ttl_is_over_waits_for_the_lookup_that_was_start
 async def test_a_rejection_is_not_refreshed(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
-    proxy.user = Rejected("Token expired")
+    proxy.user = refusal(401, "Token expired")
     for _ in range(2):
         with pytest.raises(OxaigenAuthUnauthenticatedError):
             await client.get_me(TOKEN)
@@ -412,7 +419,7 @@ async def test_a_user_who_is_rejected_ahead_of_the_end_is_out(
 ) -> None:
     await client.get_me(TOKEN)
     clock.now += 25
-    proxy.user = Rejected("Token revoked")
+    proxy.user = REVOKED
     await client.get_me(TOKEN)
     await anyio.wait_all_tasks_blocked()
     with pytest.raises(OxaigenAuthUnauthenticatedError):
@@ -430,7 +437,7 @@ async def test_what_was_forgotten_meanwhile_is_not_kept(
     await anyio.wait_all_tasks_blocked()
     client.forget(TOKEN)
     await anyio.sleep(2)
-    proxy.user = Rejected("Token revoked")
+    proxy.user = REVOKED
     with pytest.raises(OxaigenAuthUnauthenticatedError):
         await client.get_me(TOKEN)
 
@@ -440,7 +447,7 @@ async def test_a_client_that_was_not_opened_has_no_task_group_to_look_up_ahead_i
 ) -> None:
     proxy.delay = 0
     settings = OxaigenAuthSettings(refresh_ahead_seconds=30)
-    client = ProxyAuthClient(BASE, settings=settings, clock=clock)
+    client = proxy.client(BASE, settings=settings, clock=clock)
     for _ in range(3):
         assert (await client.get_me(TOKEN)).user_name == "ada"
     await client.aclose()
@@ -451,8 +458,8 @@ async def test_what_another_event_loop_learnt_is_not_refreshed_where_nothing_was
     proxy: FakeProxy, clock: Clock
 ) -> None:
     settings = OxaigenAuthSettings(refresh_ahead_seconds=30)
-    client = ProxyAuthClient(BASE, settings=settings, clock=clock)
-    store, question = client.validator.store, user_question(TOKEN, BASE)
+    client = proxy.client(BASE, settings=settings, clock=clock)
+    store, question = client.validator.store, Question.of(TOKEN, BASE)
     store.put(store.flight_key(question), Accepted(User(user_name="ada")), clock())
     assert client.validator.cached(question, TOKEN) == Accepted(User(user_name="ada"))
     assert (client.stats().refreshed, proxy.calls) == (0, [])
