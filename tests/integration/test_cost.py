@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from oxaigen_auth import OxaigenAuthError, OxaigenAuthMiddleware, OxaigenAuthSettings
+
+# Each step by itself, so that a slow one does not hide among the others.
 from oxaigen_auth._request.credentials import (
     combined_headers,
     token_of_cookie,

@@ -230,7 +230,7 @@ def test_pitfall_58_a_signal_keeps_what_there_is_and_says_that_it_is_partial(  #
     statuses: list[int] = []
     begun = threading.Event()
     before = [signal.getsignal(each) for each in SIGNALS]
-    monkeypatch.setattr(Progress, "show", show)
+    monkeypatch.setattr(Progress, "show", show)  # is called while the load runs
     pressing = threading.Thread(target=press)
     pressing.start()
     request.addfinalizer(check)
@@ -247,6 +247,7 @@ def test_a_signal_before_the_load_is_one_clear_line_and_leaves_no_file(
     where: str,
     number: signal.Signals,
 ) -> None:
+    # The signal comes while this function runs.
     monkeypatch.setattr(f"oxaigen_auth_load.cli.{where}", lambda *_: signal.raise_signal(number))
     assert main(["burst", "--json", str(tmp_path / "load.json")]) == 130
     assert capsys.readouterr().err == "oxaigen-auth-load: stopped before the load started\n"
@@ -257,7 +258,7 @@ def test_a_signal_before_the_load_is_one_clear_line_and_leaves_no_file(
 def stop(monkeypatch: pytest.MonkeyPatch) -> Stop:
     """The state that a signal would set, for a command that runs in another thread."""
     stop = Stop()
-    monkeypatch.setattr(cli, "handle_signals", lambda: nullcontext(stop))
+    monkeypatch.setattr(cli, "handle_signals", lambda: nullcontext(stop))  # not in such a thread
     return stop
 
 
@@ -273,7 +274,7 @@ def test_stopped_before_the_first_run_no_load_has_begun(
 def test_where_nothing_answers_no_load_begins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(targets, "is_reachable", lambda _: False)
+    monkeypatch.setattr(targets, "is_reachable", lambda _: False)  # its own mock always is
     assert load(["burst", "--json", str(tmp_path / "load.json")]) == 2
     assert "nothing answers at http://127.0.0.1:" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
@@ -285,7 +286,7 @@ def test_stopped_between_two_runs_the_first_is_kept_and_marked(
     def show(_: Progress, recording: Recording) -> None:
         stop.requested = recording.lookups == 3
 
-    monkeypatch.setattr(Progress, "show", show)
+    monkeypatch.setattr(Progress, "show", show)  # is called while the load runs
     path = tmp_path / "load.json"
     words = "burst --callers 3 --compare naive --json"
     assert load([*words.split(), str(path)]) == 130
@@ -299,7 +300,7 @@ def test_stopped_when_all_is_done_a_load_is_not_partial(
     def print_table(_: object) -> None:
         stop.requested = True
 
-    monkeypatch.setattr(cli, "print_table", print_table)
+    monkeypatch.setattr(cli, "print_table", print_table)  # the last thing that it does
     assert load(["burst", "--callers", "3", "--json", str(tmp_path / "load.json")]) == 0
     assert results(tmp_path / "load.json")["partial"] is None
 
@@ -456,7 +457,7 @@ def test_interrupted_before_a_process_starts_there_is_none_to_wait_for(
         raise KeyboardInterrupt
         yield
 
-    monkeypatch.setattr(servers, "signals_blocked", interrupted)
+    monkeypatch.setattr(servers, "signals_blocked", interrupted)  # at that very moment
     with pytest.raises(KeyboardInterrupt), ExitStack() as stack:
         stack.enter_context(embedded_mock([], latency=0, faults=[], backend="asyncio"))
 
@@ -479,7 +480,7 @@ def test_a_file_that_cannot_be_written_costs_neither_the_table_nor_the_other_fil
             raise OSError(28, "No space left on device")
         path.write_text(text, "utf-8")
 
-    monkeypatch.setattr(cli, "write_atomically", write_atomically)
+    monkeypatch.setattr(cli, "write_atomically", write_atomically)  # a disk that is full
     files = ["--json", str(tmp_path / "load.json"), "--html", str(tmp_path / "load.html")]
     assert load(["burst", "--callers", "3", *files]) == 2
     shown = capsys.readouterr()
@@ -556,7 +557,7 @@ def test_the_embedded_app_answers_with_the_user() -> None:
 
 
 def test_a_server_that_does_not_exit_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(servers, "EXIT_TIMEOUT", 0.0)
+    monkeypatch.setattr(servers, "EXIT_TIMEOUT", 0.0)  # no server ends as quickly
     with embedded_mock(["one"], latency=0, faults=[], backend="asyncio") as url:
         assert url.startswith("http://127.0.0.1:")
 

@@ -17,6 +17,8 @@ from pydantic_core import from_json
 from starlette.responses import JSONResponse
 
 from oxaigen_auth import User
+
+# The reader of answers itself: tens of thousands of bodies in a second.
 from oxaigen_auth._upstream.profile import parse_user
 from oxaigen_auth._upstream.response import (
     MAX_BODY,

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from anyio.from_thread import start_blocking_portal
 from attrs import define, field
 from fastapi import HTTPException
 from starlette.requests import HTTPConnection
 
 from oxaigen_auth import get_current_user, require_permission
+
+# What the event loops share, each by itself, with as many threads at once as can be.
 from oxaigen_auth._core import rate_limit as throttle_module
 from oxaigen_auth._core.cache import Cache
 from oxaigen_auth._core.circuit_breaker import MAX_CALLERS, MAX_UPSTREAMS, CircuitBreaker, Permit
@@ -35,7 +36,8 @@ from oxaigen_auth.client import default_client
 from oxaigen_auth.errors import OxaigenAuthUnauthenticatedError, OxaigenAuthUpstreamError
 from oxaigen_auth.models import User
 from oxaigen_auth.settings import OxaigenAuthSettings
-from tests.support.raw_server import answer, serving
+from tests.support.apps import serving_elsewhere
+from tests.support.fake_proxy import DENIED, DOWN, GRANTED, Call, FakeProxy, profile, refusal
 from tests.support.tokens import MARK
 
 if TYPE_CHECKING:
@@ -63,29 +65,19 @@ def _restless() -> Iterator[None]:
 # Two event loops.
 
 
-@define(eq=False)
-class Upstream:
-    """A proxy that numbers its answers; the name in the token says what they are."""
+class NumberingProxy(FakeProxy):
+    """Numbers its answers. The name in the token says which answer it gets."""
 
-    seen: int = 0
-
-    async def __call__(self, request: bytes) -> bytes:
-        self.seen += 1
-        number = self.seen
-        path = request.split(b" ", 2)[1]
-        name = request.split(f"Bearer {MARK}-".encode())[1].split(b"\r\n")[0].decode()
-        profile = f'{{"is_authenticated": true, "id": {number}, "user_name": "{name}"}}'
-        said = {
-            b"get-me": answer(200, profile.encode()),
-            b"audit": answer(200, b"true"),
-            b"edit": answer(403),
+    async def respond(self, call: Call) -> bytes:
+        self.calls.append(call)
+        number, name = len(self.calls), call.token.removeprefix(f"{MARK}-")
+        grants = {"test-app-permission/audit": GRANTED, "test-app-permission/edit": DENIED}
+        answers = {
+            "good": grants.get(call.endpoint, profile(id=number, user_name=name)),
+            "bad": refusal(401, "Token expired"),
+            "down": DOWN,
         }
         await anyio.sleep(number % 4 / 1000)
-        answers = {
-            "good": said[path.rpartition(b"/")[2]],
-            "bad": answer(401, b'{"detail": "Token expired"}'),
-            "down": answer(503),
-        }
         return answers[name.partition("-")[0]]
 
 
@@ -111,7 +103,7 @@ class Over:
 class Loop:
     """What runs in one event loop: visitors who ask about any token, until it is `over`."""
 
-    upstream: Upstream
+    proxy: FakeProxy
     floors: dict[str, int]  # the answer to each name after which it was last forgotten
     over: Over
     seed: int
@@ -144,7 +136,7 @@ class Loop:
             await anyio.sleep(random.random() / 500)
 
     def forget(self, name: str) -> None:
-        floor = self.upstream.seen
+        floor = len(self.proxy.calls)
         default_client().forget(f"{MARK}-{name}")
         self.floors[name] = floor
         self.forgotten += 1
@@ -194,13 +186,9 @@ WAYS: list[tuple[Callable[[str], Awaitable[Any]], object]] = [
 
 
 @pytest.fixture
-def upstream(monkeypatch: pytest.MonkeyPatch) -> Iterator[Upstream]:
-    """Serve in a thread of its own; the default client's answers end all the time."""
-    upstream = Upstream()
-    with (
-        start_blocking_portal() as portal,
-        portal.wrap_async_context_manager(serving(upstream)) as server,
-    ):
+def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeProxy]:
+    """Serve the default client, whose cached answers expire all the time."""
+    with serving_elsewhere(proxy := NumberingProxy()) as server:
         settings = {
             "PROXY_URL_OVERRIDE": server.url,
             "PROXY_TIMEOUT_SECONDS": "30",
@@ -214,19 +202,19 @@ def upstream(monkeypatch: pytest.MonkeyPatch) -> Iterator[Upstream]:
         for name, value in settings.items():
             monkeypatch.setenv(f"OXAIGEN_AUTH_{name}", value)
         monkeypatch.setattr(logging.getLogger("oxaigen_auth"), "disabled", True)
-        yield upstream
+        yield proxy
 
 
 @pytest.mark.parametrize("backends", [("asyncio", "trio"), ("asyncio", "asyncio")], ids="-".join)
 def test_event_loops_in_two_threads_share_a_client_and_nobody_gets_a_wrong_answer(
     backends: tuple[str, str],
-    upstream: Upstream,
+    proxy: FakeProxy,
     long: bool,  # noqa: FBT001
 ) -> None:
     client = default_client()
     over = Over(60 if long else 2.5, client)
     floors: dict[str, int] = {}
-    loops = [Loop(upstream, floors, over, seed) for seed in range(2)]
+    loops = [Loop(proxy, floors, over, seed) for seed in range(2)]
     blocks = [partial(loops[0].run, in_block=True), partial(loops[1].run, in_block=False)]
     with ThreadPoolExecutor() as threads:
         runs = [
@@ -239,14 +227,14 @@ def test_event_loops_in_two_threads_share_a_client_and_nobody_gets_a_wrong_answe
     said = loops[0].said + loops[1].said
     assert set(said) == OUTCOMES
     stats, store = client.stats(), client.validator.store
-    print(said, upstream.seen, stats)  # noqa: T201 (shown with -s)
+    print(said, len(proxy.calls), stats)  # noqa: T201 (shown with -s)
     for kept in (store._users, store._grants, store._rejections):  # noqa: SLF001
         assert 0 < len(kept) <= MOST
     assert not len(store._generations)  # noqa: SLF001
     # Plain sums, without a lock: they may lose a count when two threads add at once.
     assert stats.forgotten >= (loops[0].forgotten + loops[1].forgotten) * 0.99
     assert stats.hits + stats.misses >= said.total() * 0.99
-    assert stats.upstream_calls >= upstream.seen * 0.99
+    assert stats.upstream_calls >= len(proxy.calls) * 0.99
     assert (
         stats.upstream_calls
         <= stats.misses - stats.coalesced + stats.refreshed + said.total() * 0.01
@@ -429,6 +417,7 @@ def test_a_throttle_under_the_hammer_counts_what_it_remembers(
     long: bool,  # noqa: FBT001
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # Reached often enough to be tested.
     monkeypatch.setattr(throttle_module, "MAX_TOKENS", 40)
     monkeypatch.setattr(throttle_module, "MINUTE", 0.002)
     throttle = RateLimit(4, time.monotonic)

@@ -10,7 +10,7 @@ import attrs
 import pytest
 
 import oxaigen_auth
-from oxaigen_auth._request.identity import Identity
+from oxaigen_auth._request.identity import Identity  # the one exception to a rule
 from oxaigen_auth.stats import ClientStats
 
 MODULES = [

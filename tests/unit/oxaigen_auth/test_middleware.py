@@ -20,7 +20,6 @@ from oxaigen_auth import (
     get_current_user,
     require_permission,
 )
-from oxaigen_auth._upstream.proxy import Proxy
 from oxaigen_auth.client import default_client
 from tests.support.apps import (
     COOKIE,
@@ -31,7 +30,7 @@ from tests.support.apps import (
     make_app,
     serving_elsewhere,
 )
-from tests.support.fake_proxy import FakeProxy
+from tests.support.fake_proxy import FakeProxy, InMemory
 from tests.support.raw_server import RawServer, answer, serving
 from tests.support.tokens import MARK, TOKEN
 
@@ -354,15 +353,13 @@ def test_a_lifespan_that_fails_passes_its_own_exception_on(backend: Any) -> None
     assert caught.value is failure
 
 
-async def test_the_server_hears_of_the_end_only_when_the_connections_are_closed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_the_server_hears_of_the_end_only_when_the_connections_are_closed() -> None:
     """A server may cancel the lifespan as soon as it hears of it; hypercorn does on asyncio."""
     events: list[str] = []
 
-    class NoisyProxy(Proxy):
+    class NotedEnd(InMemory):
         async def aclose(self) -> None:
-            await super().aclose()
+            await anyio.lowlevel.checkpoint()
             events.append("closed")
 
     async def receive() -> Message:
@@ -373,7 +370,7 @@ async def test_the_server_hears_of_the_end_only_when_the_connections_are_closed(
         await anyio.lowlevel.checkpoint()
         events.append(message["type"])
 
-    monkeypatch.setattr(_composition, "Proxy", NoisyProxy)
+    default_client().validator.open_upstream = lambda: NotedEnd(FakeProxy(), lambda: None)
     messages = iter(["lifespan.startup", "lifespan.shutdown"])
     await lifespan_app(events)({"type": "lifespan", "state": {}}, receive, send)
     assert events == [

@@ -42,7 +42,7 @@ def test_the_first_signal_is_recorded_and_the_second_ends_the_process(
 
 def test_a_second_signal_has_its_default_effect(monkeypatch: pytest.MonkeyPatch) -> None:
     raised: list[int] = []
-    monkeypatch.setattr(signals, "DUPLICATE_WINDOW", -1.0)
+    monkeypatch.setattr(signals, "DUPLICATE_WINDOW", -1.0)  # each signal is another one
     monkeypatch.setattr(signal, "raise_signal", raised.append)
     with handle_signals() as stop:
         stop.keeps_results = True

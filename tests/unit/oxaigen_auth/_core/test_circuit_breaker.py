@@ -21,8 +21,13 @@ ANN, BOB = b"ann", b"bob"
 
 
 @pytest.fixture
-def breaker(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> CircuitBreaker:
-    monkeypatch.setattr(module, "uniform", lambda _, most: most)  # no jitter
+def _without_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make backoffs exact: in the module that draws them, as others draw at random too."""
+    monkeypatch.setattr(module, "uniform", lambda _, most: most)
+
+
+@pytest.fixture
+def breaker(clock: Clock, _without_jitter: None) -> CircuitBreaker:
     return CircuitBreaker(clock)
 
 
@@ -109,15 +114,13 @@ def test_each_backoff_is_twice_the_last_and_a_second_at_most(
     assert backoffs == [0.5, 1, 1, 1]
 
 
-def test_the_longest_backoff_can_be_set(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "uniform", lambda _, most: most)
+@pytest.mark.usefixtures("_without_jitter")
+def test_the_longest_backoff_can_be_set(clock: Clock) -> None:
     assert fail(CircuitBreaker(clock, max_backoff=0.25), 5) == 0.25
 
 
-def test_the_hint_is_what_is_left_of_the_backoff_in_whole_seconds(
-    clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "uniform", lambda _, most: most)
+@pytest.mark.usefixtures("_without_jitter")
+def test_the_hint_is_what_is_left_of_the_backoff_in_whole_seconds(clock: Clock) -> None:
     clock.now = 0.0
     breaker = CircuitBreaker(clock, max_backoff=60)
     fail(breaker, 5)

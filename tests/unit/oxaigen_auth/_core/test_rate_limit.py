@@ -79,7 +79,7 @@ def test_an_ipv6_address_stands_for_its_network(
 def test_what_it_remembers_is_bounded_however_many_addresses_come(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MAX_TOKENS", 10)
+    monkeypatch.setattr(module, "MAX_TOKENS", 10)  # quicker to fill
     throttle = RateLimit(2, clock)
     for number in range(100):
         bring(throttle, f"192.0.2.{number}", "a", "b", "c", "d", "e")
@@ -101,7 +101,7 @@ def test_it_remembers_65_536_tokens_and_of_more_not_the_oldest_minute(clock: Clo
 def test_the_same_token_again_takes_no_memory(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MAX_TOKENS", 4)
+    monkeypatch.setattr(module, "MAX_TOKENS", 4)  # quicker to fill
     throttle = RateLimit(1, clock)
     assert bring(throttle, HERE, "a", "b")
     bring(throttle, THERE, *["a"] * 10)
@@ -111,7 +111,7 @@ def test_the_same_token_again_takes_no_memory(
 def test_what_came_of_an_earlier_minute_is_not_counted_for_ever(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MAX_TOKENS", 4)
+    monkeypatch.setattr(module, "MAX_TOKENS", 4)  # quicker to fill
     throttle = RateLimit(1, clock)
     for _ in range(10):
         assert bring(throttle, HERE, "a", "b")

@@ -423,7 +423,7 @@ async def test_an_exception_that_hits_an_owner_from_outside_comes_out_bare(
         await checkpoint()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Flight, "wait", interrupted)
+    monkeypatch.setattr(Flight, "wait", interrupted)  # as a signal interrupts it
     with pytest.raises(KeyboardInterrupt):
         await counting.ask()
     assert (len(counting.flights), counting.running) == (0, 0)

@@ -145,3 +145,26 @@ def test_a_flood_of_long_hosts_is_not_remembered() -> None:
     for number in range(2000):
         assert resolve_base_url(f"{number}.".encode() + b"a" * 10_000, "https", ()) == ("", False)
     assert sum(it.cache_info().currsize for it in caches) < 1024
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed"),
+    [
+        ("app.example.com", True),
+        ("APP.example.com.", True),
+        ("app.example.com:443", True),
+        ("app.example.com:8443", False),
+        ("example.org", False),
+        ("a.example.org", True),
+        ("a.b.example.org", True),
+        ("aexample.org", False),
+        ("localhost", False),
+        ("localhost:8000", True),
+        ("localhost:8001", False),
+        ("[::1]:1", True),
+        ("127.0.0.1", False),
+    ],
+)
+def test_a_host_is_allowed_if_a_pattern_says_so(host: str, *, allowed: bool) -> None:
+    patterns = ("app.example.com", "*.example.org", "localhost:8000", "[::1]:*")
+    assert resolve_base_url(host.encode(), "https", patterns)[1] is allowed

@@ -600,7 +600,7 @@ def test_certificates_that_cannot_be_read_fail_no_start(monkeypatch: pytest.Monk
     def fail() -> None:
         raise FileNotFoundError("no such file")
 
-    monkeypatch.setattr(proxy_module, "_default_ssl_context", fail)
+    monkeypatch.setattr(proxy_module, "_default_ssl_context", fail)  # its result is cached
     Proxy(5, None, lambda: None, refuse_mock=False).prepare()
 
 

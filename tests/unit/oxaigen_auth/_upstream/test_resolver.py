@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import socket
+import threading
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -61,7 +62,7 @@ class NameServer:
 def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[NameServer]:
     server = NameServer({"app.test": ["127.0.0.1"]})
     ours = SimpleNamespace(**{**vars(socket), "getaddrinfo": server})
-    monkeypatch.setattr(resolver_module, "socket", ours)
+    monkeypatch.setattr(resolver_module, "socket", ours)  # the test servers need theirs
     yield server
     server.go.set()
 
@@ -173,23 +174,19 @@ async def test_cancelled_callers_leave_the_name_to_later_ones(names: NameServer)
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_pitfall_52_a_name_that_is_found_after_its_loop_ended_goes_nowhere(
-    names: NameServer, monkeypatch: pytest.MonkeyPatch, backend: str
+    names: NameServer, backend: str
 ) -> None:
-    threads: list[Thread] = []
-
-    def remembered(**options: Any) -> Thread:
-        threads.append(Thread(**options))
-        return threads[-1]
+    before = {*threading.enumerate()}
 
     async def main() -> None:
         with anyio.move_on_after(0.01):
             await Resolver().resolve("slow.test")
 
-    monkeypatch.setattr(resolver_module, "Thread", remembered)
     anyio.run(main, backend=backend)
+    (thread,) = {*threading.enumerate()} - before
     names.go.set()
-    threads[0].join(10)  # an exception in it would be a warning, and so an error
-    assert not threads[0].is_alive()
+    thread.join(10)  # an exception in it would be a warning, and so an error
+    assert not thread.is_alive()
     gc.collect()
 
 

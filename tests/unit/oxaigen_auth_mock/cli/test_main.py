@@ -192,7 +192,7 @@ def test_a_port_that_is_not_allowed_is_one_clear_line(
     def not_allowed(_host: str, _port: int, **_: bool) -> socket.socket:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(cli, "listen_on_all", not_allowed)
+    monkeypatch.setattr(cli, "listen_on_all", not_allowed)  # root may use any port
     assert main(["--host", "::1", "--port", "80"]) == 1
     message = capsys.readouterr().err
     assert message == "oxaigen-auth-mock: cannot listen on [::1]:80: Permission denied\n"
@@ -351,7 +351,7 @@ def test_reload_hands_the_arguments_sockets_and_files_to_a_process(
             made.append((arguments, self.files, listener.fileno()))
             assert self._function is serve_reloaded
 
-    monkeypatch.setattr(reload, "Reloader", Recorded)
+    monkeypatch.setattr(reload, "Reloader", Recorded)  # so that no process is started
     arguments = ["--reload", "--port", "0", "--personas", str(people)]
     assert main(arguments) == 0
     ((given, files, descriptor),) = made

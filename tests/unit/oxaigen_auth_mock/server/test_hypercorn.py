@@ -116,7 +116,7 @@ async def test_a_running_call_is_cancelled_at_shutdown(
 async def test_a_call_that_finishes_within_the_grace_period_is_answered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(serving_module, "GRACE", PATIENCE)
+    monkeypatch.setattr(serving_module, "GRACE", PATIENCE)  # however busy the machine
     assert await status_of_a_call_at_the_end(create_app(MockSettings(latency=0.1))) == 200
 
 
@@ -167,6 +167,7 @@ async def test_an_exception_of_the_server_is_raised_at_the_end(
             await wait_all_tasks_blocked()
             raise LookupError("no power")
 
+    # The real server cannot be made to fail.
     monkeypatch.setattr(serving_module, "_hypercorn", lambda: serve)
     with pytest.raises(LookupError, match="no power"):
         async with serving(create_app(MockSettings()), listen()):
