@@ -18,7 +18,7 @@ def test_without_chromium_its_tests_are_skipped_with_the_reason(
         find_chromium()
 
 
-def test_in_ci_they_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_chromium_in_ci_its_tests_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI", "true")
     with pytest.raises(pytest.fail.Exception, match="install the package"):
         find_chromium()

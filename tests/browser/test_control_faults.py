@@ -39,7 +39,7 @@ def get_me(mock: Mock, token: str = "mock-dev-token", timeout: float = 60) -> ht
 
 
 @pytest.mark.parametrize("portal", ["asyncio", "trio"], indirect=True)
-def test_a_click_breaks_the_mock(show_control: ShowControl, page: Page) -> None:
+def test_a_click_adds_a_fault(show_control: ShowControl, page: Page) -> None:
     mock = show_control()
     for name, error, timeout in (
         ("Hang", httpx.ReadTimeout, 0.4),
@@ -66,7 +66,9 @@ def test_a_click_breaks_the_mock(show_control: ShowControl, page: Page) -> None:
 
 
 @on_asyncio
-def test_a_fault_is_aimed(show_control: ShowControl, page: Page) -> None:
+def test_a_fault_is_limited_to_an_endpoint_and_a_persona(
+    show_control: ShowControl, page: Page
+) -> None:
     mock = show_control()
     page.get_by_label("Inject into endpoint").select_option("get-me")
     page.get_by_label("Inject into persona").select_option("guest")
@@ -83,7 +85,9 @@ def test_a_fault_is_aimed(show_control: ShowControl, page: Page) -> None:
 
 
 @on_trio
-def test_removing_takes_out_one_and_clearing_all(show_control: ShowControl, page: Page) -> None:
+def test_faults_are_removed_one_by_one_or_all_at_once(
+    show_control: ShowControl, page: Page
+) -> None:
     mock = show_control()
     for name in ("503", "Hang", "Truncated"):
         press(page, name)
@@ -144,7 +148,7 @@ def test_every_kind_is_in_the_form(show_control: ShowControl, page: Page) -> Non
 
 
 @on_asyncio
-def test_a_fault_of_the_form_is_felt(show_control: ShowControl, page: Page) -> None:
+def test_a_fault_of_the_form_is_applied(show_control: ShowControl, page: Page) -> None:
     mock = show_control()
     felt: list[tuple[str, dict[str, str], Callable[[httpx.Response], bool]]] = [
         ("Status", {"retry_after": "7"}, lambda got: got.headers["Retry-After"] == "7"),
@@ -162,7 +166,7 @@ def test_a_fault_of_the_form_is_felt(show_control: ShowControl, page: Page) -> N
 
 
 @on_trio
-def test_mistakes_are_told_at_their_fields(show_control: ShowControl, page: Page) -> None:
+def test_errors_are_shown_at_their_fields(show_control: ShowControl, page: Page) -> None:
     mock = show_control()
     dialog = page.get_by_role("dialog", name="Add a fault")
 
@@ -201,7 +205,7 @@ PLAN = [{"kind": "status", "status": 500}, {"kind": "hang", "endpoint": "login"}
 
 
 @on_asyncio
-def test_a_plan_is_loaded_in_place_of_what_was_there(show_control: ShowControl, page: Page) -> None:
+def test_a_plan_replaces_the_faults(show_control: ShowControl, page: Page) -> None:
     mock = show_control()
     for text in (json.dumps(PLAN), json.dumps({"faults": PLAN})):
         press(page, "Truncated")
@@ -235,7 +239,7 @@ def test_a_plan_with_mistakes_changes_nothing(show_control: ShowControl, page: P
 
 
 @on_trio
-def test_nothing_of_a_fault_is_markup(show_control: ShowControl, page: Page) -> None:
+def test_values_of_a_fault_are_shown_as_text(show_control: ShowControl, page: Page) -> None:
     mock = show_control()
     mock.do(lambda handle: handle.put(Persona(name=MARKUP, token="t")))
     expect(page.get_by_role("heading", name=MARKUP)).to_be_visible()

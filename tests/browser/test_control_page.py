@@ -50,7 +50,7 @@ def count_of_calls(mock: Mock) -> int:
 # The journal
 
 
-def test_a_call_appears_while_looking(show_control: ShowControl, page: Page) -> None:
+def test_a_call_appears_live(show_control: ShowControl, page: Page) -> None:
     mock = show_control()
     expect(page.get_by_text("No calls yet.")).to_be_visible()
     ask(mock, {**DEV, "User-Agent": "curious/1"})
@@ -84,7 +84,7 @@ def test_a_burst_of_calls_keeps_the_page_small_and_its_totals_right(
     expect(rows(page)).to_have_count(100)  # those that were not drawn are not forgotten
 
 
-def test_a_call_is_shown_while_it_runs(show_control: ShowControl, page: Page) -> None:
+def test_a_running_call_is_shown(show_control: ShowControl, page: Page) -> None:
     mock = show_control()
     mock.do(lambda handle: handle.fault("hang"))
     page.evaluate("""() => {
@@ -102,7 +102,7 @@ def test_a_call_is_shown_while_it_runs(show_control: ShowControl, page: Page) ->
 
 
 @on_asyncio
-def test_a_paused_journal_stands_still_and_counts_on(show_control: ShowControl, page: Page) -> None:
+def test_a_paused_journal_stops_and_keeps_counting(show_control: ShowControl, page: Page) -> None:
     mock = show_control()
     pause = page.get_by_role("button", name="Pause")
     ask(mock)
@@ -147,7 +147,7 @@ def test_the_journal_is_filtered_by_words_and_by_endpoint(
 
 @on_asyncio
 @pytest.mark.parametrize("pauses", [0, 1])
-def test_clearing_forgets_the_calls(show_control: ShowControl, page: Page, pauses: int) -> None:
+def test_clearing_removes_the_calls(show_control: ShowControl, page: Page, pauses: int) -> None:
     mock = show_control()
     ask(mock, times=2)
     expect(rows(page)).to_have_count(2)
@@ -200,7 +200,7 @@ def test_the_clock_is_moved_and_brought_back(show_control: ShowControl, page: Pa
 
 
 @on_trio
-def test_what_is_no_span_of_time_moves_nothing(show_control: ShowControl, page: Page) -> None:
+def test_an_invalid_duration_does_not_move_the_clock(show_control: ShowControl, page: Page) -> None:
     mock = show_control()
     span = page.get_by_label("Move the clock by")
     span.fill(MARKUP)
@@ -280,7 +280,7 @@ def test_a_reset_asks_first(show_control: ShowControl, page: Page) -> None:
 
 
 @on_trio
-def test_a_mock_that_goes_away_is_told_and_found_again(
+def test_a_lost_connection_is_shown_and_restored(
     show_control: ShowControl, page: Page, portal: BlockingPortal
 ) -> None:
     mock = show_control()
@@ -370,7 +370,7 @@ def test_a_phone_scrolls_no_page_sideways(show_control: ShowControl, page: Page)
 
 
 @on_asyncio
-def test_light_and_dark_are_two_looks(show_control: ShowControl, page: Page) -> None:
+def test_light_and_dark_themes_differ(show_control: ShowControl, page: Page) -> None:
     looks = (
         "[getComputedStyle(document.documentElement)].map((s) => [s.backgroundColor, s.color])[0]"
     )

@@ -124,7 +124,7 @@ def test_a_name_that_is_taken_is_replaced_only_after_a_question(
 
 
 @on_asyncio
-def test_a_persona_that_replaces_another_keeps_to_the_tokens_that_are_free(
+def test_a_persona_that_replaces_another_cannot_take_a_used_token(
     show_control: ShowControl, page: Page
 ) -> None:
     mock = show_control()
@@ -154,7 +154,7 @@ def test_a_persona_is_edited_and_keeps_its_name(show_control: ShowControl, page:
 
 
 @on_asyncio
-def test_what_the_mock_refuses_is_told_at_its_field(show_control: ShowControl, page: Page) -> None:
+def test_errors_of_the_mock_are_shown_at_their_field(show_control: ShowControl, page: Page) -> None:
     mock = show_control()
     press(page, "Add persona")
     fill(page, Name="ada", Token="mock-guest-token", Delay="soon", Number="-1", Permissions="a b")
@@ -184,7 +184,7 @@ def test_what_the_mock_refuses_is_told_at_its_field(show_control: ShowControl, p
 
 
 @on_trio
-def test_what_was_typed_is_dropped_only_after_a_question(
+def test_unsaved_input_is_discarded_only_after_a_question(
     show_control: ShowControl, page: Page
 ) -> None:
     mock = show_control()
@@ -333,7 +333,7 @@ def choose(page: Page, radio: str) -> None:
 
 
 @on_trio
-def test_who_signs_in_next_is_chosen(show_control: ShowControl, page: Page) -> None:
+def test_the_next_sign_in_is_chosen(show_control: ShowControl, page: Page) -> None:
     mock = show_control(strict=True)  # or all would have the one token of the wire
     for radio, outcome in (
         ("Next sign-in: guest", "guest"),
@@ -347,7 +347,7 @@ def test_who_signs_in_next_is_chosen(show_control: ShowControl, page: Page) -> N
 
 
 @on_asyncio
-def test_where_people_are_asked_the_page_says_so(show_control: ShowControl, page: Page) -> None:
+def test_ask_each_time_is_shown_and_can_be_chosen(show_control: ShowControl, page: Page) -> None:
     mock = show_control(pick=True)
     expect(page.get_by_label("Ask each time")).to_be_checked()
     choose(page, "Next sign-in: guest")
@@ -359,7 +359,7 @@ def test_where_people_are_asked_the_page_says_so(show_control: ShowControl, page
 
 
 @on_asyncio
-def test_nothing_of_a_persona_is_markup(show_control: ShowControl, page: Page) -> None:
+def test_values_of_a_persona_are_shown_as_text(show_control: ShowControl, page: Page) -> None:
     mock = show_control()
     press(page, "Add persona")
     fill(page, Name=MARKUP, Token="<script>alert(3)</script>", Roles=MARKUP, Permissions=MARKUP)

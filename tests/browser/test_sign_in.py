@@ -113,7 +113,7 @@ def test_a_persona_is_picked_with_the_keyboard_alone(
     expect_status(page, "Signed in as guest.")
 
 
-def test_denying_is_told_to_the_page(
+def test_a_denial_reaches_the_page(
     page: Page, context: BrowserContext, start_mock: StartMock, start_front_end: StartFrontEnd
 ) -> None:
     page.goto(start_front_end(start_mock(pick=True)))
@@ -123,7 +123,7 @@ def test_denying_is_told_to_the_page(
     assert cookies(context) == {}
 
 
-def test_a_second_click_brings_the_open_popup_back(
+def test_a_second_click_opens_no_second_popup(
     page: Page, context: BrowserContext, start_mock: StartMock, start_front_end: StartFrontEnd
 ) -> None:
     page.goto(start_front_end(start_mock(pick=True)))
@@ -158,7 +158,7 @@ def test_closing_the_popup_by_hand_ends_the_sign_in(
     expect_status(page, "Signed in as guest.")
 
 
-def test_signing_out_ends_the_cookies(
+def test_signing_out_deletes_the_cookies(
     page: Page, context: BrowserContext, start_mock: StartMock, start_front_end: StartFrontEnd
 ) -> None:
     page.goto(start_front_end(start_mock()))
@@ -170,7 +170,7 @@ def test_signing_out_ends_the_cookies(
     expect_answer(page, "401")
 
 
-def test_strict_a_token_that_ended_is_refreshed(
+def test_strict_an_expired_token_is_refreshed(
     page: Page, context: BrowserContext, start_mock: StartMock, start_front_end: StartFrontEnd
 ) -> None:
     mock = start_mock(strict=True)
@@ -208,7 +208,7 @@ def test_strict_a_reused_refresh_token_ends_the_session(
 
 
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>'])
-def test_what_people_typed_is_never_markup(
+def test_a_persona_with_markup_in_its_name_is_shown_as_text(
     page: Page, start_mock: StartMock, start_front_end: StartFrontEnd, name: str
 ) -> None:
     mock = start_mock(pick=True, user_name=name, email=name, first_name=name, role_names=(name,))

@@ -118,14 +118,14 @@ def test_a_user_has_nothing_of_a_pydantic_model(ada: User) -> None:
         User(department="R&D")  # type: ignore[call-arg]
 
 
-def test_what_a_user_is_written_out_as_is_plain_data(ada: User) -> None:
+def test_a_serialized_user_is_plain_data(ada: User) -> None:
     written = json.loads(json.dumps(dict(ada)))
     assert written == dict(ada)
     assert written["workspace_roles"][0]["since"] == 2020
     assert written["extra"] == {"department": "R&D"}
 
 
-def test_a_user_is_changed_by_making_another(ada: User) -> None:
+def test_a_user_is_changed_by_evolve(ada: User) -> None:
     for name in ("email", "anything"):
         with pytest.raises(attrs.exceptions.FrozenInstanceError):
             setattr(ada, name, "x")
@@ -191,12 +191,12 @@ def test_settings_are_read_from_an_instance() -> None:
         ("ACCESS_TOKEN_COOKIE_NAME", "a b"),
     ],
 )
-def test_values_that_were_taken_are_refused(name: str, value: str) -> None:
+def test_formerly_accepted_values_are_refused(name: str, value: str) -> None:
     with pytest.raises(oxaigen_auth.OxaigenAuthConfigurationError, match=name):
         OxaigenAuthSettings.from_env({f"OXAIGEN_AUTH_{name}": value})
 
 
-async def test_the_client_remembers_and_asks_anew_when_it_is_told_to(proxy: FakeProxy) -> None:
+async def test_the_client_caches_and_fresh_asks_again(proxy: FakeProxy) -> None:
     async with serving(proxy) as server, ProxyAuthClient(server.url) as client:
         for _ in range(2):
             assert (await client.get_me(bearer_token=TOKEN)).user_name == "ada"
@@ -225,7 +225,7 @@ async def test_the_client_raises_where_it_returned(
             await client.test_permission(TOKEN, "audit")
 
 
-async def test_the_client_refuses_what_it_cannot_ask() -> None:
+async def test_the_client_refuses_invalid_arguments() -> None:
     async with ProxyAuthClient("http://127.0.0.1:9") as client:
         with pytest.raises(ValueError, match="permission name"):
             await client.test_permission(TOKEN, "a/../b")
@@ -278,7 +278,7 @@ def test_the_middleware_is_pure_asgi() -> None:
         (profile(), GOOD, None),
     ],
 )
-async def test_the_middleware_says_why_there_is_no_user(
+async def test_the_middleware_gives_the_reason_why_there_is_no_user(
     user: bytes,
     headers: Any,
     auth_error: str | None,
@@ -368,7 +368,7 @@ async def test_what_a_request_brings_becomes_what_the_page_says(
 
 
 @pytest.mark.parametrize("extra", ["user@{}", "{}/x", "{}?x", "{}#x", "{} x", "{}\\x", "127.1"])
-async def test_a_host_that_is_more_than_a_host_is_refused(
+async def test_a_host_with_more_than_name_and_port_is_refused(
     extra: str, proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OXAIGEN_AUTH_PROXY_SCHEME", "http")
@@ -379,7 +379,7 @@ async def test_a_host_that_is_more_than_a_host_is_refused(
     assert proxy.endpoints == []
 
 
-async def test_a_dot_at_the_end_of_a_host_is_left_out(
+async def test_a_trailing_dot_of_a_host_is_removed(
     proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OXAIGEN_AUTH_PROXY_SCHEME", "http")
@@ -388,7 +388,7 @@ async def test_a_dot_at_the_end_of_a_host_is_left_out(
         assert (await get(make_app(), "/me", {**GOOD, "x-forwarded-host": host})).is_success
 
 
-async def test_what_one_proxy_said_counts_for_no_other(proxy: FakeProxy) -> None:
+async def test_a_verdict_of_one_proxy_does_not_count_for_another(proxy: FakeProxy) -> None:
     other = FakeProxy(user=answer(401))
     async with serving(proxy) as one, serving(other) as two, ProxyAuthClient() as client:
         assert (await client.get_me(TOKEN, proxy_base_url=one.url)).user_name == "ada"
@@ -409,7 +409,7 @@ async def test_the_proxy_sees_no_cookie_of_an_earlier_answer_and_other_headers()
     assert len(server.requests) == 2
 
 
-def test_importing_the_package_leaves_logging_alone_and_the_old_modules_are_gone() -> None:
+def test_importing_the_package_configures_no_logging_and_old_modules_are_gone() -> None:
     code = (
         "import logging, oxaigen_auth\n"
         "assert not logging.root.handlers\n"

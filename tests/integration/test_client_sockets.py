@@ -76,7 +76,7 @@ async def test_a_mock_that_answers_in_production_is_an_outage_and_an_error_in_th
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("environment", [None, "staging"])
-async def test_a_mock_that_answers_elsewhere_is_believed(environment: str | None) -> None:
+async def test_a_mock_that_answers_outside_production_is_accepted(environment: str | None) -> None:
     settings = OxaigenAuthSettings(environment=environment)
     async with serving(always(answer(200, PROFILE, x_oxaigen_mock="1"))) as server:
         async with ProxyAuthClient(server.url, settings=settings) as client:
@@ -144,7 +144,7 @@ def test_pitfall_14_event_loops_in_two_threads_share_the_cache_and_nothing_else(
 
 
 @pytest.mark.anyio
-async def test_a_cancelled_caller_costs_the_others_nothing_over_sockets() -> None:
+async def test_a_cancelled_caller_does_not_affect_others_over_sockets() -> None:
     asked, go_on = anyio.Event(), anyio.Event()
 
     async def respond(_: bytes) -> bytes:
@@ -178,7 +178,7 @@ async def test_a_cancelled_caller_costs_the_others_nothing_over_sockets() -> Non
 
 
 @pytest.mark.anyio
-async def test_when_the_last_caller_has_left_the_call_is_given_up() -> None:
+async def test_the_call_is_cancelled_when_the_last_caller_has_left() -> None:
     asked, given_up = anyio.Event(), anyio.Event()
 
     async def hang(stream: anyio.abc.SocketStream) -> None:
@@ -206,7 +206,7 @@ async def test_when_the_last_caller_has_left_the_call_is_given_up() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_lookup_whose_time_is_up_before_its_turn_comes_makes_no_call() -> None:
+async def test_a_lookup_that_times_out_in_the_queue_makes_no_call() -> None:
     """The first call is answered at once; the second has the only connection until its end."""
 
     async def respond(_: bytes) -> bytes:

@@ -263,7 +263,7 @@ def stop(monkeypatch: pytest.MonkeyPatch) -> Stop:
 
 
 @each_backend
-def test_stopped_before_the_first_run_no_load_has_begun(
+def test_a_stop_before_the_first_run_starts_no_load(
     capsys: pytest.CaptureFixture[str], stop: Stop, backend: str
 ) -> None:
     stop.requested = True
@@ -271,7 +271,7 @@ def test_stopped_before_the_first_run_no_load_has_begun(
     assert capsys.readouterr().err == "oxaigen-auth-load: stopped before the load started\n"
 
 
-def test_where_nothing_answers_no_load_begins(
+def test_without_an_answering_target_no_load_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(targets, "is_reachable", lambda _: False)  # its own mock always is
@@ -280,7 +280,7 @@ def test_where_nothing_answers_no_load_begins(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_stopped_between_two_runs_the_first_is_kept_and_marked(
+def test_a_stop_between_two_runs_keeps_the_first_and_marks_the_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: Stop
 ) -> None:
     def show(_: Progress, recording: Recording) -> None:
@@ -294,7 +294,7 @@ def test_stopped_between_two_runs_the_first_is_kept_and_marked(
     assert results(path)["partial"] == "stopped after 3 of 3 lookups of client"
 
 
-def test_stopped_when_all_is_done_a_load_is_not_partial(
+def test_a_stop_after_the_last_run_does_not_mark_the_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: Stop
 ) -> None:
     def print_table(_: object) -> None:
@@ -413,7 +413,7 @@ def test_bad_arguments_get_one_clear_line(
         ("--target app http://127.0.0.1:9 --compare naive", "give its URL with --proxy"),
     ],
 )
-def test_a_target_that_is_not_there_gets_one_clear_line(
+def test_an_unreachable_target_is_one_clear_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], words: str, said: str
 ) -> None:
     (tmp_path / "tokens").write_text("one\n")
@@ -449,7 +449,7 @@ def test_a_late_broken_or_malformed_response_is_an_error_of_its_kind(tmp_path: P
         assert naive["errors"] == {kind: 3}
 
 
-def test_interrupted_before_a_process_starts_there_is_none_to_wait_for(
+def test_an_interrupt_before_the_server_starts_is_raised_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     @contextmanager
@@ -472,7 +472,7 @@ def test_a_server_whose_load_has_ended_exits_silently(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_file_that_cannot_be_written_costs_neither_the_table_nor_the_other_file(
+def test_a_file_that_cannot_be_written_loses_neither_the_table_nor_the_other_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def write_atomically(path: Path, text: str) -> None:
@@ -489,7 +489,7 @@ def test_a_file_that_cannot_be_written_costs_neither_the_table_nor_the_other_fil
     assert [path.name for path in tmp_path.iterdir()] == ["load.html"]
 
 
-def test_a_closed_terminal_costs_no_results(
+def test_a_closed_terminal_loses_no_results(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def gone(*_: object) -> None:

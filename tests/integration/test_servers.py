@@ -90,7 +90,7 @@ async def everybody_gets_their_answer(url: str, mock: Any) -> None:
 
 
 @pytest.mark.parametrize("middleware", [True, False], ids=["middleware", "no middleware"])
-async def test_an_app_under_hypercorn(mock: Any, middleware: bool) -> None:  # noqa: FBT001
+async def test_an_app_works_under_hypercorn(mock: Any, middleware: bool) -> None:  # noqa: FBT001
     async with serving(app_of(middleware=middleware), listen()) as url:
         await everybody_gets_their_answer(url, mock)
 
@@ -105,7 +105,7 @@ async def test_a_cold_burst_under_hypercorn_makes_one_call(
     assert mock.report()["total"] == 1
 
 
-async def test_clients_that_hang_up_cost_the_others_nothing(mock: Any) -> None:
+async def test_disconnected_callers_do_not_affect_others(mock: Any) -> None:
     async with serving(app_of(middleware=True), listen()) as url:
         async with AsyncClient(timeout=httpx.Timeout(PATIENCE, read=0.02)) as hasty:
             with pytest.raises(httpx.ReadTimeout):
@@ -116,7 +116,7 @@ async def test_clients_that_hang_up_cost_the_others_nothing(mock: Any) -> None:
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize("middleware", [True, False], ids=["middleware", "no middleware"])
-async def test_an_app_under_uvicorn(mock: Any, middleware: bool) -> None:  # noqa: FBT001
+async def test_an_app_works_under_uvicorn(mock: Any, middleware: bool) -> None:  # noqa: FBT001
     async with under_uvicorn(app_of(middleware=middleware), listen()) as url:
         await everybody_gets_their_answer(url, mock)
 

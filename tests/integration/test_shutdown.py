@@ -153,7 +153,7 @@ async def test_a_lookup_that_is_answered_in_time_serves_its_caller(worker: str) 
 
 
 @every_worker
-async def test_a_lookup_that_is_over_in_time_is_unavailable(worker: str) -> None:
+async def test_a_lookup_whose_timeout_ends_before_the_grace_is_unavailable(worker: str) -> None:
     stop = await stop_during_a_lookup(worker, deadline=SHORT, grace=LONG)
     assert stop.got == 502
     assert is_quiet(stop.said.replace("Auth proxy unavailable", "")), stop.said

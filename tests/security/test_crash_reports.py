@@ -160,7 +160,7 @@ def test_no_crash_report_shows_the_token_once_it_is_scrubbed(reports: Any) -> No
         f"(b'OxaigenPlatformAuthAccessToken', b'x'), 'Bearer  {TOKEN}'",
     ],
 )
-def test_a_token_is_scrubbed_by_what_stands_before_it(text: str) -> None:
+def test_a_token_is_scrubbed_after_its_scheme_or_cookie_name(text: str) -> None:
     event = {"message": text, "extra": {"list": [(text, 1)], text: None}}
     scrubbed = example().scrub_tokens(event, {})
     assert TOKEN not in repr(scrubbed)

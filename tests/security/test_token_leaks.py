@@ -117,7 +117,7 @@ def test_a_token_that_a_client_holds_is_found(kind: str, watch: Watch) -> None:
     del client.leak
 
 
-def test_what_belongs_to_the_tests_is_left_alone(watch: Watch) -> None:
+def test_objects_of_the_tests_are_not_searched(watch: Watch) -> None:
     client: Any = a_client()
 
     def closure() -> str:
@@ -227,7 +227,7 @@ async def test_a_request_that_an_idle_connection_keeps_is_found_when_it_is_close
     assert all("AsyncConnectionPool" in way for way in found)
 
 
-async def test_a_lookup_under_way_may_know_its_token(watch: Watch) -> None:
+async def test_a_running_lookup_may_hold_its_token(watch: Watch) -> None:
     looked = anyio.Event()
 
     async def look(_: bytes) -> bytes:
@@ -241,7 +241,7 @@ async def test_a_lookup_under_way_may_know_its_token(watch: Watch) -> None:
     assert watch.take() == []
 
 
-def test_what_is_left_of_the_sdk_is_found(watch: Watch) -> None:
+def test_a_token_in_a_leftover_of_the_sdk_is_found(watch: Watch) -> None:
     watch.look_at_all()
     assert watch.take() == []
     left = [Rejected(TOKEN)]
@@ -250,7 +250,7 @@ def test_what_is_left_of_the_sdk_is_found(watch: Watch) -> None:
     assert left
 
 
-def test_a_task_that_is_left_is_looked_into(anyio_backend: Any) -> None:
+def test_a_leftover_task_is_searched(anyio_backend: Any) -> None:
     assert anyio_backend
     source = "async def it(token, wait): await wait()"
 
@@ -328,7 +328,7 @@ def test_a_test_that_leaks_fails_and_the_next_one_does_not(tmp_path: Path) -> No
     assert "left over: Rejected > str holds it" in said
 
 
-async def test_a_permission_check_that_breaks_off_leaves_no_token_in_its_frames() -> None:
+async def test_a_permission_check_that_raises_leaves_no_token_in_its_frames() -> None:
     headers = [(b"authorization", f"Bearer {TOKEN}".encode())]
     async with serving(always(answer(200, PROFILE))) as server:
         client = ProxyAuthClient(server.url, settings=OxaigenAuthSettings())

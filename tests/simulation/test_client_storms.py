@@ -203,7 +203,7 @@ def _without_logs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logging.getLogger("oxaigen_auth"), "disabled", True)
 
 
-async def test_no_storm_gives_anyone_a_wrong_answer_or_leaves_anything_behind(
+async def test_no_schedule_gives_a_wrong_answer_or_leaves_anything_behind(
     anyio_backend_name: str,
     long: bool,  # noqa: FBT001
 ) -> None:

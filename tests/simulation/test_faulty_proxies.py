@@ -256,13 +256,13 @@ def server() -> Iterator[FaultyServer]:
 
 
 @pytest.mark.parametrize("name", UNAVAILABLE)
-async def test_it_is_unavailable_in_time(name: str, server: FaultyServer) -> None:
+async def test_a_faulty_answer_is_unavailable_in_time(name: str, server: FaultyServer) -> None:
     async with ProxyAuthClient(settings=SETTINGS) as client:
         assert await try_out(client, server, UNAVAILABLE[name]) == "unavailable"
 
 
 @pytest.mark.parametrize("name", EXACT)
-async def test_it_has_its_exact_verdict_in_time(name: str, server: FaultyServer) -> None:
+async def test_an_odd_answer_has_its_exact_verdict_in_time(name: str, server: FaultyServer) -> None:
     expected, behaviour = EXACT[name]
     async with ProxyAuthClient(settings=SETTINGS) as client:
         assert await try_out(client, server, behaviour) == expected
@@ -278,9 +278,7 @@ async def test_a_wrong_type_in_any_field_is_unavailable(name: str, server: Fault
 
 
 @pytest.mark.parametrize("first", range(100, 600, 100))
-async def test_no_status_but_those_documented_is_a_verdict(
-    first: int, server: FaultyServer
-) -> None:
+async def test_only_documented_statuses_are_verdicts(first: int, server: FaultyServer) -> None:
     documented = {200: "accepted", 401: "rejected", 403: "denied"}
 
     def behave(peer: socket.socket, request: bytes) -> None:
@@ -301,7 +299,7 @@ async def test_no_status_but_those_documented_is_a_verdict(
             group.start_soon(ask, status)
 
 
-async def test_a_port_that_nobody_listens_to_is_unavailable_at_once() -> None:
+async def test_a_closed_port_is_unavailable_at_once() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     async with ProxyAuthClient(settings=SETTINGS) as client:
@@ -310,9 +308,7 @@ async def test_a_port_that_nobody_listens_to_is_unavailable_at_once() -> None:
 
 @pytest.mark.parametrize("method", ["get_me", "test_permission"])
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_a_redirect_is_followed_nowhere(
-    status: int, method: str, server: FaultyServer
-) -> None:
+async def test_redirects_are_not_followed(status: int, method: str, server: FaultyServer) -> None:
     with faulty_server() as elsewhere:
         location = f"Location: http://127.0.0.1:{elsewhere.port}/_oxa_auth/get-me".encode()
         url = f"http://127.0.0.1:{server.port}"
@@ -359,7 +355,7 @@ CERTIFICATES = {
 
 
 @pytest.mark.parametrize("kind", CERTIFICATES)
-async def test_only_a_good_certificate_is_believed(kind: str) -> None:
+async def test_only_a_valid_certificate_is_accepted(kind: str) -> None:
     expected, context = CERTIFICATES[kind]
     with faulty_server(context) as server:
         async with ProxyAuthClient(settings=SETTINGS, ssl_context=trusting()) as client:
@@ -367,7 +363,7 @@ async def test_only_a_good_certificate_is_believed(kind: str) -> None:
             assert await outcome(client, f"http://127.0.0.1:{server.port}") == "unavailable"
 
 
-async def test_a_proxy_without_tls_is_no_https(server: FaultyServer) -> None:
+async def test_a_proxy_without_tls_is_unavailable_over_https(server: FaultyServer) -> None:
     async with ProxyAuthClient(settings=SETTINGS) as client:
         assert await outcome(client, f"https://127.0.0.1:{server.port}") == "unavailable"
     assert not server.requests

@@ -196,7 +196,7 @@ def check_permission(drawn: Drawn, verdict: Verdict[bool]) -> None:
         assert text_of(confirmed(drawn.data)).strip(" \t\r\n") == "true"
 
 
-async def test_no_answer_is_worth_more_than_it_says(long: bool) -> None:  # noqa: FBT001
+async def test_no_answer_is_accepted_beyond_its_content(long: bool) -> None:  # noqa: FBT001
     answers: dict[bytes, deque[bytes]] = {}  # by token, in the pieces in which they come
     tally = Counter[str]()
     for seed in seeds(LONG if long else SHORT):

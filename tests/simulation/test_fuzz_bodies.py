@@ -147,7 +147,7 @@ def check_permission(answer: Answer, verdict: Verdict[bool]) -> None:
         assert (verdict == Accepted(value=True)) if granted else isinstance(verdict, Unavailable)
 
 
-def test_a_body_is_worth_what_its_json_says(long: bool) -> None:  # noqa: FBT001
+def test_the_verdict_of_a_body_follows_from_its_json(long: bool) -> None:  # noqa: FBT001
     tally = Counter[Any]()
     for seed in seeds(LONG if long else SHORT):
         answer = draw_answer(dice_of(seed))

@@ -205,7 +205,7 @@ async def call(app: FastAPI, scope: dict[str, Any]) -> tuple[Outcome, str]:
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-async def test_no_request_is_answered_but_by_the_rules(
+async def test_every_request_is_answered_by_the_rules(
     name: str,
     long: bool,  # noqa: FBT001
     log: Lines,

@@ -339,7 +339,7 @@ async def run(plan: Plan, natively: Natively) -> World:
     return world
 
 
-async def test_no_storm_hurts_who_was_not_cancelled_or_leaves_anything_behind(
+async def test_no_schedule_fails_a_caller_that_was_not_cancelled_or_leaves_anything_behind(
     anyio_backend_name: str,
     long: bool,  # noqa: FBT001
 ) -> None:

@@ -206,7 +206,7 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeProxy]:
 
 
 @pytest.mark.parametrize("backends", [("asyncio", "trio"), ("asyncio", "asyncio")], ids="-".join)
-def test_event_loops_in_two_threads_share_a_client_and_nobody_gets_a_wrong_answer(
+def test_event_loops_in_two_threads_share_a_client_without_a_wrong_answer(
     backends: tuple[str, str],
     proxy: FakeProxy,
     long: bool,  # noqa: FBT001
@@ -262,7 +262,7 @@ def hammer(strike: Callable[[Random], object], long: bool) -> None:  # noqa: FBT
             struck.result(2 * PATIENCE)
 
 
-def test_a_cache_under_the_hammer_holds_its_bound_and_no_value_past_its_time(
+def test_a_cache_used_by_many_threads_keeps_its_bounds(
     long: bool,  # noqa: FBT001
 ) -> None:
 
@@ -299,7 +299,7 @@ def test_a_cache_under_the_hammer_holds_its_bound_and_no_value_past_its_time(
     assert max(grouped.values(), default=0) <= 3
 
 
-def test_a_memory_under_the_hammer_never_goes_back_to_an_older_answer(
+def test_a_store_used_by_many_threads_never_returns_an_older_verdict(
     long: bool,  # noqa: FBT001
 ) -> None:
     """A user and a rejection take turns under each key, as two event loops learn of them."""
@@ -335,7 +335,7 @@ def number_of(verdict: Verdict[User] | None, *, otherwise: float) -> float:
             return otherwise
 
 
-def test_a_memory_under_the_hammer_never_returns_what_was_forgotten_or_rejected(
+def test_a_store_used_by_many_threads_never_returns_forgotten_or_rejected_verdicts(
     long: bool,  # noqa: FBT001
 ) -> None:
     """Each strike is a lookup, a sign-out or a rejection; the numbers are the times of lookups."""
@@ -368,7 +368,7 @@ def test_a_memory_under_the_hammer_never_returns_what_was_forgotten_or_rejected(
     assert min(outdated) > -inf
 
 
-def test_a_breaker_under_the_hammer_keeps_its_bound(long: bool) -> None:  # noqa: FBT001
+def test_a_breaker_used_by_many_threads_keeps_its_bound(long: bool) -> None:  # noqa: FBT001
     breaker = CircuitBreaker(time.monotonic, threshold=2)
     upstreams = [f"upstream {number}" for number in range(MAX_UPSTREAMS + 4)]
 
@@ -385,7 +385,7 @@ def test_a_breaker_under_the_hammer_keeps_its_bound(long: bool) -> None:  # noqa
     assert all(len(circuit.callers) <= MAX_CALLERS for circuit in circuits)
 
 
-def test_of_all_threads_that_call_after_a_backoff_one_is_the_probe(
+def test_only_one_of_many_threads_probes_after_a_backoff(
     long: bool,  # noqa: FBT001
 ) -> None:
     seconds = count()
@@ -413,7 +413,7 @@ def test_of_all_threads_that_call_after_a_backoff_one_is_the_probe(
     assert {sum(probed) for probed in rounds} == {1}
 
 
-def test_a_throttle_under_the_hammer_counts_what_it_remembers(
+def test_a_rate_limit_used_by_many_threads_counts_its_tokens(
     long: bool,  # noqa: FBT001
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

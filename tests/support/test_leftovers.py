@@ -138,7 +138,7 @@ def test_three():
 """
 
 
-def test_a_test_that_fails_takes_no_other_with_it(tmp_path: Path) -> None:
+def test_a_failed_test_makes_no_other_test_fail(tmp_path: Path) -> None:
     file = tmp_path / "test_it.py"
     file.write_text(LEAVES_SOCKETS)
     with started(*RUN, str(file), cwd=ROOT) as run:
@@ -146,7 +146,7 @@ def test_a_test_that_fails_takes_no_other_with_it(tmp_path: Path) -> None:
     assert "3 failed, 1 passed" in said
 
 
-def test_what_the_frames_of_a_failed_test_hold_is_let_go() -> None:
+def test_the_frames_of_a_failed_test_are_cleared() -> None:
     held: list[ref[object]] = []
 
     def fail() -> None:

@@ -44,17 +44,17 @@ def test_every_class_that_lists_its_fields_is_one_of_attrs() -> None:
 
 
 @pytest.mark.parametrize("cls", VALUES)
-def test_what_is_compared_by_its_value_never_changes(cls: type) -> None:
+def test_classes_with_value_equality_are_immutable(cls: type) -> None:
     assert cls is ClientStats or "__setattr__" in vars(cls)
 
 
 @pytest.mark.parametrize("cls", WITH_IDENTITY)
-def test_what_a_thing_keeps_to_itself_is_no_argument_of_its_class(cls: type) -> None:
+def test_private_fields_are_no_arguments(cls: type) -> None:
     private = [it for it in attrs.fields(cls) if it.name.startswith("_") and it.init]
     assert cls is Identity or all(it.default is attrs.NOTHING for it in private)
 
 
-def test_a_yes_or_no_beside_another_argument_is_given_by_name() -> None:
+def test_boolean_arguments_beside_others_are_keyword_only() -> None:
     ours = [it for it in FUNCTIONS if it.__module__.startswith("oxaigen_auth.")]
     several = [it for it in ours if len(inspect.signature(it).parameters) > 1]
     asked = [

@@ -99,7 +99,7 @@ async def test_pitfall_28_the_time_of_day_ends_nothing_and_prolongs_nothing(
     assert len(proxy.calls) == 3
 
 
-async def test_an_answer_is_remembered_for_its_ttl(
+async def test_a_verdict_is_cached_for_its_ttl(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
     assert (await client.get_me(TOKEN)).user_name == "ada"
@@ -111,7 +111,7 @@ async def test_an_answer_is_remembered_for_its_ttl(
     assert len(proxy.calls) == 2
 
 
-async def test_an_answers_age_counts_from_when_the_lookup_started(
+async def test_the_age_of_a_verdict_counts_from_the_start_of_its_lookup(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
     async with anyio.create_task_group() as group:
@@ -123,7 +123,7 @@ async def test_an_answers_age_counts_from_when_the_lookup_started(
     assert len(proxy.calls) == 2
 
 
-async def test_a_rejection_is_remembered_for_a_shorter_time(
+async def test_a_rejection_is_cached_for_a_shorter_time(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
     proxy.user = refusal(401, "Token expired")
@@ -134,7 +134,7 @@ async def test_a_rejection_is_remembered_for_a_shorter_time(
         clock.now += 2.5
 
 
-async def test_who_may_not_use_the_app_is_told_apart_and_remembered(
+async def test_a_403_is_a_permission_denied_error_and_is_cached(
     client: ProxyAuthClient, proxy: FakeProxy
 ) -> None:
     proxy.user = refusal(403, "Not for you.")
@@ -159,7 +159,7 @@ async def test_pitfalls_4_and_20_an_outage_is_neither_remembered_nor_a_rejection
     assert (await client.get_me(TOKEN)).user_name == "ada"
 
 
-async def test_an_outage_that_somebody_must_mend_is_logged_as_an_error(
+async def test_an_outage_that_needs_repair_is_logged_as_an_error(
     client: ProxyAuthClient, proxy: FakeProxy, caplog: pytest.LogCaptureFixture
 ) -> None:
     for proxy.user in (BROKEN, Unavailable("a mock", log_level=logging.ERROR)):
@@ -171,7 +171,7 @@ async def test_an_outage_that_somebody_must_mend_is_logged_as_an_error(
     ]
 
 
-async def test_an_outage_does_not_end_what_is_remembered(
+async def test_an_outage_does_not_discard_cached_verdicts(
     client: ProxyAuthClient, proxy: FakeProxy
 ) -> None:
     await client.get_me(TOKEN)
@@ -199,7 +199,7 @@ async def test_pitfall_13_a_burst_during_an_outage_makes_one_call(
     assert len({id(error) for error in errors}) == 50
 
 
-async def test_a_ttl_of_zero_still_merges_a_burst(proxy: FakeProxy) -> None:
+async def test_a_ttl_of_zero_still_coalesces_a_burst(proxy: FakeProxy) -> None:
     settings = OxaigenAuthSettings(cache_ttl_seconds=0, negative_cache_ttl_seconds=0)
     async with proxy.client(BASE, settings=settings) as client:
         async with anyio.create_task_group() as group:
@@ -220,7 +220,7 @@ async def test_pitfall_17_a_permission_that_is_remembered_still_needs_a_valid_us
         await client.test_permission(TOKEN, "audit")
 
 
-async def test_a_permission_is_remembered_granted_or_denied(
+async def test_granted_and_denied_permissions_are_cached(
     client: ProxyAuthClient, proxy: FakeProxy
 ) -> None:
     proxy.permission = DENIED
@@ -256,7 +256,7 @@ async def test_a_401_on_a_permission_check_also_forgets_the_user(
 
 
 @pytest.mark.parametrize("method", ["get_me", "test_permission"])
-async def test_a_rejection_by_a_lookup_that_another_overtook_ends_what_is_remembered(
+async def test_a_rejection_by_an_overtaken_lookup_discards_cached_verdicts(
     client: ProxyAuthClient, proxy: FakeProxy, method: str
 ) -> None:
     async def ask(expected: type[OxaigenAuthError]) -> None:
@@ -275,7 +275,7 @@ async def test_a_rejection_by_a_lookup_that_another_overtook_ends_what_is_rememb
             await client.get_me(TOKEN)
 
 
-async def test_a_ttl_of_zero_keeps_nothing_however_seldom_the_clock_ticks(
+async def test_a_ttl_of_zero_caches_nothing_while_the_clock_stands_still(
     proxy: FakeProxy, clock: Clock
 ) -> None:
     settings = OxaigenAuthSettings(cache_ttl_seconds=0, negative_cache_ttl_seconds=0)
@@ -285,7 +285,7 @@ async def test_a_ttl_of_zero_keeps_nothing_however_seldom_the_clock_ticks(
     assert len(proxy.calls) == 4
 
 
-async def test_a_401_that_is_older_than_a_user_ends_what_is_remembered_and_is_not_kept(
+async def test_a_401_that_is_older_than_a_user_discards_the_user_and_is_not_cached(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
     async def check() -> None:
@@ -305,7 +305,7 @@ async def test_a_401_that_is_older_than_a_user_ends_what_is_remembered_and_is_no
     assert len(proxy.calls) == calls + 1
 
 
-async def test_a_junk_token_costs_the_proxy_one_call_and_not_two(
+async def test_an_invalid_token_costs_the_proxy_one_call(
     client: ProxyAuthClient, proxy: FakeProxy
 ) -> None:
     proxy.user = refusal(401, "Invalid token")
@@ -324,7 +324,7 @@ async def test_pitfall_31_a_bad_permission_name_never_gets_into_a_path(
 
 
 @pytest.mark.parametrize("token", ["", "a b", "tök", "a\x00", "a\n", "x" * 8193])
-async def test_what_cannot_be_a_token_is_rejected_without_a_call(
+async def test_a_malformed_token_is_refused_without_a_call(
     client: ProxyAuthClient, proxy: FakeProxy, token: str
 ) -> None:
     with pytest.raises(OxaigenAuthUnauthenticatedError, match="Invalid token"):
@@ -386,7 +386,7 @@ async def test_pitfall_27_nothing_done_to_a_user_reaches_the_next_request(
     )
 
 
-async def test_forget_ends_what_is_remembered(client: ProxyAuthClient, proxy: FakeProxy) -> None:
+async def test_forget_discards_cached_verdicts(client: ProxyAuthClient, proxy: FakeProxy) -> None:
     await client.test_permission(TOKEN, "audit")
     await client.test_permission(OTHER, "audit")
     client.forget(TOKEN)
@@ -395,7 +395,7 @@ async def test_forget_ends_what_is_remembered(client: ProxyAuthClient, proxy: Fa
     assert [call.token for call in proxy.calls] == [TOKEN] * 2 + [OTHER] * 2 + [TOKEN] * 2
 
 
-async def test_forget_ends_a_remembered_rejection_too(
+async def test_forget_discards_a_cached_rejection(
     client: ProxyAuthClient, proxy: FakeProxy
 ) -> None:
     proxy.user = refusal(401, "Not yet")
@@ -429,7 +429,7 @@ async def test_pitfalls_9_and_21_a_lookup_under_way_is_not_believed_after_forget
     assert len(proxy.calls) == 2
 
 
-async def test_a_grant_from_before_forget_is_asked_for_again(
+async def test_a_grant_from_before_forget_is_looked_up_again(
     client: ProxyAuthClient, proxy: FakeProxy
 ) -> None:
     granted: list[bool] = []
@@ -447,7 +447,7 @@ async def test_a_grant_from_before_forget_is_asked_for_again(
     assert len(proxy.calls) == 3
 
 
-async def test_a_permission_check_from_before_forget_says_nothing_of_the_user(
+async def test_a_permission_check_from_before_forget_does_not_affect_the_user(
     client: ProxyAuthClient, proxy: FakeProxy
 ) -> None:
     proxy.permission = REVOKED
@@ -464,7 +464,7 @@ async def test_a_permission_check_from_before_forget_says_nothing_of_the_user(
     assert (await client.get_me(TOKEN)).user_name == "ada"
 
 
-async def test_a_fresh_answer_replaces_what_is_remembered(
+async def test_a_fresh_answer_replaces_the_cached_one(
     client: ProxyAuthClient, proxy: FakeProxy
 ) -> None:
     await client.get_me(TOKEN)
@@ -474,7 +474,7 @@ async def test_a_fresh_answer_replaces_what_is_remembered(
     assert len(proxy.calls) == 2
 
 
-async def test_a_fresh_answer_is_not_replaced_by_one_that_was_asked_for_earlier(
+async def test_a_fresh_answer_is_not_replaced_by_an_earlier_lookup(
     client: ProxyAuthClient, proxy: FakeProxy
 ) -> None:
     async with anyio.create_task_group() as group:
@@ -487,7 +487,7 @@ async def test_a_fresh_answer_is_not_replaced_by_one_that_was_asked_for_earlier(
     assert (await client.get_me(TOKEN)).user_name == "ada lovelace"
 
 
-async def test_of_two_event_loops_the_later_question_counts(
+async def test_the_later_lookup_of_two_event_loops_counts(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
     """The other loop is played by a second flight of the same key, as only it could be."""
@@ -577,7 +577,7 @@ async def test_the_cache_is_read_again_inside_the_flight(
     assert len(proxy.calls) == 1
 
 
-async def test_stats_count_what_happened(client: ProxyAuthClient, proxy: FakeProxy) -> None:
+async def test_stats_count_each_event(client: ProxyAuthClient, proxy: FakeProxy) -> None:
     async with anyio.create_task_group() as group:
         for _ in range(5):
             group.start_soon(client.get_me, TOKEN)
@@ -654,14 +654,14 @@ async def test_pitfall_23_a_cancelled_call_keeps_no_token_in_its_traceback(
         assert Graph(MARK).find(error) == []
 
 
-async def test_what_a_client_shows_of_itself_says_nothing_of_its_users(
+async def test_the_repr_of_a_client_shows_no_user(
     client: ProxyAuthClient,
 ) -> None:
     assert (await client.get_me(TOKEN)).user_name == "ada"
     assert "ada" not in repr(vars(client))
 
 
-async def test_a_lookup_that_crashes_is_an_outage_whose_error_holds_no_traceback(
+async def test_a_lookup_that_raises_is_an_upstream_error_without_a_traceback(
     client: ProxyAuthClient, proxy: FakeProxy
 ) -> None:
     proxy.user = ZeroDivisionError()
@@ -680,7 +680,7 @@ async def test_a_lookup_that_crashes_is_an_outage_whose_error_holds_no_traceback
         ),
     ],
 )
-async def test_the_settings_say_where_the_proxy_is_when_nobody_else_does(
+async def test_the_settings_give_the_base_url_by_default(
     proxy: FakeProxy, settings: OxaigenAuthSettings, expected: str
 ) -> None:
     async with proxy.client(settings=settings) as client:
@@ -703,7 +703,7 @@ def warnings_of_dev_mode(caplog: pytest.LogCaptureFixture) -> list[logging.LogRe
     return [it for it in caplog.records if "OXAIGEN_AUTH_DEV_MODE" in it.getMessage()]
 
 
-async def test_dev_mode_is_warned_of_once_in_a_process_when_the_first_lookup_goes_there(
+async def test_dev_mode_is_logged_once_in_a_process_with_its_first_lookup(
     proxy: FakeProxy, caplog: pytest.LogCaptureFixture
 ) -> None:
     proxy.delay = 60  # the warning does not wait for the answer
@@ -734,7 +734,7 @@ async def test_dev_mode_is_warned_of_once_in_a_process_when_the_first_lookup_goe
     ],
     ids=["another url", "overridden", "off"],
 )
-async def test_dev_mode_that_is_not_in_use_is_not_warned_of(
+async def test_unused_dev_mode_is_not_logged(
     proxy: FakeProxy,
     caplog: pytest.LogCaptureFixture,
     settings: OxaigenAuthSettings,
@@ -746,7 +746,7 @@ async def test_dev_mode_that_is_not_in_use_is_not_warned_of(
     assert warnings_of_dev_mode(caplog) == []
 
 
-async def test_without_any_word_of_the_proxy_the_error_says_what_to_do() -> None:
+async def test_without_a_base_url_the_error_lists_the_options() -> None:
     client = ProxyAuthClient()
     with pytest.raises(OxaigenAuthConfigurationError, match="OXAIGEN_AUTH_PROXY_URL_OVERRIDE"):
         await client.get_me(TOKEN)
@@ -755,14 +755,14 @@ async def test_without_any_word_of_the_proxy_the_error_says_what_to_do() -> None
 @pytest.mark.parametrize(
     "url", ["app.example.com", "ftp://x", "http://", "http://u:p@x", "http://x?y"]
 )
-async def test_a_url_that_is_none_is_refused(client: ProxyAuthClient, url: str) -> None:
+async def test_an_invalid_base_url_is_refused(client: ProxyAuthClient, url: str) -> None:
     with pytest.raises(ValueError, match="expected a URL such as"):
         await client.get_me(TOKEN, proxy_base_url=url)
     with pytest.raises(ValueError, match="expected a URL such as"):
         ProxyAuthClient(url)
 
 
-async def test_a_closed_client_says_so(proxy: FakeProxy) -> None:
+async def test_a_closed_client_raises_runtime_error(proxy: FakeProxy) -> None:
     async with proxy.client(BASE) as client:
         await client.get_me(TOKEN)
     assert proxy.closed == 1
@@ -781,7 +781,7 @@ async def test_closing_twice_is_no_error(proxy: FakeProxy) -> None:
     assert proxy.closed == 1
 
 
-async def test_closing_releases_those_who_wait_with_an_outage(
+async def test_closing_raises_an_upstream_error_for_waiting_callers(
     client: ProxyAuthClient, proxy: FakeProxy
 ) -> None:
     outcomes: list[str] = []
@@ -801,7 +801,7 @@ async def test_closing_releases_those_who_wait_with_an_outage(
     assert proxy.closed == 1
 
 
-async def test_a_client_that_is_leaving_its_block_takes_no_more_calls(
+async def test_a_client_whose_block_ends_refuses_calls(
     proxy: FakeProxy,
 ) -> None:
     refused: list[str] = []
@@ -820,7 +820,7 @@ async def test_a_client_that_is_leaving_its_block_takes_no_more_calls(
     assert refused == ["This ProxyAuthClient is closed; make a new one."]
 
 
-async def test_leaving_the_block_ends_lookups_at_once_and_hands_on_its_exception_bare(
+async def test_leaving_the_block_cancels_lookups_and_raises_its_exception_unwrapped(
     proxy: FakeProxy,
 ) -> None:
     proxy.delay = 1000
@@ -947,7 +947,7 @@ async def test_pitfall_55_one_task_opens_the_client_and_another_closes_it(
     assert (len(proxy.calls), proxy.closed) == (1, 1)
 
 
-async def test_a_caller_who_asks_again_opens_nothing_for_a_closed_client(
+async def test_a_caller_who_retries_opens_no_connection_of_a_closed_client(
     client: ProxyAuthClient, proxy: FakeProxy, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def ask() -> None:
@@ -1091,7 +1091,7 @@ def cancel_tasks(tasks: set[Any]) -> None:
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize("steps", range(8))
 @pytest.mark.parametrize("opened", [True, False])
-async def test_helper_tasks_that_are_cancelled_natively_cost_nobody_an_answer(
+async def test_natively_cancelled_helper_tasks_lose_no_answer(
     proxy: FakeProxy,
     steps: int,
     opened: bool,  # noqa: FBT001
@@ -1127,7 +1127,7 @@ async def test_helper_tasks_that_are_cancelled_natively_cost_nobody_an_answer(
     gc.collect()
 
 
-async def test_a_client_may_run_again_after_a_block_of_running(proxy: FakeProxy) -> None:
+async def test_a_client_can_be_used_again_after_running(proxy: FakeProxy) -> None:
     client = proxy.client(BASE)
     for _ in range(2):
         async with client.validator.loops.running():
@@ -1149,7 +1149,7 @@ async def test_pitfall_39_a_call_on_the_class_says_that_a_client_is_needed(
     assert on_class.__name__ == name
 
 
-async def test_the_published_keywords_do_on_a_client(proxy: FakeProxy) -> None:
+async def test_the_published_keywords_work_on_a_client(proxy: FakeProxy) -> None:
     client = proxy.client()
     user = await client.get_me(bearer_token=TOKEN, proxy_base_url=BASE)
     assert user == await ProxyAuthClient.get_me(client, TOKEN, proxy_base_url=BASE)
@@ -1173,7 +1173,7 @@ async def test_a_method_of_the_client_may_be_replaced_in_tests(
     assert inspect.iscoroutinefunction(ProxyAuthClient(BASE).get_me)
 
 
-def test_a_client_takes_settings_and_not_their_class() -> None:
+def test_settings_must_be_an_instance() -> None:
     settings: Any = OxaigenAuthSettings
     with pytest.raises(TypeError, match="settings must be an instance"):
         ProxyAuthClient(settings=settings)
@@ -1243,7 +1243,7 @@ async def test_the_default_client_lasts_until_it_is_closed(
     assert proxy.closed == 2
 
 
-async def test_the_token_of_a_request_without_one_is_not_authenticated() -> None:
+async def test_none_as_a_token_is_not_authenticated() -> None:
     client = ProxyAuthClient(BASE, settings=OxaigenAuthSettings())
     absent: Any = None
     with pytest.raises(OxaigenAuthUnauthenticatedError, match="Not authenticated"):

@@ -95,7 +95,9 @@ OUTAGES = [
 
 
 @pytest.mark.parametrize("headers", [GOOD, COOKIE], ids=["header", "cookie"])
-async def test_a_good_token_is_let_in_by_header_and_by_cookie(override: Any, headers: Any) -> None:
+async def test_a_valid_token_is_accepted_from_the_header_and_from_the_cookie(
+    override: Any, headers: Any
+) -> None:
     async with serving(proxy := FakeProxy()) as server:
         override(server)
         for path in ("/me", "/maybe", "/audit"):
@@ -105,7 +107,7 @@ async def test_a_good_token_is_let_in_by_header_and_by_cookie(override: Any, hea
     assert all(f"Bearer {TOKEN}\r\n".encode() in request for request in server.requests)
 
 
-async def test_without_a_token_the_proxy_is_not_asked(override: Any) -> None:
+async def test_without_a_token_the_proxy_is_not_called(override: Any) -> None:
     async with serving(proxy := FakeProxy()) as server:
         override(server)
         for headers in ({}, {"authorization": "Basic YTpi"}, {"authorization": "Bearer "}):
@@ -116,7 +118,7 @@ async def test_without_a_token_the_proxy_is_not_asked(override: Any) -> None:
 
 
 @pytest.mark.parametrize(("upstream", "expected"), REFUSALS)
-async def test_a_refused_token_is_refused_with_what_the_proxy_said(
+async def test_a_rejected_token_is_answered_with_the_detail_of_the_proxy(
     override: Any, upstream: bytes, expected: object
 ) -> None:
     async with serving(proxy := FakeProxy(upstream)) as server:
@@ -129,7 +131,7 @@ async def test_a_refused_token_is_refused_with_what_the_proxy_said(
 
 @pytest.mark.parametrize(("upstream", "expected"), OUTAGES)
 @pytest.mark.parametrize("path", ["/me", "/maybe", "/audit"])
-async def test_an_outage_is_neither_a_bad_token_nor_nobody(
+async def test_an_outage_is_neither_a_rejection_nor_an_anonymous_user(
     override: Any, upstream: bytes | None, expected: object, path: str
 ) -> None:
     async with serving(FakeProxy(upstream)) as server:
@@ -140,7 +142,7 @@ async def test_an_outage_is_neither_a_bad_token_nor_nobody(
 
 
 @pytest.mark.parametrize(("upstream", "expected"), OUTAGES)
-async def test_an_outage_at_the_permission_is_no_missing_permission(
+async def test_an_outage_of_the_permission_check_is_not_a_missing_permission(
     override: Any, upstream: bytes | None, expected: object
 ) -> None:
     async with serving(FakeProxy(permission=upstream)) as server:
@@ -148,7 +150,7 @@ async def test_an_outage_at_the_permission_is_no_missing_permission(
         assert says(await get(make_app(), "/audit", GOOD)) == expected
 
 
-async def test_a_proxy_that_is_not_there_is_an_outage(override: Any) -> None:
+async def test_a_proxy_that_refuses_connections_is_an_outage(override: Any) -> None:
     async with serving(FakeProxy()) as server:
         override(server)
     assert says(await get(make_app(), "/me", GOOD)) == UNAVAILABLE
@@ -183,7 +185,9 @@ async def test_a_missing_permission_is_named(override: Any) -> None:
     assert proxy.endpoints == ["get-me", "test-app-permission/audit"]
 
 
-async def test_a_token_revoked_between_two_questions_is_refused_from_then_on(override: Any) -> None:
+async def test_a_token_revoked_before_the_permission_check_is_rejected_from_then_on(
+    override: Any,
+) -> None:
     async with serving(proxy := FakeProxy(permission=refusal(401, "Revoked"))) as server:
         override(server)
         revoked = (401, "Revoked", INVALID[2], None)
@@ -221,9 +225,7 @@ async def test_a_cached_permission_still_needs_a_valid_user() -> None:
     ],
     ids=["several", "space", "bytes", "long", "cookie", "cookies"],
 )
-async def test_what_cannot_be_a_token_is_refused_without_asking(
-    override: Any, headers: Any
-) -> None:
+async def test_a_malformed_token_is_rejected_without_a_call(override: Any, headers: Any) -> None:
     async with serving(proxy := FakeProxy()) as server:
         override(server)
         for path in ("/me", "/audit"):
@@ -250,7 +252,7 @@ async def test_without_a_token_the_host_does_not_matter() -> None:
     assert (await get(make_app(), "/maybe", {"host": "bad host"})).json() == {"user": None}
 
 
-async def test_the_proxy_is_found_by_the_host_of_the_request(
+async def test_the_host_of_the_request_determines_the_proxy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OXAIGEN_AUTH_PROXY_SCHEME", "http")
@@ -261,7 +263,7 @@ async def test_the_proxy_is_found_by_the_host_of_the_request(
     assert (len(one.requests), len(other.requests)) == (1, 1)
 
 
-async def test_one_request_asks_once_however_many_dependencies_it_has(
+async def test_several_dependencies_of_a_request_share_one_lookup(
     override: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OXAIGEN_AUTH_CACHE_TTL_SECONDS", "0")
@@ -291,7 +293,7 @@ async def test_one_request_asks_once_however_many_dependencies_it_has(
         assert proxy.endpoints.count("get-me") == 2
 
 
-async def test_what_a_handler_does_to_its_user_reaches_no_other_request(override: Any) -> None:
+async def test_changes_to_a_user_do_not_reach_another_request(override: Any) -> None:
     app = FastAPI()
 
     @app.get("/")
@@ -327,7 +329,7 @@ WRITTEN = {
 }
 
 
-async def test_a_user_is_written_out_the_same_however_a_route_returns_it(override: Any) -> None:
+async def test_a_user_is_serialized_the_same_however_a_route_returns_it(override: Any) -> None:
     app = FastAPI()
 
     @app.get("/bare")
@@ -382,7 +384,7 @@ async def test_a_route_that_declares_no_user_may_return_none(override: Any) -> N
         assert (await get(app, "/", GOOD)).json() is None
 
 
-async def test_openapi_says_which_routes_want_a_token() -> None:
+async def test_openapi_lists_the_routes_that_need_a_token() -> None:
     app = make_app()
     schema = (await get(app, "/openapi.json")).json()
     (name, scheme), *others = schema["components"]["securitySchemes"].items()
@@ -394,7 +396,7 @@ async def test_openapi_says_which_routes_want_a_token() -> None:
     assert "security" not in schema["paths"]["/state"]["get"]
 
 
-def test_equal_names_have_one_dependency() -> None:
+def test_equal_permission_names_share_one_dependency() -> None:
     assert require_permission("audit") is require_permission("audit")
     assert require_permission("audit") is not require_permission("write")
     assert require_permission("audit").permission_name == "audit"
@@ -448,7 +450,7 @@ async def test_pitfall_38_an_override_of_get_current_user_guards_permissions_too
             assert (await get(app, "/it/", headers)).status_code == 451
 
 
-async def test_the_permission_is_that_of_the_requests_own_token(override: Any) -> None:
+async def test_the_permission_is_checked_for_the_token_of_the_request(override: Any) -> None:
     app = make_app()
     eve = User(user_name="eve")
     app.dependency_overrides[get_current_user] = lambda: eve
@@ -466,7 +468,7 @@ async def test_the_permission_is_that_of_the_requests_own_token(override: Any) -
         assert says(await get(app, "/audit", GOOD)) == INVALID
 
 
-async def test_an_override_of_a_permission_needs_no_user(override: Any) -> None:
+async def test_an_overridden_permission_needs_no_user(override: Any) -> None:
     app = make_app()
     app.dependency_overrides[require_permission("audit")] = lambda: User(user_name="eve")
     async with serving(proxy := FakeProxy()) as server:
@@ -475,7 +477,7 @@ async def test_an_override_of_a_permission_needs_no_user(override: Any) -> None:
     assert proxy.endpoints == []
 
 
-async def test_whatever_an_override_returns_is_handed_on(override: Any) -> None:
+async def test_the_result_of_an_override_is_passed_on(override: Any) -> None:
     app = FastAPI()
 
     @app.get("/")
@@ -489,7 +491,7 @@ async def test_whatever_an_override_returns_is_handed_on(override: Any) -> None:
             assert (await get(app, "/", GOOD)).json() == {"user": user}
 
 
-async def test_two_apps_share_what_was_learnt_of_a_token(override: Any) -> None:
+async def test_two_apps_share_the_cached_verdict_of_a_token(override: Any) -> None:
     async with serving(proxy := FakeProxy()) as server:
         override(server)
         outer, inner = make_app(), make_app()
@@ -516,7 +518,7 @@ async def test_many_requests_at_once_make_one_call(override: Any) -> None:
     assert proxy.endpoints == ["get-me"]
 
 
-async def test_bad_settings_stop_the_first_request_that_has_a_token(
+async def test_invalid_settings_fail_the_first_request_with_a_token(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OXAIGEN_AUTH_DEV_MODE", "maybe")
@@ -525,7 +527,7 @@ async def test_bad_settings_stop_the_first_request_that_has_a_token(
 
 
 @pytest.mark.parametrize("path", ["/me", "/maybe", "/audit"])
-async def test_in_production_a_mock_lets_nobody_in_and_signs_nobody_out(
+async def test_in_production_the_answers_of_a_mock_are_unavailable(
     override: Any, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     monkeypatch.setenv("OXAIGEN_AUTH_ENVIRONMENT", "production")
@@ -548,7 +550,9 @@ async def test_after_aclose_client_the_next_request_reads_the_settings_afresh(
         await aclose_client()
 
 
-async def test_a_request_under_way_when_the_client_closes_is_no_server_error(override: Any) -> None:
+async def test_a_request_during_which_the_client_is_closed_is_no_server_error(
+    override: Any,
+) -> None:
     app = FastAPI()
 
     @app.get("/")
@@ -575,7 +579,7 @@ def leaks(caplog: pytest.LogCaptureFixture, *texts: str) -> list[str]:
 
 
 @pytest.mark.parametrize("user", [answer(200, PROFILE), answer(401), answer(500), None])
-async def test_no_token_is_in_an_answer_a_log_line_or_a_repr(
+async def test_no_response_log_line_or_repr_shows_a_token(
     override: Any, caplog: pytest.LogCaptureFixture, user: bytes | None
 ) -> None:
     caplog.set_level(logging.DEBUG, "oxaigen_auth")
@@ -657,7 +661,7 @@ def test_a_test_client_works_with_and_without_lifespan(
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_a_websocket_is_let_in_with_a_good_token(override: Any, backend: Any) -> None:
+def test_a_websocket_with_a_valid_token_is_accepted(override: Any, backend: Any) -> None:
     client = TestClient(make_app(), backend=backend)
     with serving_elsewhere(FakeProxy()) as server:
         override(server)
@@ -716,7 +720,7 @@ def test_a_websocket_for_a_bad_host_is_denied() -> None:
     assert denied.value.status_code == 400
 
 
-async def test_a_dependency_can_be_called_by_hand(override: Any) -> None:
+async def test_a_dependency_can_be_called_directly(override: Any) -> None:
     async with serving(FakeProxy()) as server:
         override(server)
         headers = [(key.encode(), value.encode()) for key, value in GOOD.items()]
@@ -733,7 +737,7 @@ class Named(StrEnum):
 
 
 @pytest.mark.parametrize("name", [Name.AUDIT, Named.AUDIT])
-def test_of_an_enum_the_value_is_the_permissions_name(name: Any) -> None:
+def test_the_value_of_an_enum_member_is_the_permission_name(name: Any) -> None:
     assert require_permission(name) is require_permission("audit")
     assert require_permission(permission_name="audit") is require_permission("audit")
     assert require_permission(name).permission_name == "audit"
@@ -741,6 +745,6 @@ def test_of_an_enum_the_value_is_the_permissions_name(name: Any) -> None:
 
 
 @pytest.mark.parametrize("name", [None, ["audit"], b"audit", 7])
-def test_what_is_no_text_is_no_permission_name(name: Any) -> None:
+def test_a_permission_name_must_be_a_string(name: Any) -> None:
     with pytest.raises(ValueError, match="is not a permission name"):
         require_permission(name)

@@ -32,7 +32,7 @@ each_error = pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(err
 
 
 @each_error
-def test_an_error_is_its_message(error: OxaigenAuthError) -> None:
+def test_the_str_of_an_error_is_its_message(error: OxaigenAuthError) -> None:
     assert error.message == "What happened."
     assert str(error) == "What happened."
     assert traceback.format_exception_only(error)[-1].endswith("Error: What happened.\n")
@@ -52,7 +52,7 @@ def pickled(error: OxaigenAuthError) -> OxaigenAuthError:
 
 @each_error
 @pytest.mark.parametrize("way", [copy.copy, copy.deepcopy, pickled])
-def test_a_copy_of_an_error_says_the_same(
+def test_a_copy_of_an_error_has_the_same_message(
     error: OxaigenAuthError, way: Callable[[OxaigenAuthError], OxaigenAuthError]
 ) -> None:
     twin = way(error)
@@ -62,17 +62,17 @@ def test_a_copy_of_an_error_says_the_same(
     assert twin.args == error.args
 
 
-def test_errors_with_equal_messages_are_still_different_errors() -> None:
+def test_errors_with_equal_messages_are_not_equal() -> None:
     first, second = OxaigenAuthError("x"), OxaigenAuthError("x")
     assert first != second
     assert len({first, second}) == 2
 
 
-def test_a_denied_permission_is_named_and_none_means_the_whole_app() -> None:
+def test_a_permission_denied_error_names_the_permission_or_none_for_the_whole_app() -> None:
     assert OxaigenAuthPermissionDeniedError("x", "audit").permission == "audit"
     assert OxaigenAuthPermissionDeniedError("x").permission is None
 
 
-def test_an_upstream_error_knows_how_many_seconds_to_wait() -> None:
+def test_an_upstream_error_has_retry_after() -> None:
     assert OxaigenAuthUpstreamError("x", 7).retry_after == 7
     assert OxaigenAuthUpstreamError("x").retry_after is None

@@ -144,7 +144,7 @@ OTHERS = [
 
 @each_way
 @pytest.mark.parametrize("error", OTHERS)
-async def test_everything_else_stays_an_error_of_the_server(way: Any, error: Exception) -> None:
+async def test_other_exceptions_stay_server_errors(way: Any, error: Exception) -> None:
     with pytest.raises(type(error)) as caught:
         await get(app_raising(error, way), "/")
     assert str(caught.value) == str(error)
@@ -152,7 +152,7 @@ async def test_everything_else_stays_an_error_of_the_server(way: Any, error: Exc
 
 
 @each_way
-async def test_real_calls_in_a_route_are_answered(
+async def test_errors_of_client_calls_in_a_route_are_answered(
     way: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = FastAPI()
@@ -218,7 +218,7 @@ async def test_a_server_that_cannot_deny_a_websocket_closes_it(way: Any) -> None
 
 @pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning")  # Starlette before 1.0
 @each_way
-async def test_an_answer_that_has_begun_is_not_answered_again(way: Any) -> None:
+async def test_a_response_that_has_started_is_not_answered_again(way: Any) -> None:
     events: list[Message] = []
 
     async def half() -> AsyncGenerator[str]:
@@ -251,7 +251,7 @@ async def test_an_answer_that_has_begun_is_not_answered_again(way: Any) -> None:
 @each_way
 @pytest.mark.parametrize("handled", [OxaigenAuthUnauthenticatedError, OxaigenAuthError])
 @pytest.mark.parametrize("first", [True, False])
-async def test_a_handler_of_the_app_for_an_error_comes_first(
+async def test_a_handler_of_the_app_takes_precedence(
     way: Any,
     handled: Any,
     first: bool,  # noqa: FBT001
@@ -286,7 +286,7 @@ class Problem:
 @each_way
 @pytest.mark.parametrize("key", [HTTPException, 401])
 @pytest.mark.parametrize("handler", [as_problem, as_problem_in_a_thread, Problem()])
-async def test_the_answer_has_the_form_that_the_app_gives_to_all_of_its_errors(
+async def test_the_response_has_the_form_of_the_apps_other_errors(
     way: Any, key: Any, handler: Any
 ) -> None:
     app = app_raising(OxaigenAuthUnauthenticatedError("Expired"), way)
@@ -318,7 +318,7 @@ async def test_an_app_without_fastapi_gets_the_same_answers(way: Any) -> None:
     assert answered(await get(app, "/")) == (502, "Auth service unavailable", None, "3")
 
 
-async def test_a_foreign_app_gets_the_same_answers() -> None:
+async def test_an_app_of_another_framework_gets_the_same_answers() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 (ASGI)
         raise OxaigenAuthUnauthenticatedError("Expired")
 
@@ -336,7 +336,7 @@ async def test_a_mounted_app_needs_handlers_of_its_own() -> None:
         assert client.get("/inner/").status_code == status
 
 
-async def test_handlers_that_come_too_late_are_refused() -> None:
+async def test_handlers_that_are_installed_too_late_are_refused() -> None:
     app = FastAPI()
     await get(app, "/")
     with pytest.raises(RuntimeError, match="has started"):

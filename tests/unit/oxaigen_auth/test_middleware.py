@@ -78,7 +78,7 @@ def state(user: str | None, error: str | None = None) -> dict[str, str | None]:
         (FakeProxy(None), GOOD, state(None, "Auth service unavailable")),
     ],
 )
-async def test_the_middleware_says_who_is_calling_and_blocks_nobody(
+async def test_the_middleware_sets_the_user_and_refuses_no_request(
     override: Any, upstream: FakeProxy, headers: Any, expected: object
 ) -> None:
     async with serving(upstream) as server:
@@ -87,7 +87,7 @@ async def test_the_middleware_says_who_is_calling_and_blocks_nobody(
     assert (response.status_code, response.json()) == (200, expected)
 
 
-async def test_a_bad_host_is_an_auth_error_and_no_answer() -> None:
+async def test_an_invalid_host_becomes_an_auth_error() -> None:
     response = await get(app_with_middleware(), "/state", {**GOOD, "host": "a b"})
     assert (response.status_code, response.json()) == (200, state(None, "Invalid host header"))
     behind = await get(app_with_middleware(), "/me", {**GOOD, "host": "a b"})
@@ -127,7 +127,7 @@ async def test_a_dependency_behind_the_middleware_reuses_its_verdict(  # noqa: P
     assert upstream.endpoints.count("get-me") == bool(headers)
 
 
-async def test_the_user_of_the_state_is_the_user_of_the_dependency(override: Any) -> None:
+async def test_the_state_and_the_dependency_have_the_same_user(override: Any) -> None:
     app = FastAPI()
     app.add_middleware(OxaigenAuthMiddleware)
 
@@ -140,7 +140,7 @@ async def test_the_user_of_the_state_is_the_user_of_the_dependency(override: Any
         assert (await get(app, "/", GOOD)).json() is True
 
 
-async def test_a_client_of_the_middleware_is_the_one_the_dependencies_ask(override: Any) -> None:
+async def test_the_dependencies_use_the_client_of_the_middleware(override: Any) -> None:
     async with serving(mine := FakeProxy()) as server, serving(other := FakeProxy()) as elsewhere:
         override(elsewhere)
         async with ProxyAuthClient(server.url) as client:
@@ -153,7 +153,7 @@ async def test_a_client_of_the_middleware_is_the_one_the_dependencies_ask(overri
     assert other.endpoints == []
 
 
-async def test_the_client_of_the_middleware_brings_its_own_cookie_name_and_hosts() -> None:
+async def test_the_settings_of_the_middlewares_client_apply_to_cookie_name_and_hosts() -> None:
     async with serving(FakeProxy()) as server:
         options = OxaigenAuthSettings(
             proxy_scheme="http", access_token_cookie_name="mine", allowed_hosts=("127.0.0.1:*",)
@@ -167,7 +167,7 @@ async def test_the_client_of_the_middleware_brings_its_own_cookie_name_and_hosts
         await client.aclose()
 
 
-async def test_a_host_that_the_middleware_refused_is_not_believed_by_a_dependency(
+async def test_a_host_that_the_middleware_refused_is_refused_by_a_dependency(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("OXAIGEN_AUTH_PROXY_SCHEME", "http")
@@ -194,7 +194,7 @@ def test_pitfall_39_a_subclass_with_the_published_hook_is_refused() -> None:
     assert issubclass(Other, OxaigenAuthMiddleware)
 
 
-async def test_mounted_apps_see_what_the_outer_middleware_learnt(
+async def test_mounted_apps_reuse_the_verdict_of_the_outer_middleware(
     override: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OXAIGEN_AUTH_CACHE_TTL_SECONDS", "0")
@@ -257,7 +257,7 @@ async def test_a_middleware_outside_sees_the_user_after_the_call(override: Any) 
     assert seen == ["ada", None]
 
 
-async def test_foreign_scopes_pass_at_once_and_unchanged() -> None:
+async def test_other_scopes_pass_unchanged() -> None:
     seen: list[tuple[Scope, Receive, Send]] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -353,7 +353,7 @@ def test_a_lifespan_that_fails_passes_its_own_exception_on(backend: Any) -> None
     assert caught.value is failure
 
 
-async def test_the_server_hears_of_the_end_only_when_the_connections_are_closed() -> None:
+async def test_shutdown_is_complete_only_when_the_connections_are_closed() -> None:
     """A server may cancel the lifespan as soon as it hears of it; hypercorn does on asyncio."""
     events: list[str] = []
 
@@ -435,7 +435,7 @@ def test_a_client_of_the_middleware_may_be_opened_by_the_lifespan(backend: Any) 
 
 
 @BACKENDS
-def test_bad_settings_stop_the_app_when_it_starts(
+def test_invalid_settings_prevent_the_start_of_the_app(
     monkeypatch: pytest.MonkeyPatch, backend: Any
 ) -> None:
     monkeypatch.setenv("OXAIGEN_AUTH_DEV_MODE", "maybe")
@@ -472,7 +472,7 @@ def test_a_websocket_has_the_same_state(override: Any, backend: Any) -> None:
     assert proxy.endpoints == ["get-me"]
 
 
-async def test_a_middleware_of_the_app_may_stand_on_either_side(override: Any) -> None:
+async def test_another_middleware_may_be_inside_or_outside(override: Any) -> None:
     app = make_app()
     seen: list[str | None] = []
 
@@ -496,7 +496,7 @@ async def test_a_middleware_of_the_app_may_stand_on_either_side(override: Any) -
     assert [isinstance(user, User) for user in seen] == [True, True]
 
 
-async def test_what_the_app_raises_is_handed_on_as_it_is(override: Any) -> None:
+async def test_an_exception_of_the_app_is_raised_unchanged(override: Any) -> None:
     app = app_with_middleware()
     failure = RuntimeError("a bug of the app")
 
@@ -511,7 +511,7 @@ async def test_what_the_app_raises_is_handed_on_as_it_is(override: Any) -> None:
     assert caught.value is failure
 
 
-async def test_no_token_is_in_an_auth_error_or_a_log_line(
+async def test_no_auth_error_or_log_line_shows_a_token(
     override: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -529,7 +529,7 @@ async def test_no_token_is_in_an_auth_error_or_a_log_line(
     assert not [text for text in caplog.messages if MARK in text]
 
 
-async def test_a_client_that_goes_away_costs_the_others_nothing(override: Any) -> None:
+async def test_a_disconnected_caller_does_not_affect_others(override: Any) -> None:
     app: ASGIApp = app_with_middleware()
     asked, go_on = anyio.Event(), anyio.Event()
     answers: list[Any] = []
@@ -561,7 +561,7 @@ async def test_a_client_that_goes_away_costs_the_others_nothing(override: Any) -
     assert len(server.requests) == 1
 
 
-async def test_a_user_past_their_time_is_served_with_a_word_of_why(
+async def test_a_stale_user_is_served_with_an_auth_error(
     override: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OXAIGEN_AUTH_CACHE_TTL_SECONDS", "2")
@@ -635,7 +635,7 @@ def test_pitfall_44_a_throttled_address_is_told_so_by_every_dependency(
     assert upstream.endpoints == ["get-me"] * 3
 
 
-async def test_a_throttled_address_waits_no_longer_than_it_was_told() -> None:
+async def test_a_rate_limited_address_is_accepted_after_retry_after() -> None:
     now = 0.0
     options = OxaigenAuthSettings(max_rejected_per_minute=1, negative_cache_ttl_seconds=0)
     async with serving(upstream := FakeProxy(answer(401))) as server:

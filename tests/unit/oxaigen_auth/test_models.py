@@ -63,7 +63,7 @@ FULL = {
 }
 
 
-def test_a_user_of_whom_nothing_is_known_is_signed_in_and_may_nothing() -> None:
+def test_a_default_user_is_authenticated_and_has_no_permissions() -> None:
     user = User()
     assert user.is_authenticated
     assert not user.is_anonymous
@@ -99,7 +99,7 @@ def test_two_users_share_no_default() -> None:
     assert second == User()
 
 
-def test_a_role_is_held_under_exactly_its_name() -> None:
+def test_roles_are_compared_exactly() -> None:
     user = User(workspace_roles=[WorkspaceRole(name=None), WorkspaceRole(name="owner")])
     assert user.has_role("owner")
     assert not user.has_role("Owner")
@@ -107,7 +107,7 @@ def test_a_role_is_held_under_exactly_its_name() -> None:
     assert not user.has_role("")
 
 
-def test_a_permission_is_held_under_exactly_its_name() -> None:
+def test_permissions_are_compared_exactly() -> None:
     permissions = [WorkspacePermission(name=None), WorkspacePermission(name="workspaceOwnership")]
     user = User(workspace_permissions=permissions)
     assert user.has_permission("workspaceOwnership")
@@ -119,7 +119,7 @@ def test_a_permission_is_held_under_exactly_its_name() -> None:
 
 
 @each_entry
-def test_what_is_unknown_of_an_entry_is_a_new_dict_at_every_read(model: type[Any]) -> None:
+def test_extra_of_an_entry_is_a_new_dict_at_every_read(model: type[Any]) -> None:
     entry = model(extra={"deep": {"list": [1]}})
     entry.extra["deep"]["list"].append(2)
     entry.extra["more"] = 1
@@ -127,7 +127,7 @@ def test_what_is_unknown_of_an_entry_is_a_new_dict_at_every_read(model: type[Any
 
 
 @each_entry
-def test_an_entry_without_unknown_fields_reads_an_empty_dict(model: type[Any]) -> None:
+def test_extra_of_an_entry_without_unknown_fields_is_empty(model: type[Any]) -> None:
     model().extra["x"] = 1
     assert model().extra == {}
     assert model() == model(extra={}) == model(extra=None)
@@ -135,13 +135,13 @@ def test_an_entry_without_unknown_fields_reads_an_empty_dict(model: type[Any]) -
 
 
 @each_entry
-def test_writing_an_entry_out_gives_nothing_of_it_away(model: type[Any]) -> None:
+def test_changing_a_serialized_entry_does_not_change_the_entry(model: type[Any]) -> None:
     entry = model(extra={"deep": [1]})
     dict(entry)["deep"].append(2)
     assert entry.extra == {"deep": [1]}
 
 
-def test_nothing_done_to_what_is_read_of_a_user_reaches_it() -> None:
+def test_changing_what_was_read_from_a_user_does_not_change_the_user() -> None:
     user = full_user()
     user.workspace_roles.clear()
     user.workspace_permissions.append(WorkspacePermission(name="all"))
@@ -150,7 +150,7 @@ def test_nothing_done_to_what_is_read_of_a_user_reaches_it() -> None:
     assert user == full_user()
 
 
-def test_a_user_takes_nothing_over_that_its_maker_may_still_change() -> None:
+def test_changing_the_arguments_of_a_user_does_not_change_the_user() -> None:
     roles = [WorkspaceRole(name="owner")]
     user = User(workspace_roles=roles)
     roles.clear()
@@ -158,7 +158,7 @@ def test_a_user_takes_nothing_over_that_its_maker_may_still_change() -> None:
 
 
 @pytest.mark.parametrize("model", [User, *ENTRIES])
-def test_a_model_takes_no_dict_over_that_its_maker_may_still_change(model: type[Any]) -> None:
+def test_changing_a_dict_passed_to_a_model_does_not_change_the_model(model: type[Any]) -> None:
     extra: dict[str, Any] = {"deep": {"list": [1]}}
     value = model(extra=extra)
     extra["deep"]["list"].append(2)
@@ -183,7 +183,7 @@ def test_users_with_unknown_fields_at_every_level_can_be_hashed() -> None:
     assert len({full_user(), attrs.evolve(full_user(), id=2)}) == 2
 
 
-def test_a_changed_user_differs_in_every_attribute_from_one_of_whom_nothing_is_known() -> None:
+def test_a_full_user_differs_from_the_default_in_every_attribute() -> None:
     user = attrs.evolve(full_user(), is_authenticated=False)
     default = dict(User())
     assert [name for name, value in user if value != default[name]] == FIELDS
@@ -215,20 +215,20 @@ def test_a_repr_shows_what_is_in_a_model() -> None:
     assert "'theme'" in shown
 
 
-def test_a_user_is_written_out_in_the_documented_order() -> None:
+def test_a_user_is_serialized_in_the_documented_order() -> None:
     assert list(dict(full_user())) == FIELDS
     assert jsonable_encoder(full_user()) == FULL
     assert json.dumps(jsonable_encoder(full_user())) == json.dumps(FULL)
 
 
-def test_pydantic_writes_a_user_out_as_fastapi_does() -> None:
+def test_pydantic_serializes_a_user_as_fastapi_does() -> None:
     adapter = TypeAdapter(dict[str, list[User | None]])
     written = adapter.dump_json({"users": [full_user(), None]})
     assert json.loads(written) == {"users": [FULL, None]}
     assert json.dumps(json.loads(written)) == json.dumps({"users": [FULL, None]})
 
 
-def test_pydantic_writes_a_user_out_where_anything_is_declared() -> None:
+def test_pydantic_serializes_a_user_declared_as_any() -> None:
     adapter = TypeAdapter(dict[str, Any])
     for _ in range(2):
         assert adapter.dump_python({"it": full_user()}) == {"it": FULL}
@@ -294,7 +294,7 @@ def test_a_value_of_the_wrong_type_is_refused_at_once(
 @pytest.mark.parametrize(
     "values", ["owner", b"x", {"name": "owner"}, {}, 1, None, WorkspaceRole(name="owner"), True]
 )
-def test_only_a_list_of_entries_is_one(values: Any) -> None:
+def test_only_a_collection_of_entries_is_accepted(values: Any) -> None:
     kind = type(values).__name__
     with pytest.raises(TypeError, match=rf"^User.workspace_roles must be a list of .*not {kind}$"):
         User(workspace_roles=values)
@@ -304,14 +304,14 @@ def test_only_a_list_of_entries_is_one(values: Any) -> None:
 
 
 @pytest.mark.parametrize("entry", ["owner", None, 1, WorkspacePermission(name="owner")])
-def test_only_an_entry_of_its_own_kind_is_a_role(entry: Any) -> None:
+def test_only_a_role_is_accepted_as_a_role(entry: Any) -> None:
     with pytest.raises(TypeError) as caught:
         User(workspace_roles=[WorkspaceRole(), entry])
     kind = type(entry).__name__
     assert str(caught.value) == f"User.workspace_roles[1] must be WorkspaceRole, not {kind}"
 
 
-def test_an_entry_that_is_a_dict_is_refused_with_what_to_write() -> None:
+def test_an_entry_that_is_a_dict_is_refused_with_a_hint() -> None:
     entry: Any = {"id": 1, "name": "audit"}
     with pytest.raises(TypeError) as caught:
         User(workspace_permissions=[entry])
@@ -329,7 +329,7 @@ def test_entries_may_come_in_any_plain_collection() -> None:
         assert User(workspace_roles=roles).workspace_roles == [role]
 
 
-def test_a_string_of_a_class_of_its_own_is_a_string() -> None:
+def test_an_instance_of_a_string_subclass_is_accepted() -> None:
     class Name(str):
         __slots__ = ()
 

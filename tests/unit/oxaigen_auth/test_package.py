@@ -54,12 +54,12 @@ def test_the_package_exports_what_is_documented_and_nothing_else() -> None:
         (extract_bearer_token, ["connection"]),
     ],
 )
-def test_options_are_given_by_name(call: Callable[..., Any], by_position: list[str]) -> None:
+def test_options_are_keyword_only(call: Callable[..., Any], by_position: list[str]) -> None:
     parameters = signature(call).parameters.values()
     assert [it.name for it in parameters if it.kind is not it.KEYWORD_ONLY] == by_position
 
 
-def test_the_short_name_gives_the_same_objects() -> None:
+def test_the_short_package_name_exports_the_same_objects() -> None:
     assert vars(oxaigen)["__all__"] == oxaigen_auth.__all__
     for name in oxaigen_auth.__all__:
         assert getattr(oxaigen, name) is getattr(oxaigen_auth, name)
@@ -73,7 +73,7 @@ def test_pitfall_39_a_module_of_the_published_package_says_where_its_names_are(n
         importlib.import_module(f"oxaigen_auth.src{name}")
 
 
-def test_the_mock_is_found_where_the_published_package_has_it_and_imported_no_sooner() -> None:
+def test_the_mock_has_the_published_path_and_is_imported_on_use() -> None:
     code = "import sys, oxaigen_auth.dev; sys.exit('oxaigen_auth_mock' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603 (our own code)
     assert dev.create_mock_app is create_mock_app

@@ -165,7 +165,9 @@ def test_a_variable_sets_its_own_field_and_no_other(name: str, text: str, value:
 
 
 @pytest.mark.parametrize(("name", "text"), BAD)
-def test_a_bad_value_is_named_with_what_it_held_and_may_hold(name: str, text: str) -> None:
+def test_a_bad_value_is_reported_with_its_variable_and_what_is_expected(
+    name: str, text: str
+) -> None:
     with pytest.raises(OxaigenAuthConfigurationError) as caught:
         OxaigenAuthSettings.from_env({f"OXAIGEN_AUTH_{name}": text})
     head, fault = caught.value.message.splitlines()
@@ -176,7 +178,7 @@ def test_a_bad_value_is_named_with_what_it_held_and_may_hold(name: str, text: st
     assert len(fault) < 400
 
 
-def test_the_value_that_was_held_is_shown() -> None:
+def test_the_bad_value_is_shown() -> None:
     with pytest.raises(OxaigenAuthConfigurationError, match="CACHE_MAX_ENTRIES is 'many'; exp"):
         OxaigenAuthSettings.from_env({"OXAIGEN_AUTH_CACHE_MAX_ENTRIES": "many"})
 
@@ -406,7 +408,7 @@ def test_pitfall_39_a_subclass_cannot_set_what_would_change_nothing() -> None:
             DEV_MODE = True
 
 
-def test_settings_are_a_plain_attrs_class_in_every_other_way(
+def test_settings_behave_as_an_attrs_class_otherwise(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings = OxaigenAuthSettings(dev_mode=True)
@@ -458,7 +460,7 @@ def test_pitfall_39_an_unknown_variable_is_named_once(
     assert "hunter2" not in record.getMessage()
 
 
-def test_variables_of_others_and_empty_ones_are_not_named(
+def test_foreign_and_empty_variables_are_not_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     environ = {f"OXAIGEN_AUTH_{name}": "tcp://10.0.0.1:8765" for name in INJECTED}

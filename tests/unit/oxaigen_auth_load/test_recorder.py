@@ -71,7 +71,7 @@ def test_a_distribution_ends_with_the_longest_and_never_falls() -> None:
         ("unavailable", True, 0, 0, {"unavailable": 1}),
     ],
 )
-def test_an_outcome_counts_as_the_validity_of_its_token_demands(
+def test_an_outcome_is_judged_by_the_validity_of_its_token(
     outcome: str, *, invalid: bool, accepted: int, rejected: int, errors: dict[str, int]
 ) -> None:
     recording = Recording(Clock())

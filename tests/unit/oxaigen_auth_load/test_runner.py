@@ -57,7 +57,7 @@ async def test_a_stall_counts_as_latency_of_the_lookups_due_meanwhile() -> None:
     assert 0.9 < latency["max"] < 1.1
 
 
-async def test_lookups_start_on_time_whatever_became_of_earlier_ones() -> None:
+async def test_lookups_start_on_time_whatever_the_outcome_of_earlier_ones() -> None:
     class Slow(Stalling):
         async def look_up(self, token: str) -> str:
             await sleep(10)
@@ -99,7 +99,7 @@ async def test_a_late_plan_still_yields_to_other_tasks() -> None:
     assert recording.max_concurrency < number
 
 
-async def test_a_target_that_raises_costs_no_other_result() -> None:
+async def test_an_exception_of_a_target_loses_no_other_result() -> None:
     class Broken(Stalling):
         async def look_up(self, token: str) -> str:
             if self.asked == 2:

@@ -61,7 +61,7 @@ async def test_a_failed_call_is_an_error_of_its_kind(error: Exception, kind: str
         assert await HttpTarget("naive", "http://proxy", http).look_up("one") == kind
 
 
-async def test_a_mock_that_gives_no_count_costs_no_results() -> None:
+async def test_a_mock_without_counts_loses_no_results() -> None:
     bodies = [b"<html>", b"{}", b'{"total": 7}']
     async with asking(lambda _: httpx.Response(200, content=bodies.pop(0))) as http:
         app = AppTarget("app", "http://app", http, mock_url="http://mock")

@@ -47,13 +47,13 @@ def test_a_malformed_expectation_is_refused_with_all_names(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["p99 < 50", "p99 < 50%", "p99 < 50m"])
-def test_a_time_wants_a_unit(text: str) -> None:
+def test_a_time_needs_a_unit(text: str) -> None:
     with pytest.raises(ValueError, match="p99 takes a unit: s, ms or us"):
         read_expectation(text)
 
 
 @pytest.mark.parametrize("text", ["errors < 5ms", "errors < 5x", "errors < 5%"])
-def test_a_number_wants_none(text: str) -> None:
+def test_a_number_must_have_no_unit(text: str) -> None:
     with pytest.raises(ValueError, match="errors takes no unit"):
         read_expectation(text)
 

@@ -70,7 +70,7 @@ async def test_putting_a_persona_again_changes_it(client: AsyncClient) -> None:
     assert [each["name"] for each in state["personas"]].count("ada") == 1
 
 
-async def test_adding_a_persona_replaces_nobody(client: AsyncClient, app: MockApp) -> None:
+async def test_adding_a_persona_replaces_none(client: AsyncClient, app: MockApp) -> None:
     before = app.control.snapshot()
     for body, field, words in (
         ({"name": " guest "}, "name", "a persona called 'guest' already exists"),
@@ -96,7 +96,7 @@ async def test_adding_a_persona_replaces_nobody(client: AsyncClient, app: MockAp
         ("not-allowed", (403, "Not allowed for this application.")),
     ],
 )
-async def test_a_state_decides_what_the_token_is_worth(
+async def test_a_state_determines_the_answer_to_the_token(
     client: AsyncClient, state: str, expected: tuple[int, str | None]
 ) -> None:
     await client.put(f"{API}/personas", json={"name": "ada", "token": "t", "state": state})
@@ -138,7 +138,7 @@ async def test_a_permission_is_flipped_in_checks_and_in_the_profile(client: Asyn
     assert await check() == (403, ["audit"])
 
 
-async def test_permissions_of_nobody_are_not_found(client: AsyncClient) -> None:
+async def test_permissions_of_an_unknown_persona_are_not_found(client: AsyncClient) -> None:
     body = {"persona": "nobody", "permission": "x", "granted": True}
     assert (await client.put(f"{API}/permissions", json=body)).status_code == 404
 
@@ -156,7 +156,9 @@ async def test_a_token_is_revoked_and_restored_by_itself_or_by_its_fingerprint(
     assert await status(client, "mock-guest-token") == 200
 
 
-async def test_who_signs_in_next_is_somebody_who_exists(client: AsyncClient, app: MockApp) -> None:
+async def test_the_next_sign_in_must_be_an_existing_persona(
+    client: AsyncClient, app: MockApp
+) -> None:
     for name in ("guest", "deny", None):
         response = await client.put(f"{API}/auto-login", json={"persona": name})
         assert (response.status_code, app.mock_state.auto_login) == (204, name)
@@ -171,7 +173,7 @@ async def test_the_clock_moves_forth_and_back(client: AsyncClient) -> None:
     assert state["clock"] == {"now": 1059.5, "offset": 59.5}
 
 
-async def test_a_fault_is_placed_strikes_and_is_taken_out(client: AsyncClient) -> None:
+async def test_a_fault_is_added_applied_and_removed(client: AsyncClient) -> None:
     fault = {"kind": "status", "status": 503, "endpoint": "get-me", "every": 2}
     placed = await client.post(f"{API}/faults", json=fault)
     assert (placed.status_code, placed.json()) == (201, {"id": 1})
@@ -184,7 +186,7 @@ async def test_a_fault_is_placed_strikes_and_is_taken_out(client: AsyncClient) -
     assert (gone.status_code, gone.json()) == (404, {"detail": "There is no fault 1."})
 
 
-async def test_a_whole_plan_replaces_the_faults_and_clearing_takes_them_all(
+async def test_a_plan_replaces_all_faults_and_clearing_removes_them(
     client: AsyncClient,
 ) -> None:
     await client.post(f"{API}/faults", json={"kind": "status", "status": 500})
@@ -196,7 +198,7 @@ async def test_a_whole_plan_replaces_the_faults_and_clearing_takes_them_all(
     assert await status(client) == 200
 
 
-async def test_a_fault_can_be_one_personas(client: AsyncClient) -> None:
+async def test_a_fault_can_be_limited_to_a_persona(client: AsyncClient) -> None:
     fault = {"kind": "status", "status": 500, "persona": "guest"}
     await client.post(f"{API}/faults", json=fault)
     assert await status(client, "mock-guest-token") == 500
@@ -228,7 +230,7 @@ GEST = {"kind": "hang", "persona": "gest"}
         ),
     ],
 )
-async def test_a_fault_for_nobody_is_refused_and_changes_nothing(
+async def test_a_fault_for_an_unknown_persona_is_refused_and_changes_nothing(
     client: AsyncClient, call: str, body: Any, where: list[str | int], words: str
 ) -> None:
     await client.post(f"{API}/faults", json={"kind": "html", "persona": "guest"})
@@ -240,7 +242,7 @@ async def test_a_fault_for_nobody_is_refused_and_changes_nothing(
     assert (await client.get(f"{API}/snapshot")).json() == before
 
 
-def test_the_handle_places_no_fault_for_nobody(app: MockApp) -> None:
+def test_the_handle_refuses_a_fault_for_an_unknown_persona(app: MockApp) -> None:
     with pytest.raises(UnknownPersonaError, match="did you mean 'guest'"):
         app.control.fault("hang", persona="gest")
     with pytest.raises(UnknownPersonaError, match="did you mean 'guest'"):
@@ -248,9 +250,7 @@ def test_the_handle_places_no_fault_for_nobody(app: MockApp) -> None:
     assert app.control.snapshot().faults == []
 
 
-async def test_a_persona_that_is_deleted_takes_the_faults_of_its_calls_along(
-    client: AsyncClient, app: MockApp
-) -> None:
+async def test_deleting_a_persona_removes_its_faults(client: AsyncClient, app: MockApp) -> None:
     for name in ("guest", None, "admin", "guest"):
         app.control.fault("html", persona=name)
     await client.delete(f"{API}/personas/guest")
@@ -311,7 +311,7 @@ ISSUED = '{"kind": "code", "value": "v", "session": "s", "persona": "ada", "ends
         ("PUT /snapshot", f'{{"personas": [], "issued": [{ISSUED}]}}'),
     ],
 )
-async def test_what_is_no_number_is_not_taken_for_one(
+async def test_values_that_look_like_numbers_are_refused(
     client: AsyncClient, number: str, call: str, body: str
 ) -> None:
     before = (await client.get(f"{API}/snapshot")).json()
@@ -362,7 +362,7 @@ def test_the_clock_is_moved_by_numbers_alone(app: MockApp, seconds: Any) -> None
 
 
 @pytest.mark.parametrize("body", [b'{"advance": NaN}', b'{"\\ud800": "\\ud800"}'])
-async def test_what_cannot_be_json_is_not_repeated_in_the_refusal(
+async def test_values_that_json_cannot_represent_are_not_repeated_in_the_error(
     client: AsyncClient, body: bytes
 ) -> None:
     response = await client.post(
@@ -407,7 +407,7 @@ async def test_the_journal_forgets_the_oldest_calls(client: AsyncClient, app: Mo
     assert (len(calls), calls[0].number, app.mock_state.journal.oldest) == (1000, 2, 2)
 
 
-async def test_a_snapshot_brings_everything_back_elsewhere(
+async def test_a_snapshot_restores_everything_in_another_mock(
     client: AsyncClient, app: MockApp
 ) -> None:
     app.control.put(Persona(name="ada", token="t"))
@@ -454,7 +454,9 @@ def test_a_snapshot_that_contradicts_itself_is_refused(
         Snapshot(**fields)
 
 
-def test_the_handle_names_what_does_not_exist(app: MockApp) -> None:
+def test_the_handle_raises_for_unknown_personas_taken_tokens_and_invalid_faults(
+    app: MockApp,
+) -> None:
     with pytest.raises(UnknownPersonaError, match="'nobody'"):
         app.control.permit("nobody", "audit")
     with pytest.raises(TokenTakenError):
@@ -471,7 +473,7 @@ def test_the_handle_restores_what_it_revoked(app: MockApp) -> None:
     assert not app.mock_state.is_revoked("mock-dev-token")
 
 
-def test_without_personas_nobody_signs_in(app: MockApp) -> None:
+def test_without_personas_there_is_no_default_sign_in(app: MockApp) -> None:
     app.control.load(Snapshot(personas=[]))
     assert anyio.run(_default_of, app) is None
 
@@ -481,7 +483,7 @@ async def _default_of(app: MockApp) -> Any:
         return (await client.get(f"{API}/state")).json()["default"]
 
 
-async def test_who_signs_in_unasked_and_is_deleted_does_so_no_longer(
+async def test_deleting_the_persona_of_the_automatic_sign_in_switches_it_off(
     client: AsyncClient, app: MockApp
 ) -> None:
     app.control.sign_in_as("guest")
@@ -492,7 +494,7 @@ async def test_who_signs_in_unasked_and_is_deleted_does_so_no_longer(
 
 
 @pytest.mark.parametrize("path", ["/state", "/snapshot", "/journal"])
-async def test_a_site_whose_name_leads_to_the_mock_does_not_control_it(
+async def test_a_host_name_that_resolves_to_the_mock_does_not_control_it(
     client: AsyncClient, path: str
 ) -> None:
     site = {"Host": "rebound.example:8765"}
@@ -519,7 +521,7 @@ async def test_the_mock_is_controlled_by_the_name_it_was_given(settings: dict[st
 
 
 @pytest.mark.parametrize("path", ["/state", "/snapshot", "/journal", "/events"])
-async def test_pages_of_other_origins_may_not_look(client: AsyncClient, path: str) -> None:
+async def test_pages_of_other_origins_may_not_read(client: AsyncClient, path: str) -> None:
     response = await client.get(API + path, headers={"Origin": "http://evil.example"})
     assert response.status_code == 403
     assert response.json()["detail"].startswith("Pages of http://evil.example may not control")
@@ -536,7 +538,9 @@ async def test_pages_of_other_origins_may_not_change_anything(
     assert app.mock_state.revoked
 
 
-async def test_the_mocks_own_page_and_listed_origins_may(client: AsyncClient) -> None:
+async def test_the_mocks_own_page_and_listed_origins_may_read_and_change(
+    client: AsyncClient,
+) -> None:
     own = await client.post(f"{API}/reset", headers={"Origin": "http://mock"})
     assert own.status_code == 204
     listed = create_app(MockSettings(cors_origins=("http://tests.example",)))

@@ -20,12 +20,12 @@ pytestmark = pytest.mark.anyio
 DEV = {"Authorization": "Bearer mock-dev-token"}
 
 
-def test_it_hands_on_what_the_mock_offers() -> None:
+def test_the_documented_module_exports_the_mock() -> None:
     assert mock_server.create_mock_app is oxaigen_auth_mock.create_app
     assert mock_server.main is cli.main
 
 
-def test_it_is_the_mock_with_and_without_a_lifespan() -> None:
+def test_the_documented_app_works_with_and_without_a_lifespan() -> None:
     assert TestClient(mock_server.app).get("/health").status_code == 200
     with TestClient(mock_server.app) as client:
         assert client.get("/_oxa_auth/get-me", headers=DEV).json()["user_name"] == "devuser"

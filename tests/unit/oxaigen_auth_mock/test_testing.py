@@ -72,7 +72,7 @@ async def test_beside_one(sync_mock, mock):
 pytestmark = pytest.mark.anyio
 
 
-async def test_the_sdk_gets_a_burst_answered_with_one_call() -> None:
+async def test_a_burst_of_the_sdk_is_one_call() -> None:
     async with running_mock(MockSettings(latency=0.1)) as mock, ProxyAuthClient(mock.url) as client:
         async with create_task_group() as tasks:
             for _ in range(20):
@@ -80,7 +80,7 @@ async def test_the_sdk_gets_a_burst_answered_with_one_call() -> None:
         assert [call.persona for call in mock.calls(endpoint="get-me")] == ["devuser"]
 
 
-async def test_a_token_is_revoked_and_a_fault_placed_by_the_handle() -> None:
+async def test_the_handle_revokes_tokens_and_adds_faults() -> None:
     async with running_mock() as mock, ProxyAuthClient(mock.url) as client:
         assert (await client.get_me("mock-dev-token")).user_name == "devuser"
         mock.revoke("mock-dev-token")
@@ -92,7 +92,7 @@ async def test_a_token_is_revoked_and_a_fault_placed_by_the_handle() -> None:
         assert (await client.get_me("mock-admin-token")).user_name == "admin"
 
 
-async def test_it_knows_the_personas_it_was_given_and_not_the_environment(
+async def test_a_test_mock_has_the_given_personas_and_ignores_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OXAIGEN_AUTH_MOCK_USER_NAME", "zoe")
@@ -103,7 +103,7 @@ async def test_it_knows_the_personas_it_was_given_and_not_the_environment(
         assert (await client.get_me("mock-dev-token")).user_name == "devuser"
 
 
-async def test_two_of_them_run_side_by_side() -> None:
+async def test_two_mocks_run_side_by_side() -> None:
     async with running_mock() as one, running_mock() as other:
         assert one.url != other.url
         one.revoke("mock-dev-token")
@@ -114,7 +114,7 @@ async def test_two_of_them_run_side_by_side() -> None:
                 assert answer.status_code == status
 
 
-async def test_in_production_the_sdk_believes_no_mock(caplog: pytest.LogCaptureFixture) -> None:
+async def test_in_production_the_sdk_accepts_no_mock(caplog: pytest.LogCaptureFixture) -> None:
     settings = OxaigenAuthSettings(environment="production")
     async with running_mock() as mock, ProxyAuthClient(mock.url, settings=settings) as client:
         with pytest.raises(OxaigenAuthUpstreamError):
@@ -166,7 +166,7 @@ async def mock_of_a_fixture() -> AsyncGenerator[RunningMock]:
         yield mock
 
 
-async def test_a_fixture_of_anyios_plugin_serves_one(mock_of_a_fixture: RunningMock) -> None:
+async def test_a_fixture_of_anyios_plugin_serves_a_mock(mock_of_a_fixture: RunningMock) -> None:
     async with AsyncClient(base_url=mock_of_a_fixture.url) as client:
         mock_of_a_fixture.revoke("mock-dev-token")
         assert (await client.get(ME, headers=DEV)).status_code == 401
@@ -188,7 +188,7 @@ def test_pitfall_55_fixtures_of_pytest_asyncio_serve_one(tmp_path: Path) -> None
     assert "different task" not in run.stdout
 
 
-async def test_an_error_in_the_block_comes_out_bare() -> None:
+async def test_an_exception_in_the_block_is_raised_unwrapped() -> None:
     url = ""
     with pytest.raises(LookupError, match="mine"):
         async with running_mock() as mock:
@@ -218,7 +218,7 @@ def test_without_an_event_loop_it_is_served_by_a_thread(sync_mock: RunningMock) 
     assert sync_mock.calls() == ()
 
 
-def test_an_error_of_a_method_arrives_where_it_was_called(sync_mock: RunningMock) -> None:
+def test_an_error_of_a_method_is_raised_in_the_calling_thread(sync_mock: RunningMock) -> None:
     with pytest.raises(TokenTakenError, match="'devuser' already has the token"):
         sync_mock.put(Persona(name="ada", token="mock-dev-token"))
 

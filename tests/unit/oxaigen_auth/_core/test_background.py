@@ -76,7 +76,7 @@ async def test_pitfall_55_one_task_opens_the_group_and_another_closes_it() -> No
     assert (owner.opened, owner.closed) == (1, 1)
 
 
-async def test_a_background_task_sees_no_context_of_whoever_started_it() -> None:
+async def test_a_background_task_runs_without_the_context_of_its_starter() -> None:
     tenant: ContextVar[str] = ContextVar("tenant", default="nobody")
     seen: list[str] = []
 
@@ -91,7 +91,7 @@ async def test_a_background_task_sees_no_context_of_whoever_started_it() -> None
     assert seen == ["nobody"]
 
 
-async def test_opening_that_is_cancelled_leaves_a_group_that_can_be_closed() -> None:
+async def test_a_group_whose_opening_was_cancelled_can_be_closed() -> None:
     owner = Owner()
     with anyio.CancelScope() as scope:
         scope.cancel()
@@ -107,7 +107,7 @@ async def test_a_group_that_was_never_opened_can_be_closed() -> None:
     assert owner.opened == owner.closed == 0
 
 
-async def test_closing_waits_for_a_task_that_hangs_a_second_at_most() -> None:
+async def test_closing_waits_at_most_a_second_for_a_hanging_task() -> None:
     owner = Owner()
     await owner.background.open()
 
@@ -148,7 +148,7 @@ async def test_a_task_that_is_cancelled_before_its_first_step_renews_the_group()
 
 @asyncio_only
 @pytest.mark.parametrize("steps", range(4))
-async def test_a_background_task_that_is_cancelled_at_any_step_hangs_nobody(
+async def test_a_background_task_can_be_cancelled_at_any_step(
     steps: int,
 ) -> None:
     owner = Owner()
@@ -187,7 +187,7 @@ def test_control_c_in_a_task_of_the_group_ends_the_main_task_on_trio() -> None:
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_a_function_is_called_in_its_loop_and_after_the_loops_end_nowhere(backend: str) -> None:
+def test_a_function_is_called_in_its_loop_and_never_after_the_loop_has_ended(backend: str) -> None:
     called: list[bool] = []
 
     async def main() -> Any:

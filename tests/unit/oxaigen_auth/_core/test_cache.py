@@ -21,7 +21,7 @@ def new_cache(clock: Clock, *, size: int = 2, ttl: float = TTL) -> Cache[str]:
     return Cache(size, ttl, clock)
 
 
-def test_a_value_lasts_from_the_birth_it_was_given_until_its_ttl_is_over() -> None:
+def test_a_value_lasts_for_its_ttl_from_stored_at() -> None:
     clock = Clock()
     cache = new_cache(clock)
     cache.put(b"a", "ada", stored_at=clock.now - 4)
@@ -32,7 +32,7 @@ def test_a_value_lasts_from_the_birth_it_was_given_until_its_ttl_is_over() -> No
     assert len(cache) == 0
 
 
-def test_a_value_that_is_already_too_old_is_not_kept_and_ends_its_predecessor() -> None:
+def test_a_value_past_its_ttl_is_not_stored_and_discards_its_predecessor() -> None:
     clock = Clock()
     cache = new_cache(clock)
     cache.put(b"a", "old", stored_at=clock.now)
@@ -48,7 +48,7 @@ def test_a_ttl_of_zero_switches_the_cache_off() -> None:
     assert len(cache) == 0
 
 
-def test_the_oldest_value_that_was_not_used_makes_room() -> None:
+def test_the_oldest_unused_value_is_evicted() -> None:
     clock = Clock()
     cache = new_cache(clock)
     cache.put(b"a", "ada", stored_at=clock.now)
@@ -58,7 +58,7 @@ def test_the_oldest_value_that_was_not_used_makes_room() -> None:
     assert [cache.get(key) for key in (b"a", b"b", b"c")] == ["ada", None, "cyd"]
 
 
-def test_a_value_that_was_used_once_is_passed_over_once() -> None:
+def test_a_value_that_was_used_survives_one_eviction() -> None:
     clock = Clock()
     cache = new_cache(clock)
     cache.put(b"a", "ada", stored_at=clock.now)
@@ -68,7 +68,7 @@ def test_a_value_that_was_used_once_is_passed_over_once() -> None:
     assert cache.get(b"a") is None
 
 
-def test_a_value_past_its_ttl_is_stale_until_its_grace_is_over() -> None:
+def test_a_value_past_its_ttl_is_stale_until_its_stale_ttl_ends() -> None:
     clock = Clock(3.0)
     cache: Cache[str] = Cache(2, TTL, clock, stale_ttl=5.0)
     cache.put(b"a", "ada", stored_at=clock.now)
@@ -84,7 +84,7 @@ def test_a_value_past_its_ttl_is_stale_until_its_grace_is_over() -> None:
     assert cache.stale(b"a") is None
 
 
-def test_without_grace_a_value_is_stale_as_long_as_it_is_fresh() -> None:
+def test_without_a_stale_ttl_a_value_is_stale_as_long_as_it_is_fresh() -> None:
     clock = Clock()
     cache = new_cache(clock)
     cache.put(b"a", "ada", stored_at=clock.now)
@@ -94,21 +94,21 @@ def test_without_grace_a_value_is_stale_as_long_as_it_is_fresh() -> None:
     assert cache.stale(b"a") is None
 
 
-def test_what_is_not_kept_was_born_before_everything() -> None:
+def test_a_missing_value_was_stored_before_everything() -> None:
     cache = new_cache(Clock())
     assert cache.stored_at(b"a") == -inf
     cache.put(b"a", "ada", stored_at=2.0)
     assert cache.stored_at(b"a") == 2.0
 
 
-def test_it_keeps_as_many_values_as_it_may() -> None:
+def test_it_keeps_max_entries() -> None:
     cache = new_cache(Clock(), size=1000)
     for number in range(1001):
         cache.put(number, "somebody", stored_at=7.0)
     assert len(cache) == 1000
 
 
-def test_discarding_what_is_not_there_is_no_error() -> None:
+def test_discarding_a_missing_key_is_no_error() -> None:
     cache = new_cache(Clock())
     cache.discard(b"a")
     assert len(cache) == 0
@@ -170,7 +170,7 @@ CacheMachine.TestCase.settings = settings(max_examples=100, deadline=None)
 TestCacheMachine = CacheMachine.TestCase
 
 
-def test_what_another_thread_discards_during_a_look_is_still_returned() -> None:
+def test_a_value_that_another_thread_discards_during_get_is_still_returned() -> None:
     """The clock is read between the two steps of a look; here the other thread is the clock."""
     cache: Cache[str] = Cache(2, 10, lambda: 0)
     cache.put(b"a", "one", stored_at=0)
@@ -184,7 +184,7 @@ def test_what_another_thread_discards_during_a_look_is_still_returned() -> None:
     assert len(cache) == 0
 
 
-def test_what_another_thread_renews_during_a_look_is_not_discarded_with_the_old() -> None:
+def test_a_value_that_another_thread_renews_during_get_is_not_discarded() -> None:
     cache: Cache[str] = Cache(2, 10, lambda: 0)
     cache.put(b"a", "old", stored_at=0)
 
@@ -198,7 +198,7 @@ def test_what_another_thread_renews_during_a_look_is_not_discarded_with_the_old(
     assert cache.get(b"a") == "new"
 
 
-def test_a_value_ends_when_it_is_told_to_if_that_is_sooner() -> None:
+def test_a_value_ends_at_its_end_if_that_is_before_its_ttl() -> None:
     clock = Clock()
     cache: Cache[str] = Cache(3, TTL, clock, stale_ttl=5.0)
     cache.put(b"soon", "ada", stored_at=clock.now, end=clock.now + 4)
@@ -216,7 +216,7 @@ def test_a_value_ends_when_it_is_told_to_if_that_is_sooner() -> None:
     assert cache.stale(b"late") == "cyd"
 
 
-def test_a_value_that_has_ended_is_not_kept_and_ends_its_predecessor() -> None:
+def test_a_value_past_its_end_is_not_stored_and_discards_its_predecessor() -> None:
     clock = Clock()
     cache = new_cache(clock)
     for end in (clock.now, clock.now - 5, -inf):
@@ -225,7 +225,7 @@ def test_a_value_that_has_ended_is_not_kept_and_ends_its_predecessor() -> None:
         assert len(cache) == 0
 
 
-def test_it_keeps_as_many_bytes_as_it_may() -> None:
+def test_it_keeps_max_bytes() -> None:
     cache: Cache[int] = Cache(1000, TTL, Clock(), max_bytes=100)
     for number in range(50):
         cache.put(number, number, stored_at=7.0, size=10)
@@ -239,9 +239,7 @@ def test_it_keeps_as_many_bytes_as_it_may() -> None:
     assert cache.size == 0
 
 
-def test_a_value_that_is_larger_than_the_cache_is_not_kept_and_evicts_its_predecessor_only() -> (
-    None
-):
+def test_a_value_larger_than_the_cache_is_not_stored_and_discards_only_its_predecessor() -> None:
     cache: Cache[int] = Cache(1000, TTL, Clock(), max_bytes=100)
     cache.put(b"a", 1, stored_at=7.0, size=10)
     cache.put(b"b", 2, stored_at=7.0, size=10)
@@ -253,7 +251,7 @@ def group_of(key: str) -> str | None:
     return {"": None}.get(key[:-3], key[:-3])
 
 
-def test_a_group_makes_room_among_its_own() -> None:
+def test_a_full_group_evicts_from_itself() -> None:
     cache: Cache[int] = Cache(10, TTL, Clock(), max_per_group=3, group_of=group_of)
     cache.put("other000", 0, stored_at=7.0)
     for number in range(100):
@@ -271,7 +269,7 @@ def test_a_group_makes_room_among_its_own() -> None:
     assert (len(cache), len(cache.group("other"))) == (4, 1)
 
 
-def test_keys_without_a_group_have_no_bound_of_their_own() -> None:
+def test_keys_without_a_group_have_no_limit_per_group() -> None:
     cache: Cache[int] = Cache(10, TTL, Clock(), max_per_group=3, group_of=group_of)
     for number in range(9):
         cache.put(f"{number:03}", number, stored_at=7.0)
@@ -279,7 +277,7 @@ def test_keys_without_a_group_have_no_bound_of_their_own() -> None:
     assert cache.group(None) == ()
 
 
-def test_a_group_that_is_gone_is_not_remembered() -> None:
+def test_an_empty_group_is_forgotten() -> None:
     clock = Clock()
     cache: Cache[int] = Cache(2, TTL, clock, group_of=lambda key: key)
     for number in range(5):
@@ -291,7 +289,7 @@ def test_a_group_that_is_gone_is_not_remembered() -> None:
     assert len(cache._groups) == 0  # noqa: SLF001
 
 
-def test_a_group_has_an_eighth_of_the_bytes_or_one_value() -> None:
+def test_a_group_may_hold_an_eighth_of_the_bytes_or_one_value() -> None:
     cache: Cache[int] = Cache(100, TTL, Clock(), max_bytes=80, group_of=group_of)
     cache.put("other000", 0, stored_at=7.0, size=10)
     for number in range(6):

@@ -73,7 +73,7 @@ def test_an_answer_between_failures_starts_the_count_anew(breaker: CircuitBreake
     assert not is_open(breaker)
 
 
-def test_an_upstream_that_fails_costs_another_nothing(breaker: CircuitBreaker) -> None:
+def test_the_circuits_of_upstreams_are_independent(breaker: CircuitBreaker) -> None:
     fail(breaker, 5)
     assert not is_open(breaker, B)
 
@@ -120,7 +120,7 @@ def test_the_longest_backoff_can_be_set(clock: Clock) -> None:
 
 
 @pytest.mark.usefixtures("_without_jitter")
-def test_the_hint_is_what_is_left_of_the_backoff_in_whole_seconds(clock: Clock) -> None:
+def test_the_hint_is_the_rest_of_the_backoff_in_whole_seconds(clock: Clock) -> None:
     clock.now = 0.0
     breaker = CircuitBreaker(clock, max_backoff=60)
     fail(breaker, 5)
@@ -163,14 +163,14 @@ def test_pitfall_42_calls_that_began_before_an_answer_do_not_open_it_again(
     assert not is_open(breaker)
 
 
-def test_an_answer_to_whomever_closes_it(breaker: CircuitBreaker) -> None:
+def test_an_answer_to_any_caller_closes_the_circuit(breaker: CircuitBreaker) -> None:
     straggler = call(breaker)
     fail(breaker, 5)
     breaker.record(straggler, answered=True)
     assert not is_open(breaker)
 
 
-def test_a_call_that_says_nothing_is_neither_failure_nor_answer(breaker: CircuitBreaker) -> None:
+def test_a_call_of_unknown_outcome_is_neither_failure_nor_answer(breaker: CircuitBreaker) -> None:
     fail(breaker, 4)
     breaker.record(call(breaker), answered=None)
     assert not is_open(breaker)
@@ -212,7 +212,7 @@ def test_pitfall_41_callers_who_fail_leave_the_others_a_probe(
     assert not is_open(breaker, caller=somebody())
 
 
-def test_of_too_many_callers_the_one_is_forgotten_that_failed_first(
+def test_the_caller_that_failed_first_is_forgotten_if_there_are_too_many(
     breaker: CircuitBreaker, clock: Clock
 ) -> None:
     for _ in range(module.MAX_CALLERS + 5):
@@ -228,7 +228,7 @@ def test_a_backoff_is_shortened_by_up_to_a_half(clock: Clock) -> None:
     assert 0.45 < max(backoffs) <= 0.5
 
 
-def test_of_too_many_upstreams_the_one_is_forgotten_that_ended_a_call_first(
+def test_the_upstream_whose_last_call_ended_first_is_forgotten_if_there_are_too_many(
     breaker: CircuitBreaker,
 ) -> None:
     upstreams = [f"https://{number}.example.com" for number in range(256)]

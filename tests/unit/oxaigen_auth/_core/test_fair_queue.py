@@ -95,7 +95,7 @@ def test_pitfall_51_junk_at_one_unproven_host_leaves_room_for_another() -> None:
     assert queue.pop() == (-1, "n")
 
 
-def test_a_share_that_is_proven_while_it_waits_has_turns_of_its_own_from_its_next_item_on() -> None:
+def test_a_share_that_becomes_proven_has_its_own_turns_from_its_next_item_on() -> None:
     proven: set[str] = set()
     queue = pushed(10, proven, *"xxxxxxxxxx", *"yyyyyyyyyy")
     held = Counter(popped(queue))
@@ -112,7 +112,7 @@ def test_a_share_without_a_name_is_like_any_other() -> None:
     assert [queue.pop(), queue.pop()] == [(0, ""), (1, "x")]
 
 
-def test_an_item_that_waits_no_longer_gets_no_place_and_its_share_is_forgotten() -> None:
+def test_a_removed_item_gets_no_slot_and_its_share_is_forgotten() -> None:
     queue = pushed(10, {"b"}, "a", "a", "b")
     for item, name in ((0, "a"), (1, "a"), (2, "b"), (2, "b"), (7, "nobody")):
         queue.remove(item, name)

@@ -18,7 +18,7 @@ STEPS = st.lists(
 )
 
 
-def test_a_token_has_no_generation_while_no_lookup_of_it_is_under_way() -> None:
+def test_a_token_without_a_running_lookup_has_no_generation() -> None:
     generations = Generations()
     generations.forget(b"a")
     generations.reject(b"a", "one", 1.0)
@@ -51,7 +51,7 @@ def test_a_rejection_is_about_one_proxy_and_outdates_no_lookup_by_its_generation
     assert generations.of(b"a", "two").rejected < 4.0
 
 
-def test_what_is_noted_lasts_until_the_last_of_those_who_wait_has_ended() -> None:
+def test_notes_last_until_the_last_waiter_has_ended() -> None:
     generations = Generations()
     generations.begin(b"a", "one")
     generations.begin(b"a", "one")
@@ -65,7 +65,7 @@ def test_what_is_noted_lasts_until_the_last_of_those_who_wait_has_ended() -> Non
 
 
 @given(STEPS)
-def test_no_lookup_under_way_is_ever_in_a_past_generation_again(
+def test_an_outdated_lookup_stays_outdated(
     steps: list[tuple[str, bytes, str]],
 ) -> None:
     generations, begun = Generations(), Counter[tuple[bytes, str]]()

@@ -23,7 +23,7 @@ def bring(throttle: RateLimit, address: str, *tokens: str) -> bool:
     return throttle.retry_after(address) > 0
 
 
-def test_an_address_is_shut_out_by_one_bad_token_more_than_the_limit(clock: Clock) -> None:
+def test_one_rejected_token_above_the_limit_refuses_an_address(clock: Clock) -> None:
     throttle = RateLimit(2, clock)
     assert not throttle.retry_after(HERE)
     assert not bring(throttle, HERE, "a")
@@ -36,7 +36,7 @@ def test_the_same_token_again_does_not_count(clock: Clock) -> None:
     assert not bring(RateLimit(2, clock), HERE, "a", "b", "a", "b", "a")
 
 
-def test_it_lasts_until_the_minute_of_the_first_bad_token_is_over(clock: Clock) -> None:
+def test_it_lasts_a_minute_from_the_first_rejected_token(clock: Clock) -> None:
     throttle = RateLimit(1, clock)
     bring(throttle, HERE, "a")
     clock.now += 59
@@ -76,7 +76,7 @@ def test_an_ipv6_address_stands_for_its_network(
     assert (throttle.retry_after(other) > 0) is same
 
 
-def test_what_it_remembers_is_bounded_however_many_addresses_come(
+def test_its_memory_is_bounded_for_any_number_of_addresses(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_TOKENS", 10)  # quicker to fill
@@ -89,7 +89,7 @@ def test_what_it_remembers_is_bounded_however_many_addresses_come(
     assert not throttle.retry_after("192.0.2.90")
 
 
-def test_it_remembers_65_536_tokens_and_of_more_not_the_oldest_minute(clock: Clock) -> None:
+def test_beyond_65_536_tokens_the_oldest_minute_is_forgotten(clock: Clock) -> None:
     throttle = RateLimit(40_000, clock)
     assert bring(throttle, HERE, *map(str, range(40_001)))
     bring(throttle, THERE, *map(str, range(65_536 - 40_001)))
@@ -108,7 +108,7 @@ def test_the_same_token_again_takes_no_memory(
     assert throttle.retry_after(HERE)
 
 
-def test_what_came_of_an_earlier_minute_is_not_counted_for_ever(
+def test_tokens_of_past_minutes_leave_the_count(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_TOKENS", 4)  # quicker to fill

@@ -5,7 +5,7 @@ from __future__ import annotations
 from oxaigen_auth._core.recent_set import RecentSet
 
 
-def test_the_item_that_was_added_longest_ago_makes_room() -> None:
+def test_the_oldest_item_is_discarded() -> None:
     recent = RecentSet[str](2)
     for item in ("a", "b", "a", "c"):
         recent.add(item)

@@ -105,7 +105,7 @@ async def test_different_questions_do_not_wait_for_each_other(counting: Counting
     assert (counting.began, counting.most_at_once) == (2, 2)
 
 
-async def test_a_later_question_is_asked_anew(counting: CountingLookup) -> None:
+async def test_a_later_question_starts_a_new_lookup(counting: CountingLookup) -> None:
     assert [await counting.ask(), await counting.ask()] == ["answer 1", "answer 2"]
 
 
@@ -170,7 +170,7 @@ async def test_a_cancelled_owner_returns_when_the_flight_has_finished_and_not_be
     assert counting.answers == ["answer 1"]
 
 
-async def test_an_owner_that_nobody_waits_with_returns_at_once() -> None:
+async def test_a_cancelled_owner_without_waiters_returns_at_once() -> None:
     counting = CountingLookup(SingleFlight())
     start = anyio.current_time()
     with anyio.move_on_after(0.25):
@@ -179,7 +179,7 @@ async def test_an_owner_that_nobody_waits_with_returns_at_once() -> None:
     assert (counting.running, len(counting.flights)) == (0, 0)
 
 
-async def test_a_cancelled_owner_returns_with_the_last_of_the_others() -> None:
+async def test_a_cancelled_owner_returns_when_the_last_waiter_has_left() -> None:
     counting = CountingLookup(SingleFlight())
     start = anyio.current_time()
     async with anyio.create_task_group() as group:
@@ -351,7 +351,7 @@ async def test_pitfall_16_cancelled_waiters_leave_no_count_behind(counting: Coun
     assert await counting.ask() == "answer 2"
 
 
-async def test_a_caller_that_is_cancelled_before_it_asks_starts_nothing_that_stays(
+async def test_a_caller_that_is_cancelled_before_its_first_step_leaves_no_flight(
     counting: CountingLookup,
 ) -> None:
     with anyio.CancelScope() as scope:
@@ -393,7 +393,7 @@ async def test_a_fresh_caller_makes_the_flight_it_joins_fresh(counting: Counting
     assert seen[-1]
 
 
-async def test_cancelling_all_flights_includes_those_that_nobody_can_join(
+async def test_cancelling_all_flights_includes_detached_ones(
     counting: CountingLookup,
 ) -> None:
     lost: list[bool] = []
@@ -414,7 +414,7 @@ async def test_cancelling_all_flights_includes_those_that_nobody_can_join(
     assert counting.running == 0
 
 
-async def test_an_exception_that_hits_an_owner_from_outside_comes_out_bare(
+async def test_an_exception_raised_in_an_owner_from_outside_is_not_wrapped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     counting = CountingLookup(SingleFlight())
@@ -429,7 +429,7 @@ async def test_an_exception_that_hits_an_owner_from_outside_comes_out_bare(
     assert (len(counting.flights), counting.running) == (0, 0)
 
 
-async def test_cancelling_all_flights_tells_those_who_wait(counting: CountingLookup) -> None:
+async def test_cancelling_all_flights_raises_for_the_waiters(counting: CountingLookup) -> None:
     lost: list[str] = []
 
     async def ask(key: str) -> None:
@@ -447,7 +447,7 @@ async def test_cancelling_all_flights_tells_those_who_wait(counting: CountingLoo
     assert counting.running == 0
 
 
-async def test_a_group_that_ends_releases_those_who_wait() -> None:
+async def test_a_task_group_that_ends_releases_the_waiters() -> None:
     async with anyio.create_task_group() as callers:
         async with anyio.create_task_group() as group:
             counting = CountingLookup(SingleFlight(group))
@@ -470,7 +470,7 @@ async def one_at_a_time() -> AsyncIterator[CountingLookup]:
         group.cancel_scope.cancel()
 
 
-async def test_no_more_lookups_run_at_once_than_may_and_they_begin_in_order() -> None:
+async def test_lookups_run_within_the_capacity_and_start_in_order() -> None:
     order: list[str] = []
     async with anyio.create_task_group() as group:
         counting = CountingLookup(SingleFlight(group, capacity=3))
@@ -495,7 +495,7 @@ async def test_no_more_lookups_run_at_once_than_may_and_they_begin_in_order() ->
     assert counting.most_at_once == 2
 
 
-async def test_a_flight_that_is_left_before_its_turn_never_looks_up(
+async def test_a_queued_flight_without_waiters_never_looks_up(
     one_at_a_time: CountingLookup,
 ) -> None:
     async with anyio.create_task_group() as group:
@@ -511,7 +511,7 @@ async def test_a_flight_that_is_left_before_its_turn_never_looks_up(
     assert one_at_a_time.began == 2
 
 
-async def test_a_fresh_caller_joins_a_flight_whose_turn_has_not_come(
+async def test_a_fresh_caller_joins_a_queued_flight(
     one_at_a_time: CountingLookup,
 ) -> None:
     async with anyio.create_task_group() as group:
@@ -523,7 +523,7 @@ async def test_a_fresh_caller_joins_a_flight_whose_turn_has_not_come(
     assert one_at_a_time.began == 2
 
 
-async def test_cancelling_all_flights_includes_those_whose_turn_has_not_come(
+async def test_cancelling_all_flights_includes_queued_ones(
     one_at_a_time: CountingLookup,
 ) -> None:
     lost: list[str] = []
@@ -543,7 +543,7 @@ async def test_cancelling_all_flights_includes_those_whose_turn_has_not_come(
     assert await one_at_a_time.ask() == "answer 2"
 
 
-async def test_a_group_that_ends_releases_those_whose_turn_has_not_come() -> None:
+async def test_a_task_group_that_ends_releases_queued_flights() -> None:
     lost: list[str] = []
     async with anyio.create_task_group() as callers:
         async with anyio.create_task_group() as group:
@@ -562,7 +562,7 @@ async def test_a_group_that_ends_releases_those_whose_turn_has_not_come() -> Non
     assert (len(counting.flights), counting.running, counting.finished) == (0, 0, 0)
 
 
-async def test_of_one_share_four_fifths_of_the_capacity_run_at_once() -> None:
+async def test_one_share_may_use_four_fifths_of_the_capacity() -> None:
     async with anyio.create_task_group() as group:
         fair = SingleFlight[str](group, capacity=375, share_of=lambda _: "share", proven={"share"})
         counting = CountingLookup(fair)
@@ -572,7 +572,7 @@ async def test_of_one_share_four_fifths_of_the_capacity_run_at_once() -> None:
     assert (counting.most_at_once, counting.finished) == (300, 400)
 
 
-async def test_a_flight_does_not_show_what_it_asks(counting: CountingLookup) -> None:
+async def test_the_repr_of_a_flight_does_not_show_its_key(counting: CountingLookup) -> None:
     async def look_up(flight: Flight[str], secret: str) -> str:
         await checkpoint()
         return repr(flight).replace(secret, "shown")
@@ -582,7 +582,7 @@ async def test_a_flight_does_not_show_what_it_asks(counting: CountingLookup) -> 
     assert not any(name in shown for name in ("shown", "_lookup", "_table", "_queue", "_active"))
 
 
-async def test_joining_is_counted() -> None:
+async def test_joining_calls_on_join() -> None:
     joined: list[None] = []
     counting = CountingLookup(SingleFlight(on_join=lambda: joined.append(None)))
     async with anyio.create_task_group() as group:
@@ -591,7 +591,9 @@ async def test_joining_is_counted() -> None:
     assert len(joined) == 4
 
 
-async def test_a_caller_owned_flight_that_is_cancelled_before_it_begins_never_looks() -> None:
+async def test_a_caller_owned_flight_that_is_cancelled_before_its_first_step_never_looks_up() -> (
+    None
+):
     async def look(_: object) -> None: ...
 
     flights: SingleFlight[None] = SingleFlight()

@@ -42,7 +42,7 @@ async def test_a_natively_cancelled_owner_waits_for_the_others_and_stays_cancell
         await host
 
 
-async def test_a_natively_cancelled_waiter_costs_the_owner_nothing() -> None:
+async def test_a_natively_cancelled_waiter_does_not_affect_the_owner() -> None:
     flights: SingleFlight[str] = SingleFlight()
     finished = asyncio.Event()
 
@@ -70,7 +70,7 @@ async def test_a_lone_owner_under_asyncio_timeout_leaves_no_flight() -> None:
     assert len(flights) == 0
 
 
-async def test_a_task_that_is_cancelled_hands_the_flights_that_wait_to_another() -> None:
+async def test_queued_flights_run_after_the_task_of_a_running_one_was_cancelled() -> None:
     async def look_up(_: Flight[str]) -> str:
         tasks.append(asyncio.current_task())
         await asyncio.sleep(0.01)

@@ -47,7 +47,7 @@ def test_the_estimate_is_not_much_too_low_or_too_high(shape: str) -> None:
     assert 0.95 < size_of(user) / taken < 1.4
 
 
-def test_it_goes_into_everything_that_a_client_keeps() -> None:
+def test_it_counts_everything_that_a_client_caches() -> None:
     text = "x" * 1_000
     for value in [
         text,
@@ -64,7 +64,7 @@ def test_it_goes_into_everything_that_a_client_keeps() -> None:
         assert 1_000 < size_of(value) < 2_500
 
 
-def test_it_stops_soon_after_the_most_that_is_asked_for() -> None:
+def test_it_stops_soon_after_the_given_limit() -> None:
     value: Any = []
     for _ in range(100_000):  # deeper than anything that recurses could go
         value = [value]

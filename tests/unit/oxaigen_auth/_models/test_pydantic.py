@@ -183,7 +183,7 @@ def test_pitfall_37_a_filter_of_an_entry_filters_it() -> None:
         ]
 
 
-def test_a_member_of_a_union_that_is_no_user_is_written_as_itself() -> None:
+def test_a_union_member_that_is_not_a_user_is_kept_as_itself() -> None:
     either: list[Any] = [User | Other, Other | User]
     for declared in either:
         adapter = TypeAdapter[Any](declared)
@@ -192,7 +192,7 @@ def test_a_member_of_a_union_that_is_no_user_is_written_as_itself() -> None:
             assert got == {"id": 1, "kind": "other"}
 
 
-def test_a_user_stays_a_user_where_another_model_would_take_its_attributes() -> None:
+def test_a_user_is_validated_as_itself_beside_a_model_with_its_attributes() -> None:
     user = full_user()
     either: list[Any] = [User | Other, Other | User]
     for declared in either:
@@ -200,7 +200,7 @@ def test_a_user_stays_a_user_where_another_model_would_take_its_attributes() -> 
         assert adapter.validate_python(user, from_attributes=True) is user
 
 
-def test_what_is_unset_or_a_default_is_left_out_and_an_unknown_field_never() -> None:
+def test_unset_and_default_fields_can_be_excluded_but_unknown_ones_are_kept() -> None:
     user = User(user_name="ada", workspace_roles=[WorkspaceRole(extra={"tags": [], "by": None})])
     roles: Any = [{"tags": [], "by": None}]
     for got in written(TypeAdapter(User), user, exclude_unset=True):
@@ -245,7 +245,7 @@ REFUSED = "a User is never read from a request: write `user: Annotated[User, Dep
 
 
 @pytest.mark.parametrize("value", [{}, {"id": 1}, FULL, None, "ada", 1, [], [["id", 1]]])
-def test_a_user_is_never_built_of_what_a_caller_sends(value: Any) -> None:
+def test_a_user_is_never_built_from_a_callers_input(value: Any) -> None:
     either: list[Any] = [User, User | Other]
     for declared in either:
         adapter = TypeAdapter[Any](declared)
@@ -274,7 +274,7 @@ def test_a_model_of_an_app_does_not_read_a_user_either() -> None:
 
 
 @pytest.mark.parametrize("model", [UserWorkspace, WorkspaceRole, WorkspacePermission])
-def test_an_entry_is_not_read_either_and_an_instance_is_taken(model: type[Any]) -> None:
+def test_an_entry_is_not_built_from_input_and_an_instance_is_accepted(model: type[Any]) -> None:
     adapter = TypeAdapter[Any](model)
     entry = model(name="x")
     assert adapter.validate_python(entry) is entry
@@ -297,7 +297,7 @@ def test_an_entry_is_not_read_either_and_an_instance_is_taken(model: type[Any]) 
     ids=str,
 )
 @pytest.mark.parametrize("body", [{"id": 5}, {"user": {"id": 5}}, [{"id": 5}], {}], ids=str)
-def test_no_parameter_becomes_a_user_of_the_callers_own(declared: Any, body: Any) -> None:
+def test_no_parameter_becomes_a_user_from_the_callers_input(declared: Any, body: Any) -> None:
     app = FastAPI()
 
     async def route(user: Any) -> None: ...
@@ -320,7 +320,7 @@ def test_a_class_is_no_dependency_that_fastapi_could_call_with_a_query(depends: 
         app.get("/")(route)
 
 
-def test_a_route_that_answers_with_a_dict_instead_of_a_user_is_told_so() -> None:
+def test_a_route_that_returns_a_dict_instead_of_a_user_gets_a_clear_error() -> None:
     app = FastAPI()
 
     @app.get("/")

@@ -76,7 +76,7 @@ def test_scopes_given_to_a_dependency_are_found(dependency: Any) -> None:
 
 
 @pytest.mark.parametrize("inner", [wrapped, nested])
-def test_scopes_given_to_a_dependency_around_are_found(inner: Any) -> None:
+def test_scopes_given_to_an_outer_dependency_are_found(inner: Any) -> None:
     (fault,) = faults(app_of(Security(inner, scopes=["audit"])))
     assert "'audit'" in fault
 
@@ -106,11 +106,11 @@ def test_scopes_are_found_in_routers_mounted_apps_and_websockets() -> None:
         Depends(wrapped),
     ],
 )
-def test_scopes_that_the_app_checks_itself_are_none_of_ours(dependency: Any) -> None:
+def test_scopes_that_the_app_checks_itself_are_allowed(dependency: Any) -> None:
     assert faults(app_of(dependency)) == []
 
 
-def test_a_dependency_that_is_overridden_is_none_of_ours() -> None:
+def test_an_overridden_dependency_is_not_checked() -> None:
     app = app_of(Security(wrapped, scopes=["audit"]), Security(get_current_user, scopes=["audit"]))
     app.dependency_overrides = {wrapped: nothing, get_current_user: nothing}
     assert faults(app) == []
@@ -124,7 +124,7 @@ class Odd:
 
 
 @pytest.mark.parametrize("app", [foreign, Starlette(routes=[Mount("/", foreign)]), Odd(), None])
-def test_an_app_that_cannot_be_read_has_no_faults(app: object) -> None:
+def test_an_app_that_cannot_be_inspected_has_no_faults(app: object) -> None:
     assert faults(app) == []
 
 
@@ -157,7 +157,9 @@ async def deeper(_: None = Depends(bare)) -> None: ...
     [bare, with_default, several, in_body, in_payload, in_data, in_typed, deeper],
 )
 @pytest.mark.parametrize("method", ["get", "post"])
-def test_a_user_that_the_caller_would_send_is_found(route: Callable[..., Any], method: str) -> None:
+def test_a_user_parameter_that_the_caller_would_fill_is_found(
+    route: Callable[..., Any], method: str
+) -> None:
     app = FastAPI()
     getattr(app, method)("/me")(route)
     (fault,) = faults(app)
@@ -205,7 +207,7 @@ def test_pitfall_38_an_app_whose_routes_ask_for_what_nobody_gives_does_not_start
 
 
 @OURS
-async def test_without_a_start_a_route_with_ignored_scopes_lets_nobody_in(
+async def test_without_a_lifespan_a_route_with_ignored_scopes_is_refused(
     monkeypatch: pytest.MonkeyPatch, dependency: Any
 ) -> None:
     async with serving(FakeProxy()) as server:
@@ -241,7 +243,7 @@ async def test_a_route_that_checks_its_scopes_itself_is_served(
             assert (await get(app, "/it", GOOD)).json() == "let in"
 
 
-async def test_without_a_start_a_forgotten_depends_is_logged_once(
+async def test_without_a_lifespan_a_missing_depends_is_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     app = make_app()
@@ -291,7 +293,7 @@ def test_pitfall_38_a_dependency_that_stands_alone_in_annotated_fails_the_start(
     assert f"write Depends({dependency.name}), in 'user'" in caught.value.message
 
 
-def test_hints_that_cannot_be_read_are_passed_over() -> None:
+def test_type_hints_that_cannot_be_resolved_are_skipped() -> None:
     async def route(name: str) -> None: ...
 
     app = FastAPI()

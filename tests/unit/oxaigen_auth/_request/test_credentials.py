@@ -117,7 +117,7 @@ def test_pitfall_24_several_authorization_headers_are_refused_and_none_is_taken(
         LONGEST + "a",
     ],
 )
-def test_what_cannot_be_a_token_is_refused_and_not_shown(bad: str) -> None:
+def test_a_malformed_token_is_refused_and_not_shown(bad: str) -> None:
     with pytest.raises(OxaigenAuthUnauthenticatedError) as caught:
         token(("authorization", f"Bearer {bad}"))
     assert caught.value.message == "Invalid token"
@@ -139,12 +139,12 @@ def test_a_refusal_keeps_no_token_in_its_traceback(headers: list[tuple[str, str]
     assert Graph(MARK, is_end=lambda thing: thing is given).find(caught.value) == []
 
 
-def test_a_bad_header_is_not_made_good_by_a_cookie() -> None:
+def test_a_cookie_does_not_replace_a_malformed_header() -> None:
     with pytest.raises(OxaigenAuthUnauthenticatedError):
         token(("authorization", f"Bearer {TOKEN} b"), ("cookie", f"{COOKIE}={OTHER}"))
 
 
-def test_a_token_may_have_eight_kibibytes() -> None:
+def test_a_token_may_have_8_kib() -> None:
     assert token(("authorization", f"Bearer {LONGEST}")) == LONGEST
     assert token(("cookie", f"{COOKIE}={LONGEST}")) == LONGEST
     with pytest.raises(OxaigenAuthUnauthenticatedError):
@@ -189,7 +189,7 @@ def test_a_cookie_that_cannot_be_a_token_is_refused() -> None:
             token(("cookie", f"{COOKIE}={bad}"))
 
 
-def test_the_cookie_has_the_name_of_the_argument_else_of_the_settings(
+def test_the_name_of_the_cookie_is_the_argument_or_from_the_settings(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OXAIGEN_AUTH_ACCESS_TOKEN_COOKIE_NAME", "configured")
@@ -246,7 +246,7 @@ fields = st.lists(
 
 
 @given(fields)
-def test_headers_of_any_bytes_give_a_visible_token_none_or_a_refusal(
+def test_headers_of_any_bytes_give_a_printable_token_none_or_an_error(
     headers: list[tuple[bytes, bytes]],
 ) -> None:
     try:
@@ -262,7 +262,7 @@ hosts = st.binary() | st.sampled_from([b"app.example.com", b"App:8443", b"[::1]"
 
 
 @given(st.lists(st.tuples(st.sampled_from([b"host", b"x-forwarded-host"]), hosts), max_size=3))
-def test_headers_of_any_bytes_give_a_base_url_or_a_refusal(
+def test_headers_of_any_bytes_give_a_base_url_or_an_error(
     headers: list[tuple[bytes, bytes]],
 ) -> None:
     try:
@@ -274,7 +274,7 @@ def test_headers_of_any_bytes_give_a_base_url_or_a_refusal(
 
 
 @pytest.mark.parametrize("kind", ["http", "websocket"])
-def test_requests_and_websockets_both_do(kind: str) -> None:
+def test_requests_and_websockets_are_accepted(kind: str) -> None:
     scope = connection(
         ("authorization", f"Bearer {TOKEN}"), ("host", "app.example.com"), kind=kind
     ).scope
@@ -291,7 +291,7 @@ def base(headers: Mapping[str, str], **settings: Any) -> str:
     return derive_base_url(found, OxaigenAuthSettings(**settings))
 
 
-def test_the_proxy_is_where_the_request_was_sent() -> None:
+def test_the_base_url_is_that_of_the_requests_host() -> None:
     assert base({"host": "App.example.com"}) == "https://app.example.com"
     assert base({"host": "app.example.com:8443"}) == "https://app.example.com:8443"
     assert base({"host": "app:80"}, proxy_scheme="http") == "http://app"
@@ -346,7 +346,7 @@ def test_pitfall_57_reading_a_request_does_not_fix_the_settings_of_the_process(
         ([("host", "user@evil.example.com")], "missing or malformed"),
     ],
 )
-def test_a_host_that_is_missing_doubtful_or_malformed_is_refused_and_logged(
+def test_a_missing_ambiguous_or_malformed_host_is_refused_and_logged(
     headers: list[tuple[str, str | bytes]], why: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(OxaigenAuthUntrustedHostError, match=r"^Invalid host header$"):
@@ -370,7 +370,7 @@ def test_a_host_that_is_missing_doubtful_or_malformed_is_refused_and_logged(
         (["app.example.com b, app.example.com"], None),
     ],
 )
-def test_of_several_forwarded_hosts_the_first_counts_if_it_is_listed(
+def test_the_first_of_several_forwarded_hosts_counts_if_it_is_allowed(
     forwarded: list[str], url: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OXAIGEN_AUTH_ALLOWED_HOSTS", "*.example.com")
@@ -383,7 +383,7 @@ def test_of_several_forwarded_hosts_the_first_counts_if_it_is_listed(
         assert derive_proxy_base_url(request) == url
 
 
-def test_several_host_headers_are_refused_also_where_hosts_are_listed() -> None:
+def test_several_host_headers_are_refused_even_with_allowed_hosts() -> None:
     for value in (b"app.example.com,app.example.com", b"app.example.com\napp.example.com"):
         with pytest.raises(OxaigenAuthUntrustedHostError):
             derive_base_url(
@@ -439,7 +439,7 @@ def test_a_flood_of_refused_hosts_is_one_line_a_minute_for_each_reason(
         (b"z" * 1_000_000, f"'{'z' * 100}'…"),
     ],
 )
-def test_a_refused_host_is_shown_in_part_and_harmless(
+def test_a_refused_host_is_logged_shortened_and_escaped(
     host: bytes, shown: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(OxaigenAuthUntrustedHostError):
@@ -448,7 +448,7 @@ def test_a_refused_host_is_shown_in_part_and_harmless(
     assert f"host {shown}: it is missing or malformed" in record.getMessage()
 
 
-def test_what_takes_a_request_takes_it_by_position() -> None:
+def test_the_connection_is_passed_by_position() -> None:
     for function in (extract_bearer_token, derive_proxy_base_url):
         form: Any = function
         with pytest.raises(TypeError, match=rf"write {function.__name__}\(request, …\)"):
@@ -457,7 +457,7 @@ def test_what_takes_a_request_takes_it_by_position() -> None:
             form(connection(), cookie="x")
 
 
-def test_while_any_host_is_believed_the_log_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_accepting_any_host_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     for host in ("a.example.com", "b.example.com"):
         base({"host": host})
     (record,) = caplog.records

@@ -93,7 +93,7 @@ def test_pitfall_32_an_unsafe_request_from_another_site_is_cross_site(
         {},
     ],
 )
-def test_the_apps_own_pages_and_what_is_no_browser_are_not(
+def test_requests_of_the_apps_own_pages_and_of_other_programs_are_not_cross_site(
     headers: dict[str, str], method: str | None
 ) -> None:
     assert not judged(headers, method)
@@ -118,7 +118,7 @@ def test_a_safe_method_is_never_refused(method: str) -> None:
         ("https://other.example", True),
     ],
 )
-def test_a_trusted_origin_counts_as_ones_own(origin: str, *, refused: bool) -> None:
+def test_a_trusted_origin_counts_as_the_apps_own(origin: str, *, refused: bool) -> None:
     assert judged({"origin": origin}, **TRUSTING) is refused
 
 
@@ -151,7 +151,7 @@ def test_in_dev_mode_every_loopback_origin_is_trusted(origin: str, *, refused: b
         ("app.example.com", False, False),
     ],
 )
-def test_of_several_forwarded_hosts_the_first_is_ones_own_if_it_is_listed(
+def test_the_first_of_several_forwarded_hosts_counts_as_the_apps_own_if_it_is_allowed(
     forwarded: str, *, refused_without_a_list: bool, refused_with_one: bool
 ) -> None:
     for origin in ("https://app.example.com", "http://app.example.com"):
@@ -209,7 +209,7 @@ EVIL = {"origin": "https://evil.example"}
         (EVIL, "/me", 401, {"detail": "Not authenticated"}),
     ],
 )
-async def test_only_a_cookies_token_is_refused(  # noqa: PLR0913, PLR0917 (a table)
+async def test_only_a_token_from_a_cookie_is_refused(  # noqa: PLR0913, PLR0917 (a table)
     monkeypatch: pytest.MonkeyPatch,
     headers: dict[str, str],
     path: str,
@@ -240,14 +240,14 @@ def test_pitfall_32_a_websocket_from_another_site_is_refused(browser: TestClient
 
 
 @pytest.mark.parametrize("headers", [COOKIE | {"origin": "http://testserver"}, GOOD | EVIL])
-def test_a_websocket_from_ones_own_pages_or_with_a_header_is_not(
+def test_a_websocket_of_the_apps_own_pages_or_with_a_header_is_accepted(
     browser: TestClient, headers: dict[str, str]
 ) -> None:
     with browser.websocket_connect("/ws/me", headers=headers) as websocket:
         assert websocket.receive_json() == {"user": "ada"}
 
 
-async def test_the_middleware_says_why_there_is_no_user() -> None:
+async def test_the_middleware_gives_the_reason_why_there_is_no_user() -> None:
     app = FastAPI()
 
     async def state(request: Request) -> Any:

@@ -101,9 +101,7 @@ async def test_pitfall_36_a_dependency_asks_the_client_of_the_innermost_middlewa
     assert len(proxy.requests) == 1
 
 
-async def test_a_question_that_comes_again_is_not_asked_again(
-    proxy: Any, strict: ProxyAuthClient
-) -> None:
+async def test_each_client_validates_a_connection_once(proxy: Any, strict: ProxyAuthClient) -> None:
     app = make_app()
     for client in (None, strict, None, strict, None):
         app.add_middleware(OxaigenAuthMiddleware, client=client)
@@ -150,7 +148,7 @@ async def test_pitfall_36_a_scope_with_other_headers_is_another_question(
     assert len(proxy.requests) == 6
 
 
-async def test_a_scope_that_asks_the_same_is_not_asked_again(proxy: Any) -> None:
+async def test_a_changed_scope_with_the_same_question_reuses_the_verdict(proxy: Any) -> None:
     def elsewhere(scope: Scope) -> Scope:
         more = [(b"x-more", b"1"), (b"host", b"other.example.com")]
         headers = [it for it in scope["headers"] if it[0] != b"host"]
@@ -195,7 +193,7 @@ async def test_a_default_client_that_was_closed_meanwhile_is_another_question(
     assert len(proxy.requests) == 1
 
 
-async def test_a_connection_keeps_few_answers(proxy: Any) -> None:
+async def test_a_connection_keeps_a_limited_number_of_verdicts(proxy: Any) -> None:
     most = module.MAX_VERDICTS
     scope: Scope = {"type": "http", "headers": []}
     for number in (*range(most + 1), most, 0):
@@ -242,7 +240,7 @@ async def test_pitfall_36_a_method_that_was_overridden_is_guarded_anew(
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_a_websocket_asks_anew_where_its_scope_changed(
+def test_a_websocket_is_validated_again_if_its_scope_changed(
     monkeypatch: pytest.MonkeyPatch, backend: Any
 ) -> None:
     with serving_elsewhere(ByToken()) as server:
@@ -381,7 +379,7 @@ async def test_a_user_that_an_app_put_into_the_state_is_replaced() -> None:
 
 
 @pytest.mark.parametrize("dependency", [get_current_user, require_permission("audit")])
-async def test_a_dependency_called_by_hand_needs_nothing_but_the_connection(
+async def test_a_dependency_called_directly_needs_only_the_connection(
     proxy: Any, dependency: Any
 ) -> None:
     connection = HTTPConnection({"type": "http", "headers": raw(GOOD)})

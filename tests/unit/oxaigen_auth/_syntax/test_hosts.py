@@ -89,14 +89,14 @@ def test_the_standard_port_depends_on_the_scheme() -> None:
         "a." * 150 + "example",
     ],
 )
-def test_a_malformed_host_is_none(text: str) -> None:
+def test_a_malformed_host_is_not_parsed(text: str) -> None:
     assert parse_host(text, "https") is None
 
 
 @pytest.mark.parametrize(
     "text", ["", "*", "*.", "**.a", "a.*", "*a.b", "a.", "a:", "a:x", "a:0", "[x]"]
 )
-def test_a_malformed_pattern_is_none(text: str) -> None:
+def test_a_malformed_pattern_is_not_parsed(text: str) -> None:
     assert parse_pattern(text, "https") is None
 
 
@@ -119,7 +119,7 @@ def test_a_malformed_pattern_is_none(text: str) -> None:
         ("[::1]:8000", ["[::1]:8000"], ["[::1]", "[::2]:8000"]),
     ],
 )
-def test_a_pattern_matches_what_it_says(
+def test_a_pattern_matches_its_hosts_only(
     pattern: str, matching: list[str], other: list[str]
 ) -> None:
     parsed = parse_pattern(pattern, "https")
@@ -130,14 +130,14 @@ def test_a_pattern_matches_what_it_says(
 
 
 @given(st.text(max_size=80) | st.from_regex(r"\A[a-z0-9.:\[\]_-]{1,80}\Z"))
-def test_a_host_written_out_reads_as_itself(text: str) -> None:
+def test_parsing_a_formatted_host_returns_the_host(text: str) -> None:
     host = parse_host(text, "https")
     if host is not None:
         assert parse_host(str(host), "https") == host
         assert not set(str(host)) & set("/\\?#@%, \t\r\n*")
 
 
-def test_a_flood_of_long_hosts_is_not_remembered() -> None:
+def test_long_hosts_are_not_cached() -> None:
     caches = [it for it in vars(hosts).values() if hasattr(it, "cache_info")]
     assert caches
     for cache in caches:
@@ -165,6 +165,6 @@ def test_a_flood_of_long_hosts_is_not_remembered() -> None:
         ("127.0.0.1", False),
     ],
 )
-def test_a_host_is_allowed_if_a_pattern_says_so(host: str, *, allowed: bool) -> None:
+def test_a_host_is_allowed_if_a_pattern_matches(host: str, *, allowed: bool) -> None:
     patterns = ("app.example.com", "*.example.org", "localhost:8000", "[::1]:*")
     assert resolve_base_url(host.encode(), "https", patterns)[1] is allowed

@@ -44,7 +44,7 @@ def jwt(payload: str | bytes, signature: str = "c2ln") -> str:
         ("-1" + "0" * 5000, -inf),
     ],
 )
-def test_exp_is_read_whatever_number_it_is(exp: str, expected: float) -> None:
+def test_exp_may_be_any_number(exp: str, expected: float) -> None:
     assert expiry(jwt(f'{{"exp": {exp}}}')) == expected
     assert expiry(jwt(f'{{"sub": "éééééé>?", "exp": {exp}, "more": [1, {{}}]}}')) == expected
 
@@ -70,7 +70,7 @@ def test_exp_is_read_whatever_number_it_is(exp: str, expected: float) -> None:
         '{"a":' * 1200,
     ],
 )
-def test_what_has_no_such_exp_has_none(payload: str | bytes) -> None:
+def test_a_payload_without_a_numeric_exp_has_none(payload: str | bytes) -> None:
     assert expiry(jwt(payload)) is None
 
 
@@ -108,7 +108,7 @@ def test_the_signature_may_be_empty_but_not_missing() -> None:
         f"ü.{PAYLOAD}.c",
     ],
 )
-def test_another_token_has_no_exp(token: str) -> None:
+def test_a_token_that_is_not_a_jwt_has_no_exp(token: str) -> None:
     assert expiry(token) is None
 
 
@@ -125,12 +125,12 @@ def test_both_letters_of_the_url_safe_alphabet_are_read() -> None:
     ),
     st.integers(-(2**40), 2**40),
 )
-def test_whatever_else_a_payload_says_its_exp_is_read(more: Any, exp: int) -> None:
+def test_exp_is_read_whatever_else_the_payload_holds(more: Any, exp: int) -> None:
     assert expiry(jwt(json.dumps({"more": more, "exp": exp}))) == exp
 
 
 @given(st.text() | st.binary().map(encoded) | st.from_regex(r"[\w-]{1,9}\.[\w-]{1,9}\.[\w-]{0,9}"))
-def test_no_token_makes_it_fail(token: str) -> None:
+def test_reading_exp_never_fails(token: str) -> None:
     assert expiry(token) is None or isinstance(expiry(token), float)
 
 

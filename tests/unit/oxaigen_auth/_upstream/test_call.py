@@ -61,7 +61,7 @@ async def test_a_connection_that_is_never_used_is_closed_although_the_call_is_ca
     assert connection.closed
 
 
-async def test_one_that_does_not_close_within_a_second_is_left_alone() -> None:
+async def test_closing_an_unused_connection_is_given_up_after_a_second() -> None:
     connection = SlowToClose(60)
     transport = Transport(
         events=((CONNECTED, {"return_value": connection}),), error=ConnectionError()
@@ -73,7 +73,7 @@ async def test_one_that_does_not_close_within_a_second_is_left_alone() -> None:
     assert not connection.closed
 
 
-async def test_one_over_which_the_request_goes_is_the_librarys_to_close() -> None:
+async def test_a_connection_with_a_request_on_it_is_closed_by_the_library() -> None:
     connection = SlowToClose()
     events: Any = ((CONNECTED, {"return_value": connection}), (SENDING, {}))
     with pytest.raises(ConnectionError):

@@ -56,7 +56,7 @@ def certificate_error() -> ssl.SSLCertVerificationError:
         (ExceptionGroup(MARK, [ValueError(MARK), ConnectionRefusedError()]), "was refused"),
     ],
 )
-def test_the_reason_is_found_among_the_causes_and_shows_no_message_of_theirs(
+def test_the_reason_is_found_among_the_causes_and_shows_none_of_their_messages(
     cause: BaseException, expected: str
 ) -> None:
     said = why_it_failed(raised_from(cause))
@@ -65,7 +65,7 @@ def test_the_reason_is_found_among_the_causes_and_shows_no_message_of_theirs(
     assert MARK not in said
 
 
-def test_a_chain_that_never_ends_is_followed_for_a_while_only() -> None:
+def test_an_endless_chain_of_causes_is_followed_for_a_few_steps() -> None:
     first = LibraryError()
     first.__cause__ = second = LibraryError()
     second.__cause__ = first
@@ -116,7 +116,7 @@ async def test_the_log_says_that_a_certificate_is_not_trusted() -> None:
 
 
 @pytest.mark.anyio
-async def test_the_log_says_that_what_answers_speaks_no_tls() -> None:
+async def test_the_log_says_that_the_server_speaks_no_tls() -> None:
     async def no_tls(stream: anyio.abc.SocketStream) -> None:
         async with stream:
             await stream.receive()

@@ -123,7 +123,7 @@ def test_one_documented_value_is_enough_for_a_profile(profile: dict[str, Any]) -
     assert parse(dict.fromkeys(DOCUMENTED) | {"detail": "x"} | profile).extra == {"detail": "x"}
 
 
-def test_a_profile_can_say_that_nobody_is_signed_in() -> None:
+def test_a_profile_can_be_unauthenticated() -> None:
     assert parse({"is_authenticated": False}).is_anonymous
 
 
@@ -160,7 +160,7 @@ def test_a_string_of_digits_is_an_integer(text: str) -> None:
     "value",
     ["", " 7", "-7", "7.0", "\u0667", "²", "seven", 7.0, True, [], {}, "1_0", "+1", "9" * 5000],
 )
-def test_anything_else_is_no_integer(value: object) -> None:
+def test_other_values_are_no_integers(value: object) -> None:
     assert fault({"id": value}) == "expected an integer @ profile.id"
 
 
@@ -200,7 +200,7 @@ def test_only_an_object_is_a_profile(value: object) -> None:
     assert fault(value) == "expected an object @ profile"
 
 
-def test_a_fault_names_the_place_and_neither_value_nor_unknown_key() -> None:
+def test_an_error_names_the_path_and_neither_a_value_nor_an_unknown_key() -> None:
     profile = {"hush": 1, "workspace_permissions": [{"name": "a"}, {"hush": 2, "name": ["hush"]}]}
     assert fault(profile) == "expected a string @ profile.workspace_permissions[1].name"
 
@@ -238,7 +238,7 @@ def test_a_fault_names_the_place_and_neither_value_nor_unknown_key() -> None:
     ],
     ids=lambda body: repr(body[:20]),
 )
-def test_a_body_that_could_not_be_answered_with_again_is_refused(body: bytes) -> None:
+def test_a_body_that_cannot_be_encoded_again_is_refused(body: bytes) -> None:
     with pytest.raises(WireError, match=r"^the body is not valid JSON$"):
         parse_user(body)
 
@@ -248,14 +248,14 @@ UNICODE = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "
 
 @pytest.mark.parametrize("encoding", UNICODE)
 @pytest.mark.parametrize("charset", ["", "utf-8", "utf-16", "iso-8859-1", "rot13", "x" * 1000])
-def test_every_form_of_unicode_is_told_from_its_first_bytes(encoding: str, charset: str) -> None:
+def test_every_unicode_encoding_is_detected_by_its_first_bytes(encoding: str, charset: str) -> None:
     profile = {"id": 7, "user_name": "zoë", "x": "\U0001f600"}
     body = json.dumps(profile, ensure_ascii=False).encode(encoding)
     assert parse_user(body, charset) == User(id=7, user_name="zoë", extra={"x": "\U0001f600"})
     assert parse_json("true".encode(encoding), charset) is True
 
 
-def test_what_is_no_unicode_is_read_in_the_charset_that_is_declared() -> None:
+def test_a_body_that_is_not_unicode_is_read_in_the_declared_charset() -> None:
     body = '{"user_name": "zoë €"}'.encode("cp1252")
     assert parse_user(body, "windows-1252").user_name == "zoë €"
     assert parse_user(body, "iso-8859-1").user_name == "zoë \x80"
@@ -287,7 +287,7 @@ def test_escaped_characters_that_are_whole_are_kept() -> None:
     assert parse_user(b'{"email": "\\ud83d\\ude00 \\u00e9"}').email == "\U0001f600 é"
 
 
-def test_json_that_is_no_object_can_be_read_too() -> None:
+def test_json_that_is_not_an_object_can_be_read() -> None:
     assert parse_json(b"true") is True
     assert parse_json(b" [1, 2.5, null] ") == [1, 2.5, None]
 
@@ -334,17 +334,19 @@ def check(body: bytes) -> None:
 
 
 @given(profiles)
-def test_any_object_gives_a_user_that_can_be_answered_with_or_is_refused(profile: Any) -> None:
+def test_any_object_becomes_a_user_that_can_be_encoded_or_is_refused(profile: Any) -> None:
     check(json.dumps(profile).encode())
 
 
 @given(profiles)
-def test_so_does_any_object_that_is_not_escaped(profile: Any) -> None:
+def test_any_unescaped_object_becomes_a_user_that_can_be_encoded_or_is_refused(
+    profile: Any,
+) -> None:
     check(json.dumps(profile, ensure_ascii=False).encode("utf-8", "surrogatepass"))
 
 
 @given(st.binary())
-def test_so_do_any_bytes(body: bytes) -> None:
+def test_any_bytes_become_a_user_that_can_be_encoded_or_are_refused(body: bytes) -> None:
     check(body)
 
 
@@ -379,12 +381,12 @@ def outcome(structure: Callable[[object], User], profile: object) -> User | str:
 
 
 @given(_COMPLETE)
-def test_a_profile_that_is_read_as_it_stands_is_read_as_by_the_converter(profile: Any) -> None:
+def test_the_fast_path_reads_a_profile_as_the_converter_does(profile: Any) -> None:
     for _ in range(2):  # the second time, its entries are known
         assert outcome(structure_user, profile) == outcome(structuring.structure_lenient, profile)
 
 
-def test_an_entry_is_shared_by_the_users_who_have_it() -> None:
+def test_equal_entries_of_several_users_are_shared() -> None:
     first, second = parse(DOCUMENTED), parse(DOCUMENTED | {"id": 2})
     assert first.workspace_roles[0] is second.workspace_roles[0]
     assert first.user_workspace is second.user_workspace
@@ -393,7 +395,7 @@ def test_an_entry_is_shared_by_the_users_who_have_it() -> None:
 
 
 @pytest.mark.parametrize("number", [True, 1.0])
-def test_what_is_equal_to_a_number_does_not_pass_for_one_that_is_known(number: object) -> None:
+def test_a_value_that_equals_a_shared_number_is_still_checked(number: object) -> None:
     parse(DOCUMENTED)
     role = {"id": number, "name": "owner", "description": None}
     assert fault(DOCUMENTED | {"workspace_roles": [role]}) == (
@@ -483,7 +485,7 @@ def test_reading_stops_at_the_first_faulty_entry() -> None:
 
 
 @given(st.dictionaries(st.text().filter(lambda name: name not in DOCUMENTED), storable))
-def test_fields_that_are_unknown_come_out_as_they_went_in(profile: dict[str, Any]) -> None:
+def test_unknown_fields_come_out_as_they_went_in(profile: dict[str, Any]) -> None:
     assert parse({"id": 1} | profile).extra == profile
     workspace = {"id": "w", "more": profile}
     assert parse({"user_workspace": workspace}).user_workspace == UserWorkspace(

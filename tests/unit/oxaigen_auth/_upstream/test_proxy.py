@@ -110,7 +110,9 @@ async def test_a_permission_check_is_a_post_without_a_body(calls: Calls) -> None
         (answer(200, b'{"is_authenticated": false}'), Rejected("Not authenticated")),
     ],
 )
-async def test_get_me_rejections(calls: Calls, response: bytes, expected: object) -> None:
+async def test_get_me_returns_rejections_with_their_detail(
+    calls: Calls, response: bytes, expected: object
+) -> None:
     assert await get_me(calls, response) == expected
 
 
@@ -142,7 +144,7 @@ async def test_a_detail_may_be_as_short_as_a_letter_and_have_200(calls: Calls, d
 
 
 @pytest.mark.parametrize("body", [b"[]", b"[1]", b'"text"', b"null", b"{}"])
-async def test_a_detail_in_an_unknown_shape_is_replaced(calls: Calls, body: bytes) -> None:
+async def test_a_detail_of_an_unknown_form_is_replaced(calls: Calls, body: bytes) -> None:
     assert await get_me(calls, answer(401, body)) == Rejected("Invalid token")
 
 
@@ -161,7 +163,7 @@ async def test_a_detail_in_an_unknown_shape_is_replaced(calls: Calls, body: byte
         (None, failed("the call failed with RemoteProtocolError")),
     ],
 )
-async def test_what_permission_answers_mean(
+async def test_each_answer_about_a_permission_has_its_verdict(
     calls: Calls, response: bytes | None, expected: object
 ) -> None:
     assert await check_permission(calls, response) == expected
@@ -222,12 +224,12 @@ async def test_pitfall_33_in_production_no_answer_of_a_mock_is_believed(
     await calls.proxy.aclose()
 
 
-async def test_outside_production_a_mock_is_believed(calls: Calls) -> None:
+async def test_outside_production_a_mock_is_accepted(calls: Calls) -> None:
     assert await get_me(calls, answer(200, PROFILE, x_oxaigen_mock="1")) == ADA
     assert await check_permission(calls, answer(403, x_oxaigen_mock="1")) == Accepted(value=False)
 
 
-async def test_in_production_the_real_proxy_is_believed_also_after_a_mock() -> None:
+async def test_in_production_the_real_proxy_is_accepted_after_a_mock() -> None:
     calls = Calls(refuse_mock=True)
     responses = iter([answer(200, PROFILE, x_oxaigen_mock="1"), answer(200, PROFILE)])
 
@@ -241,7 +243,7 @@ async def test_in_production_the_real_proxy_is_believed_also_after_a_mock() -> N
     await calls.proxy.aclose()
 
 
-async def test_a_proxy_that_is_not_there_is_unavailable(calls: Calls) -> None:
+async def test_a_proxy_that_refuses_connections_is_unavailable(calls: Calls) -> None:
     async with serving(always(None)) as server:
         pass
     verdict = await calls.proxy.get_me(server.url, TOKEN)
@@ -346,7 +348,7 @@ async def test_pitfall_26_an_endless_body_is_cut_off(calls: Calls) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "deflate"])
-async def test_a_compressed_body_is_read_although_none_was_asked_for(
+async def test_a_compressed_body_is_read_although_none_was_requested(
     calls: Calls, encoding: str
 ) -> None:
     compress = zlib.compress if encoding == "deflate" else gzip.compress
@@ -374,7 +376,7 @@ async def test_a_content_encoding_is_read_in_every_spelling(calls: Calls, encodi
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
-async def test_an_answer_may_begin_with_a_byte_order_mark_or_be_other_unicode(
+async def test_an_answer_may_have_a_byte_order_mark_or_another_unicode_encoding(
     calls: Calls, encoding: str
 ) -> None:
     def response(status: int, text: str) -> bytes:
@@ -399,7 +401,7 @@ async def test_an_answer_may_begin_with_a_byte_order_mark_or_be_other_unicode(
         ("charset=iso-8859-1", "Invalid token"),
     ],
 )
-async def test_what_is_no_unicode_is_read_in_the_charset_of_the_content_type(
+async def test_a_body_that_is_not_unicode_is_read_in_the_charset_of_the_content_type(
     calls: Calls, content_type: str, detail: str
 ) -> None:
     body = '{"detail": "Gesperrt für Zoë"}'.encode("latin-1")
@@ -510,7 +512,7 @@ async def test_a_dead_kept_alive_connection_is_replaced_silently(calls: Calls) -
         assert (server.connections, len(server.requests), calls.sent) == (2, 3, 3)
 
 
-async def test_a_second_answer_is_not_taken_for_the_next_calls(calls: Calls) -> None:
+async def test_a_surplus_answer_is_not_used_for_the_next_call(calls: Calls) -> None:
     eve = answer(200, b'{"is_authenticated": true, "user_name": "eve"}')
     responses = iter([answer(200, PROFILE) + eve, answer(200, PROFILE)])
 
@@ -524,7 +526,7 @@ async def test_a_second_answer_is_not_taken_for_the_next_calls(calls: Calls) -> 
     assert server.connections == 2
 
 
-async def test_a_connection_is_used_again_since_the_library_tells_what_it_keeps(
+async def test_a_connection_without_trailing_data_is_used_again(
     calls: Calls,
 ) -> None:
     """Should this fail, the HTTP library has changed inside: mend `has_trailing_data`."""
@@ -534,12 +536,12 @@ async def test_a_connection_is_used_again_since_the_library_tells_what_it_keeps(
     assert server.connections == 1
 
 
-def test_where_the_library_does_not_tell_what_it_keeps_there_may_be_anything() -> None:
+def test_without_access_to_the_librarys_buffer_trailing_data_is_assumed() -> None:
     unknown: Any = SimpleNamespace(stream=None)
     assert has_trailing_data(unknown)
 
 
-async def test_an_answer_that_is_no_http_is_not_asked_for_again(calls: Calls) -> None:
+async def test_a_call_is_not_repeated_after_an_answer_that_is_not_http(calls: Calls) -> None:
     responses = iter([answer(200, PROFILE), b"this is no HTTP\r\n\r\n"])
 
     async def respond(_: bytes) -> bytes:
@@ -576,7 +578,7 @@ async def test_a_tls_handshake_that_never_ends_leaves_no_socket_behind() -> None
     await calls.proxy.aclose()
 
 
-async def test_a_proxy_is_trusted_by_the_authority_that_was_handed_over_and_by_no_other(
+async def test_only_the_given_certificate_authority_is_trusted(
     calls: Calls,
 ) -> None:
     authority = trustme.CA()
@@ -596,7 +598,7 @@ def test_the_certificates_of_the_system_are_read_once() -> None:
     assert _default_ssl_context() is _default_ssl_context()
 
 
-def test_certificates_that_cannot_be_read_fail_no_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_certificates_do_not_prevent_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
         raise FileNotFoundError("no such file")
 
@@ -629,7 +631,7 @@ async def test_a_new_connection_that_dies_is_not_tried_again(calls: Calls) -> No
         assert (server.connections, len(server.requests), calls.sent) == (1, 1, 1)
 
 
-async def test_an_answer_that_breaks_off_is_not_asked_for_again(calls: Calls) -> None:
+async def test_a_call_is_not_repeated_after_an_incomplete_answer(calls: Calls) -> None:
     broken = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\nconnection: close\r\n\r\n{"
     responses = iter([answer(200, PROFILE), broken])
     served = 0
@@ -653,7 +655,7 @@ async def test_an_answer_that_breaks_off_is_not_asked_for_again(calls: Calls) ->
     assert served == 2
 
 
-async def test_an_answer_that_is_reset_is_not_asked_for_again(calls: Calls) -> None:
+async def test_a_call_is_not_repeated_after_a_reset_during_the_answer(calls: Calls) -> None:
     responses = iter([answer(200, PROFILE), b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n{"])
     served = 0
 
@@ -679,7 +681,7 @@ async def test_an_answer_that_is_reset_is_not_asked_for_again(calls: Calls) -> N
     assert (served, calls.sent) == (2, 2)
 
 
-async def test_a_body_that_just_fits_is_waited_for_to_its_end(calls: Calls) -> None:
+async def test_a_body_of_the_largest_size_is_read_to_its_end(calls: Calls) -> None:
     body = PROFILE + b" " * (MAX_BODY - len(PROFILE))
 
     async def serve(stream: anyio.abc.SocketStream) -> None:

@@ -67,7 +67,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[NameServer]:
     server.go.set()
 
 
-async def test_a_name_is_looked_up_once_for_all_who_ask_meanwhile(names: NameServer) -> None:
+async def test_concurrent_callers_share_the_lookup_of_a_name(names: NameServer) -> None:
     resolver, found = Resolver(), []
     names.addresses["slow.test"] = ["10.0.0.1", "10.0.0.2", "10.0.0.1"]
 
@@ -103,7 +103,7 @@ async def test_pitfall_10_each_who_asks_for_an_unknown_name_gets_an_error_of_the
     assert not resolver._running  # noqa: SLF001
 
 
-async def test_what_cannot_be_a_name_has_no_address() -> None:
+async def test_an_impossible_name_has_no_address() -> None:
     resolver = Resolver()
     with pytest.raises(socket.gaierror, match="not a host name"):
         await resolver.resolve("a" * 64 + ".test")
@@ -156,7 +156,7 @@ async def test_pitfall_41_a_name_that_got_no_thread_says_nothing_about_its_proxy
     await proxy.aclose()
 
 
-async def test_cancelled_callers_leave_the_name_to_later_ones(names: NameServer) -> None:
+async def test_cancelled_callers_leave_the_lookup_to_later_ones(names: NameServer) -> None:
     resolver = Resolver()
     names.addresses["slow.test"] = ["10.0.0.1"]
     async with anyio.create_task_group() as group:
@@ -237,7 +237,7 @@ async def test_an_address_is_not_looked_up(names: NameServer, host: str) -> None
 
 
 @pytest.mark.parametrize("first", [60, ConnectionRefusedError("refused")])
-async def test_where_the_first_address_fails_or_hangs_the_second_is_used(
+async def test_if_the_first_address_fails_or_hangs_the_second_is_used(
     names: NameServer, first: Any
 ) -> None:
     network = Network({"10.0.0.1": first, "10.0.0.2": 0})
@@ -254,7 +254,7 @@ async def test_an_address_that_answers_at_once_is_the_only_one_that_is_tried(
     assert network.tried == ["10.0.0.1"]
 
 
-async def test_where_no_address_answers_the_last_failure_is_raised(names: NameServer) -> None:
+async def test_if_no_address_answers_the_last_failure_is_raised(names: NameServer) -> None:
     network = Network({"10.0.0.1": OSError("first"), "10.0.0.2": OSError("second")})
     with pytest.raises(OSError, match="second"):
         await connect(names, network)
@@ -331,7 +331,7 @@ async def test_the_transports_of_the_library_ask_the_resolver(
     assert caplog.records == []
 
 
-async def test_where_the_library_has_changed_the_log_says_so_once(
+async def test_a_changed_library_is_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     for transport in (object(), SimpleNamespace(_pool=object())):

@@ -21,7 +21,7 @@ class Transport:
         self.closed = True
 
 
-async def test_a_lane_serves_one_user_at_a_time_and_is_used_again() -> None:
+async def test_a_transport_serves_one_call_at_a_time_and_is_used_again() -> None:
     pool = TransportPool(Transport, 5)
     with pool.checkout() as first, pool.checkout() as second:
         assert first is not second
@@ -30,7 +30,7 @@ async def test_a_lane_serves_one_user_at_a_time_and_is_used_again() -> None:
     assert len(pool) == 2
 
 
-async def test_a_lane_is_left_by_an_exception_too() -> None:
+async def test_a_transport_is_idle_again_after_an_exception() -> None:
     pool = TransportPool(Transport, 5)
     with pytest.raises(LookupError), pool.checkout() as first:
         raise LookupError
@@ -38,7 +38,7 @@ async def test_a_lane_is_left_by_an_exception_too() -> None:
         assert again is first
 
 
-async def test_lanes_that_a_burst_left_behind_are_closed_one_by_one() -> None:
+async def test_transports_left_over_from_a_burst_are_closed_one_by_one() -> None:
     pool = TransportPool(Transport, 5)
     with pool.checkout() as first, pool.checkout() as second:
         pass
@@ -53,7 +53,7 @@ async def test_lanes_that_a_burst_left_behind_are_closed_one_by_one() -> None:
     assert (first.closed, len(pool)) == (True, 0)
 
 
-async def test_a_lane_that_was_just_used_keeps_none_open_that_was_not() -> None:
+async def test_a_transport_that_was_just_used_keeps_no_idle_one_open() -> None:
     pool = TransportPool(Transport, 5)
     with pool.checkout() as busy:
         with pool.checkout() as idle:
@@ -64,7 +64,7 @@ async def test_a_lane_that_was_just_used_keeps_none_open_that_was_not() -> None:
     assert (busy.closed, idle.closed) == (False, True)
 
 
-async def test_all_lanes_are_closed_also_those_in_use() -> None:
+async def test_all_transports_are_closed_including_those_in_use() -> None:
     pool = TransportPool(Transport, 5)
     with pool.checkout() as used:
         with pool.checkout() as idle:

@@ -21,7 +21,7 @@ async def new_state(upstream: Any) -> LoopState:
     return state
 
 
-async def test_connections_are_closed_although_whoever_closes_them_is_cancelled() -> None:
+async def test_connections_are_closed_although_the_caller_is_cancelled() -> None:
     upstream = SlowToClose(0.9)
     state = await new_state(upstream)
     with anyio.CancelScope() as scope:
@@ -30,7 +30,7 @@ async def test_connections_are_closed_although_whoever_closes_them_is_cancelled(
     assert upstream.closed
 
 
-async def test_connections_that_do_not_close_within_a_second_are_left_alone() -> None:
+async def test_closing_connections_is_given_up_after_a_second() -> None:
     upstream = SlowToClose(60)
     state = await new_state(upstream)
     start = anyio.current_time()
@@ -39,7 +39,7 @@ async def test_connections_that_do_not_close_within_a_second_are_left_alone() ->
     assert not upstream.closed
 
 
-async def test_closing_twice_is_closing_once() -> None:
+async def test_closing_twice_is_allowed() -> None:
     state = await new_state(SlowToClose(0))
     await state.aclose()
     await state.aclose()

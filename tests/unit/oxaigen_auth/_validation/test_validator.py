@@ -75,7 +75,7 @@ async def open_breaker(client: ProxyAuthClient, proxy: FakeProxy) -> None:
 # The breaker.
 
 
-async def test_after_five_failures_in_a_row_the_proxy_is_left_alone(
+async def test_after_five_failures_in_a_row_the_circuit_is_open(
     client: ProxyAuthClient, proxy: FakeProxy, caplog: pytest.LogCaptureFixture
 ) -> None:
     await open_breaker(client, proxy)
@@ -85,7 +85,7 @@ async def test_after_five_failures_in_a_row_the_proxy_is_left_alone(
     assert "https://app.example.com failed repeatedly: its circuit is open" in caplog.text
 
 
-async def test_a_proxy_that_answers_again_is_asked_again(
+async def test_the_circuit_closes_when_the_proxy_answers_again(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
     await open_breaker(client, proxy)
@@ -94,7 +94,7 @@ async def test_a_proxy_that_answers_again_is_asked_again(
     assert (await client.get_me(OTHER)).user_name == "ada"
 
 
-async def test_while_one_probes_the_others_are_refused(
+async def test_during_a_probe_other_lookups_are_short_circuited(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
     await open_breaker(client, proxy)
@@ -131,7 +131,7 @@ async def test_a_rejection_is_an_answer(client: ProxyAuthClient, proxy: FakeProx
     assert client.stats().short_circuited == 0
 
 
-async def test_cached_users_and_permissions_keep_working_meanwhile(
+async def test_cached_users_and_permissions_are_served_while_the_circuit_is_open(
     client: ProxyAuthClient, proxy: FakeProxy
 ) -> None:
     assert await client.test_permission(TOKEN, "audit")
@@ -141,9 +141,7 @@ async def test_cached_users_and_permissions_keep_working_meanwhile(
     assert await fail(client, fresh=True) == 1
 
 
-async def test_each_proxy_has_a_breaker_of_its_own(
-    client: ProxyAuthClient, proxy: FakeProxy
-) -> None:
+async def test_each_proxy_has_its_own_circuit(client: ProxyAuthClient, proxy: FakeProxy) -> None:
     await open_breaker(client, proxy)
     assert (await client.get_me(TOKEN, proxy_base_url=ELSEWHERE)).user_name == "ada"
 
@@ -156,7 +154,7 @@ async def test_the_breaker_can_be_switched_off(client: ProxyAuthClient, proxy: F
     assert len(proxy.calls) == 20
 
 
-async def test_permission_checks_count_too(
+async def test_failed_permission_checks_open_the_circuit(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
     await client.get_me(TOKEN)
@@ -191,7 +189,7 @@ async def test_a_user_past_the_ttl_is_served_while_the_proxy_is_unavailable(
 
 
 @STALE
-async def test_a_stale_user_is_served_while_the_breaker_is_open(
+async def test_a_stale_user_is_served_while_the_circuit_is_open(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
     await client.get_me(TOKEN)
@@ -212,7 +210,7 @@ async def test_by_default_nothing_is_served_past_its_ttl(
 
 
 @STALE
-async def test_a_proxy_that_answers_is_believed_rather_than_the_memory(
+async def test_an_answer_of_the_proxy_replaces_a_stale_user(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
     await client.get_me(TOKEN)
@@ -222,7 +220,7 @@ async def test_a_proxy_that_answers_is_believed_rather_than_the_memory(
 
 
 @STALE
-async def test_who_was_rejected_since_is_never_served_again(
+async def test_a_user_who_was_rejected_is_not_served_stale(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
     await client.get_me(TOKEN)
@@ -236,7 +234,7 @@ async def test_who_was_rejected_since_is_never_served_again(
 
 
 @STALE
-async def test_a_forgotten_user_is_not_served(
+async def test_a_forgotten_user_is_not_served_stale(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
     await client.get_me(TOKEN)
@@ -247,7 +245,7 @@ async def test_a_forgotten_user_is_not_served(
 
 
 @STALE
-async def test_nor_is_one_who_is_forgotten_while_the_proxy_is_asked(
+async def test_a_user_who_is_forgotten_during_the_lookup_is_not_served_stale(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
     await client.get_me(TOKEN)
@@ -261,7 +259,7 @@ async def test_nor_is_one_who_is_forgotten_while_the_proxy_is_asked(
 
 
 @STALE
-async def test_who_asks_for_a_fresh_answer_gets_no_stale_one(
+async def test_a_fresh_lookup_returns_no_stale_user(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
     await client.get_me(TOKEN)
@@ -273,7 +271,7 @@ async def test_who_asks_for_a_fresh_answer_gets_no_stale_one(
 
 @STALE
 @pytest.mark.parametrize("granted", [True, False])
-async def test_a_permission_is_served_past_its_ttl_but_never_that_it_is_missing(
+async def test_a_granted_permission_is_served_stale_but_a_denied_one_is_not(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock, *, granted: bool
 ) -> None:
     proxy.permission = GRANTED if granted else DENIED
@@ -288,7 +286,7 @@ async def test_a_permission_is_served_past_its_ttl_but_never_that_it_is_missing(
 
 
 @STALE
-async def test_one_permission_does_not_stand_for_another(
+async def test_a_permission_that_was_never_granted_is_not_served_stale(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
     await client.test_permission(TOKEN, "audit")
@@ -300,7 +298,7 @@ async def test_one_permission_does_not_stand_for_another(
 
 
 @STALE
-async def test_stale_answers_are_logged_but_once_a_second(
+async def test_stale_verdicts_are_logged_at_most_once_a_second(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     await client.get_me(TOKEN)
@@ -321,7 +319,7 @@ AHEAD = with_settings(refresh_ahead_seconds=10)
 
 
 @AHEAD
-async def test_a_hit_near_the_end_answers_at_once_and_looks_up_ahead(
+async def test_a_hit_near_the_end_of_its_ttl_returns_at_once_and_starts_a_refresh(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
     await client.get_me(TOKEN)
@@ -337,7 +335,7 @@ async def test_a_hit_near_the_end_answers_at_once_and_looks_up_ahead(
 
 
 @AHEAD
-async def test_a_hit_before_that_looks_nothing_up(
+async def test_a_hit_long_before_the_end_of_its_ttl_starts_no_refresh(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
     await client.get_me(TOKEN)
@@ -348,7 +346,7 @@ async def test_a_hit_before_that_looks_nothing_up(
 
 
 @AHEAD
-async def test_many_hits_start_one_lookup(
+async def test_many_hits_start_one_refresh(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
     await client.get_me(TOKEN)
@@ -361,7 +359,7 @@ async def test_many_hits_start_one_lookup(
 
 
 @AHEAD
-async def test_permissions_are_refreshed_too(
+async def test_permissions_are_refreshed(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
     await client.test_permission(TOKEN, "audit")
@@ -374,7 +372,7 @@ async def test_permissions_are_refreshed_too(
 
 
 @AHEAD
-async def test_a_refresh_that_fails_changes_nothing_until_the_ttl_is_over(
+async def test_a_failed_refresh_changes_nothing_until_the_ttl_ends(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
     await client.get_me(TOKEN)
@@ -388,7 +386,7 @@ async def test_a_refresh_that_fails_changes_nothing_until_the_ttl_is_over(
 
 
 @AHEAD
-async def test_who_asks_when_the_ttl_is_over_waits_for_the_lookup_that_was_started_ahead(
+async def test_a_caller_after_the_ttl_joins_the_running_refresh(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
     await client.get_me(TOKEN)
@@ -414,7 +412,7 @@ async def test_a_rejection_is_not_refreshed(
 
 
 @AHEAD
-async def test_a_user_who_is_rejected_ahead_of_the_end_is_out(
+async def test_a_rejection_by_a_refresh_counts_at_once(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
     await client.get_me(TOKEN)
@@ -427,7 +425,7 @@ async def test_a_user_who_is_rejected_ahead_of_the_end_is_out(
 
 
 @AHEAD
-async def test_what_was_forgotten_meanwhile_is_not_kept(
+async def test_the_verdict_of_a_refresh_is_not_cached_if_the_token_was_forgotten_meanwhile(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
     await client.get_me(TOKEN)
@@ -442,7 +440,7 @@ async def test_what_was_forgotten_meanwhile_is_not_kept(
         await client.get_me(TOKEN)
 
 
-async def test_a_client_that_was_not_opened_has_no_task_group_to_look_up_ahead_in(
+async def test_a_client_that_was_not_opened_does_not_refresh(
     proxy: FakeProxy, clock: Clock
 ) -> None:
     proxy.delay = 0
@@ -454,7 +452,7 @@ async def test_a_client_that_was_not_opened_has_no_task_group_to_look_up_ahead_i
     assert (client.stats().refreshed, len(proxy.calls)) == (0, 1)
 
 
-async def test_what_another_event_loop_learnt_is_not_refreshed_where_nothing_was_asked_yet(
+async def test_a_verdict_of_another_event_loop_is_not_refreshed_without_a_loop_state(
     proxy: FakeProxy, clock: Clock
 ) -> None:
     settings = OxaigenAuthSettings(refresh_ahead_seconds=30)

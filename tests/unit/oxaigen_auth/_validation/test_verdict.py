@@ -21,13 +21,13 @@ from oxaigen_auth._validation.verdict import (
 )
 
 
-def test_what_was_accepted_is_handed_out_as_it_is() -> None:
+def test_unwrap_returns_the_accepted_value() -> None:
     user = User()
     assert unwrap(Accepted(user)) is user
     assert unwrap(Accepted(value=False)) is False
 
 
-def test_a_rejection_is_raised_with_what_the_proxy_said() -> None:
+def test_a_rejection_is_raised_with_the_detail_of_the_proxy() -> None:
     with pytest.raises(OxaigenAuthUnauthenticatedError, match=r"^Token expired$"):
         unwrap(Rejected("Token expired"))
 
@@ -39,13 +39,13 @@ def test_a_good_token_for_another_app_is_a_denied_permission() -> None:
 
 
 @pytest.mark.parametrize("retry_after", [None, 0, 7])
-def test_an_outage_is_raised_without_its_reason(retry_after: int | None) -> None:
+def test_an_unavailable_proxy_is_an_error_without_the_reason(retry_after: int | None) -> None:
     with pytest.raises(OxaigenAuthUpstreamError, match=r"^Auth service unavailable$") as caught:
         unwrap(Unavailable("https://proxy.internal said no", retry_after))
     assert caught.value.retry_after == retry_after
 
 
-def test_every_caller_gets_an_exception_of_its_own() -> None:
+def test_every_caller_gets_its_own_exception() -> None:
     verdict = Rejected("Token expired")
     raised = []
     for _ in range(2):
@@ -55,14 +55,14 @@ def test_every_caller_gets_an_exception_of_its_own() -> None:
     assert raised[0] is not raised[1]
 
 
-def test_verdicts_are_equal_whenever_they_were_asked_for() -> None:
+def test_the_time_of_the_lookup_is_not_compared() -> None:
     verdict = Accepted(value=True, asked=1.0)
     assert verdict == Accepted(value=True)
     assert "asked" not in repr(verdict)
     assert Accepted(value=True).asked == -inf
 
 
-def test_an_unavailable_proxy_is_neither_down_nor_slow_unless_it_says_so() -> None:
+def test_unavailable_is_neither_an_outage_nor_a_timeout_by_default() -> None:
     verdict = Unavailable("no answer")
     assert (verdict.is_outage, verdict.timed_out) == (False, False)
 

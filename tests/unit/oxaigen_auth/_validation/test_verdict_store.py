@@ -175,7 +175,7 @@ async def test_pitfall_43_a_permission_from_before_a_rejection_is_asked_for_agai
 
 
 @with_settings({}, {"negative_cache_ttl_seconds": 0})
-async def test_a_rejection_leaves_a_newer_acceptance_alone(
+async def test_a_rejection_does_not_discard_a_newer_acceptance(
     client: ProxyAuthClient, proxy: FakeProxy
 ) -> None:
     async with anyio.create_task_group() as group:
@@ -189,7 +189,7 @@ async def test_a_rejection_leaves_a_newer_acceptance_alone(
     assert len(proxy.calls) == calls == 2
 
 
-async def test_a_rejection_is_not_kept_if_a_newer_acceptance_was_evicted(
+async def test_a_rejection_is_not_cached_if_a_newer_acceptance_was_evicted(
     client: ProxyAuthClient, proxy: FakeProxy
 ) -> None:
     async with anyio.create_task_group() as group:
@@ -203,7 +203,7 @@ async def test_a_rejection_is_not_kept_if_a_newer_acceptance_was_evicted(
     assert len(proxy.calls) == 3
 
 
-async def test_a_rejection_says_nothing_of_another_proxy(
+async def test_a_rejection_does_not_concern_another_proxy(
     client: ProxyAuthClient, proxy: FakeProxy
 ) -> None:
     async with anyio.create_task_group() as group:
@@ -216,7 +216,7 @@ async def test_a_rejection_says_nothing_of_another_proxy(
     assert len(proxy.calls) == 2
 
 
-async def test_whoever_asks_after_a_rejection_joins_no_older_lookup(
+async def test_a_caller_after_a_rejection_joins_no_older_lookup(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
     async with anyio.create_task_group() as group:
@@ -306,7 +306,7 @@ async def test_pitfall_54_a_permission_is_not_remembered_beyond_the_expiry_of_it
     assert len(proxy.calls) == 4
 
 
-async def test_an_expiry_prolongs_nothing(
+async def test_a_late_expiry_does_not_prolong_the_ttl(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
 ) -> None:
     await client.get_me(jwt(exp=EPOCH + 3600))
@@ -348,7 +348,7 @@ async def test_a_later_step_of_the_wall_clock_changes_nothing(
     assert len(proxy.calls) == 2
 
 
-async def test_a_token_that_expires_while_it_is_looked_up_is_let_in_and_not_remembered(
+async def test_a_token_that_expires_during_its_lookup_is_accepted_and_not_cached(
     client: ProxyAuthClient, proxy: FakeProxy, clock: Clock, wall: Clock
 ) -> None:
     async with anyio.create_task_group() as group:
@@ -360,7 +360,7 @@ async def test_a_token_that_expires_while_it_is_looked_up_is_let_in_and_not_reme
     assert len(proxy.calls) == 2
 
 
-async def test_rejections_of_expired_tokens_are_remembered(
+async def test_rejections_of_expired_tokens_are_cached(
     client: ProxyAuthClient, proxy: FakeProxy
 ) -> None:
     proxy.user = refusal(401, "Token expired")
@@ -369,7 +369,7 @@ async def test_rejections_of_expired_tokens_are_remembered(
     assert len(proxy.calls) == 1
 
 
-async def test_a_clock_by_which_every_token_has_expired_is_warned_of_once(
+async def test_a_warning_is_logged_once_if_every_token_has_expired_by_the_clock(
     client: ProxyAuthClient,
     proxy: FakeProxy,
     wall: Clock,
@@ -438,7 +438,7 @@ async def test_pitfall_50_a_user_who_is_larger_than_that_is_not_remembered_and_e
 
 
 @with_settings({"cache_max_bytes": 0})
-async def test_with_room_for_no_bytes_nothing_is_remembered(
+async def test_a_limit_of_zero_bytes_switches_the_cache_off(
     client: ProxyAuthClient, proxy: FakeProxy
 ) -> None:
     proxy.delay = 0
@@ -479,7 +479,7 @@ async def test_pitfall_50_one_token_under_many_base_urls_evicts_nobody(
     assert len(memory._users.group(fingerprint(TOKEN))) <= MAX_BASE_URLS  # noqa: SLF001
 
 
-async def test_a_few_base_urls_are_remembered_side_by_side(
+async def test_a_few_base_urls_of_one_token_are_cached(
     client: ProxyAuthClient, proxy: FakeProxy
 ) -> None:
     proxy.delay = 0

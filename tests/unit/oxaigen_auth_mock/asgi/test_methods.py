@@ -68,9 +68,7 @@ async def test_pitfall_59_what_a_path_does_not_have_is_405_with_all_that_it_has(
     assert answers[0].json() == {"detail": "Method Not Allowed"}
 
 
-async def test_a_head_is_written_down_and_counted_like_a_get(
-    client: AsyncClient, app: MockApp
-) -> None:
+async def test_a_head_is_recorded_and_counted_like_a_get(client: AsyncClient, app: MockApp) -> None:
     assert (await client.head(ME)).status_code == 200
     assert (await client.head(ME, headers={"Authorization": "Bearer x"})).status_code == 401
     calls = app.control.calls(endpoint="get-me")
@@ -88,7 +86,7 @@ async def test_a_head_is_written_down_and_counted_like_a_get(
         ("truncated-json", {}, 200, "333"),
     ],
 )
-async def test_a_fault_of_a_head_has_a_head_alone(
+async def test_a_fault_answers_a_head_without_a_body(
     kind: str, fields: dict[str, Any], status: int, length: str | None
 ) -> None:
     async with running_mock() as mock, AsyncClient(base_url=mock.url, headers=DEV) as client:
@@ -102,14 +100,14 @@ async def test_a_fault_of_a_head_has_a_head_alone(
             assert (await other.get(ME, headers=DEV)).status_code == 200
 
 
-async def test_a_connection_that_is_closed_on_a_head_is_closed() -> None:
+async def test_a_fault_can_close_the_connection_of_a_head() -> None:
     async with running_mock() as mock, AsyncClient(base_url=mock.url) as client:
         mock.fault("close")
         with pytest.raises(RemoteProtocolError):
             await client.head(ME)
 
 
-async def test_what_comes_after_the_head_is_dropped() -> None:
+async def test_the_body_of_an_answer_to_head_is_dropped() -> None:
     sent: list[MutableMapping[str, Any]] = []
 
     async def send(message: MutableMapping[str, Any]) -> None:

@@ -30,7 +30,7 @@ def visitor(address: str = "127.0.0.1", **settings: Any) -> AsyncClient:
 
 
 @pytest.mark.parametrize("path", [ME, "/health", "/_mock/api/state", "/nowhere", "/_oxa_auth/x"])
-async def test_every_answer_says_that_it_is_the_mocks(path: str) -> None:
+async def test_every_answer_has_the_mock_header(path: str) -> None:
     async with visitor() as client:
         assert (await client.get(path)).headers.get_list("X-Oxaigen-Mock") == ["1"]
         preflight = {"Origin": "http://a.example", "Access-Control-Request-Method": "GET"}
@@ -38,7 +38,7 @@ async def test_every_answer_says_that_it_is_the_mocks(path: str) -> None:
         assert answer.headers.get_list("X-Oxaigen-Mock") == ["1"]
 
 
-async def test_a_fault_says_that_it_is_the_mocks() -> None:
+async def test_an_answer_of_a_fault_has_the_mock_header() -> None:
     app = create_app(MockSettings())
     app.control.fault("status", status=500)
     async with AsyncClient(transport=ASGITransport(app), base_url="http://mock") as client:
@@ -60,7 +60,7 @@ async def test_pitfall_33_another_machine_is_refused_unless_it_is_let_in(address
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1", "client"])
-def test_this_machine_is_not_another_one(host: str) -> None:
+def test_loopback_callers_are_not_other_machines(host: str) -> None:
     assert not is_remote(host)
 
 
@@ -80,7 +80,7 @@ async def test_a_list_of_origins_keeps_others_out() -> None:
     assert "Access-Control-Allow-Origin" not in bad.headers
 
 
-async def test_a_preflight_is_answered_and_not_written_down() -> None:
+async def test_a_preflight_is_answered_and_not_recorded() -> None:
     app = create_app(MockSettings())
     async with AsyncClient(transport=ASGITransport(app), base_url="http://mock") as client:
         response = await client.options(
@@ -175,7 +175,7 @@ async def test_a_running_call_is_in_the_journal_already() -> None:
         ("POST", "/_oxa_auth/test-app-permission/a.b", DEV, "refused"),
     ],
 )
-async def test_the_journal_says_what_an_answer_meant(
+async def test_the_journal_shows_the_verdict_of_an_answer(
     method: str, path: str, headers: dict[str, str], verdict: str
 ) -> None:
     app = create_app(MockSettings(forbidden_token="no"))
@@ -184,7 +184,7 @@ async def test_the_journal_says_what_an_answer_meant(
     assert [call.verdict for call in app.control.calls()] == [verdict]
 
 
-async def test_what_is_no_call_of_http_passes_unmarked() -> None:
+async def test_other_scopes_than_http_pass_without_the_header() -> None:
     sent: list[MutableMapping[str, Any]] = []
 
     async def send(message: MutableMapping[str, Any]) -> None:

@@ -382,7 +382,9 @@ def test_a_path_can_always_be_shown(path: list[str | int]) -> None:
 
 
 @given(json_values)
-def test_no_data_breaks_the_reader(tmp_path_factory: pytest.TempPathFactory, value: Any) -> None:
+def test_any_invalid_data_in_a_file_is_reported(
+    tmp_path_factory: pytest.TempPathFactory, value: Any
+) -> None:
     path = tmp_path_factory.getbasetemp() / "any.json"
     entry: dict[str, Any] = dict.fromkeys(Persona.model_fields, value)
     path.write_text(json.dumps({"personas": [value, entry]}))

@@ -102,7 +102,7 @@ async def test_a_redirect_names_its_location_as_it_was_given() -> None:
 
 
 @pytest.mark.parametrize("fault", [Status(), WrongShape(), Html(), Redirect(), GzipBomb(size=1)])
-async def test_no_cache_keeps_what_a_fault_answers(fault: Fault) -> None:
+async def test_answers_of_faults_are_not_cached(fault: Fault) -> None:
     assert (await answer_to(fault)).headers["Cache-Control"] == "no-store"
 
 
@@ -119,7 +119,7 @@ async def test_a_stray_cookie_comes_with_the_answer() -> None:
     assert (response.status_code, response.content) == (200, healthy.content)
 
 
-async def test_latencies_and_cookies_come_on_top_of_what_another_fault_answers() -> None:
+async def test_latencies_and_cookies_are_added_to_the_answer_of_another_fault() -> None:
     start = current_time()
     response = await answer_to(
         SetCookie(name="a"), Latency(seconds=1), Status(), Latency(seconds=2), SetCookie(name="b")
@@ -207,7 +207,7 @@ async def test_a_dripping_answer_ends_when_the_caller_leaves() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 1000, 2**16 + 1000, 2**20])
-async def test_an_oversized_answer_is_the_real_one_with_blanks_behind(size: int) -> None:
+async def test_an_oversized_answer_is_the_real_one_padded_with_spaces(size: int) -> None:
     response, healthy = await answer_to(Oversized(size=size)), await healthy_answer()
     assert len(response.content) == max(size, len(healthy.content))
     assert response.headers["Content-Length"] == str(len(response.content))
@@ -236,7 +236,7 @@ async def test_a_hanging_call_is_never_answered(when: Any) -> None:
 
 
 @pytest.mark.parametrize("fault", [Hang(when="after"), Drip(), Oversized(), TruncatedJson()])
-async def test_an_app_that_saw_its_caller_leave_leaves_nothing_to_break(fault: Fault) -> None:
+async def test_after_a_disconnect_there_is_no_answer_to_alter(fault: Fault) -> None:
     received: list[Message] = [{"type": "http.request"}, {"type": "http.disconnect"}]
 
     async def receive() -> Message:
@@ -261,7 +261,7 @@ async def test_an_app_that_saw_its_caller_leave_leaves_nothing_to_break(fault: F
     ],
 )
 @pytest.mark.parametrize(("when", "side_effects"), [("before", 0), ("after", 1)])
-async def test_without_a_connection_its_breaking_is_an_error(
+async def test_breaking_a_missing_connection_is_an_error(
     kind: Any, error: type[Exception], words: str, when: str, side_effects: int
 ) -> None:
     mock = BrokenMock([kind(when=when)])
@@ -270,6 +270,6 @@ async def test_without_a_connection_its_breaking_is_an_error(
     assert mock.side_effects == side_effects
 
 
-async def test_without_a_connection_half_an_answer_is_an_error() -> None:
+async def test_truncating_without_a_connection_is_an_error() -> None:
     with pytest.raises(ConnectionAbortedError, match="closed the connection"):
         await answer_to(TruncatedJson())

@@ -124,7 +124,7 @@ async def test_the_connection_of_a_call_is_where_this_hypercorn_keeps_it(
 
 @pytest.mark.parametrize("request_", [GET_ME, POST], ids=["GET", "POST"])
 @pytest.mark.parametrize(("when", "side_effects"), [("before", 0), ("after", 1)])
-async def test_a_reset_arrives_as_one_and_nothing_else_does(
+async def test_a_reset_arrives_as_a_reset_without_data(
     when: Any, side_effects: int, request_: bytes
 ) -> None:
     data, cause, mock = await everything_of(Reset(when=when), request_)
@@ -137,7 +137,7 @@ async def test_a_reset_arrives_as_one_and_nothing_else_does(
 
 @pytest.mark.parametrize("request_", [GET_ME, POST], ids=["GET", "POST"])
 @pytest.mark.parametrize(("when", "side_effects"), [("before", 0), ("after", 1)])
-async def test_a_close_arrives_as_the_end_and_nothing_else_does(
+async def test_a_close_arrives_as_the_end_without_data(
     when: Any, side_effects: int, request_: bytes
 ) -> None:
     data, cause, mock = await everything_of(Close(when=when), request_)
@@ -154,7 +154,7 @@ def was_never_answered(mock: BrokenMock) -> bool:
 
 
 @pytest.mark.parametrize("fault", [Reset(), Close()])
-async def test_what_happens_to_a_connection_happens_every_time(fault: Fault) -> None:
+async def test_a_fault_of_the_connection_happens_on_every_call(fault: Fault) -> None:
     causes: list[Any] = []
 
     async def call(url: str) -> None:
@@ -170,7 +170,7 @@ async def test_what_happens_to_a_connection_happens_every_time(fault: Fault) -> 
     assert causes == [type(None) if isinstance(fault, Close) else ConnectionResetError] * 50
 
 
-async def test_of_truncated_json_half_arrives_and_the_whole_is_announced() -> None:
+async def test_half_of_truncated_json_arrives_with_the_whole_content_length() -> None:
     whole = await profile()
     data, cause, mock = await everything_of(TruncatedJson())
     line, headers, body = split(data)
@@ -232,9 +232,7 @@ def dechunked(body: bytes) -> bytes:
     ],
     ids=lambda value: getattr(value, "kind", None),
 )
-async def test_an_answer_that_is_only_wrong_leaves_the_connection_good(
-    fault: Fault, status: bytes
-) -> None:
+async def test_a_wrong_answer_leaves_the_connection_usable(fault: Fault, status: bytes) -> None:
     async with connected(BrokenMock([fault])) as stream:
         for request in (GET_ME, POST, GET_ME):
             await stream.send(request)
@@ -246,7 +244,7 @@ async def test_an_answer_that_is_only_wrong_leaves_the_connection_good(
 @pytest.mark.parametrize(
     "fault", [Hang(), Hang(when="after"), Drip(seconds=0.01), Oversized(size=64 * MIB)]
 )
-async def test_a_caller_who_leaves_ends_the_call(fault: Fault) -> None:
+async def test_a_disconnect_ends_the_call(fault: Fault) -> None:
     mock = BrokenMock([fault])
     async with serving(mock, listen()) as url:
         async with await connect_to(url) as stream:
@@ -257,7 +255,7 @@ async def test_a_caller_who_leaves_ends_the_call(fault: Fault) -> None:
 
 
 @pytest.mark.parametrize("fault", [Hang(), Drip(seconds=600), Oversized(size=64 * MIB)])
-async def test_a_caller_who_only_waits_does_not_hold_up_the_end_of_the_server(fault: Fault) -> None:
+async def test_a_waiting_caller_does_not_delay_the_shutdown(fault: Fault) -> None:
     mock = BrokenMock([fault])
     with fail_after(PATIENCE):
         async with serving(mock, listen()) as url:
@@ -267,7 +265,7 @@ async def test_a_caller_who_only_waits_does_not_hold_up_the_end_of_the_server(fa
     await stream.aclose()
 
 
-async def test_whoever_reads_no_more_is_dropped_without_a_word_when_the_mock_stops() -> None:
+async def test_a_caller_that_stops_reading_is_disconnected_at_shutdown() -> None:
     with fail_after(PATIENCE):
         async with running_mock() as mock:
             mock.fault("oversized", size=64 * MIB)
@@ -320,7 +318,7 @@ UNUSABLE = [
 
 
 @pytest.mark.parametrize("fault", UNUSABLE, ids=lambda fault: fault.describe())
-async def test_the_sdk_reports_a_proxy_that_cannot_be_understood(fault: Fault) -> None:
+async def test_the_sdk_raises_an_upstream_error_for_an_unusable_answer(fault: Fault) -> None:
     mock = BrokenMock([fault])
     settings = OxaigenAuthSettings(proxy_timeout_seconds=2)
     async with serving(mock, listen()) as url, ProxyAuthClient(url, settings=settings) as client:
@@ -330,6 +328,8 @@ async def test_the_sdk_reports_a_proxy_that_cannot_be_understood(fault: Fault) -
 
 
 @pytest.mark.parametrize("fault", [SetCookie(), Latency(seconds=0.1), WrongContentType()])
-async def test_the_sdk_accepts_the_profile_whatever_else_comes_with_it(fault: Fault) -> None:
+async def test_the_sdk_accepts_a_profile_with_a_cookie_a_latency_or_a_wrong_content_type(
+    fault: Fault,
+) -> None:
     async with serving(BrokenMock([fault]), listen()) as url, ProxyAuthClient(url) as client:
         assert (await client.get_me("mock-dev-token")).user_name == "devuser"

@@ -81,7 +81,7 @@ def test_another_seed_hits_other_calls() -> None:
 
 
 @given(st.integers(1, 5))
-def test_another_fault_shifts_no_chances(every: int) -> None:
+def test_another_fault_does_not_change_which_calls_are_hit(every: int) -> None:
     alone = plan_of(Status(probability=0.5, seed=3))
     behind = plan_of(Reset(every=every), Status(probability=0.5, seed=3))
     hits = hit_calls(alone, 40)
@@ -97,20 +97,20 @@ def test_only_calls_of_the_endpoint_and_the_persona_count() -> None:
     assert plan.report()[0]["matched"] == 4
 
 
-def test_a_fault_that_names_neither_hits_every_call() -> None:
+def test_a_fault_without_endpoint_and_persona_hits_every_call() -> None:
     plan = plan_of(Reset())
     for endpoint in get_args(Endpoint):
         assert plan.apply(endpoint, None) == plan.apply(endpoint, "guest") == (Reset(),)
 
 
-def test_one_fault_answers_a_call_and_it_is_the_first_one_added() -> None:
+def test_only_the_first_added_fault_answers_a_call() -> None:
     plan = plan_of(Status(every=2), Drip(), Hang())
     assert plan.apply("get-me", None) == (Drip(),)
     assert plan.apply("get-me", None) == (Status(every=2),)
     assert [report["hits"] for report in plan.report()] == [1, 1, 0]
 
 
-def test_a_fault_that_came_second_keeps_its_times() -> None:
+def test_a_fault_that_was_not_applied_keeps_its_times() -> None:
     plan = plan_of(Status(times=1), Reset(times=1))
     assert [plan.apply("get-me", None) for _ in range(3)] == [
         (Status(times=1),),
@@ -119,7 +119,7 @@ def test_a_fault_that_came_second_keeps_its_times() -> None:
     ]
 
 
-def test_latencies_and_cookies_come_on_top_in_the_order_in_which_they_were_added() -> None:
+def test_latencies_and_cookies_are_added_in_their_order() -> None:
     wait, cookie = Latency(seconds=1), SetCookie()
     plan = plan_of(cookie, wait, Reset(), Hang(), wait, cookie)
     assert plan.apply("get-me", None) == (cookie, wait, Reset(), wait, cookie)
@@ -235,7 +235,7 @@ def test_every_kind_can_be_named_alone_and_has_a_description(fault: dict[str, An
 
 
 @pytest.mark.parametrize("fault", SMALLEST, ids=lambda fault: fault["kind"])
-def test_no_kind_takes_a_key_that_it_does_not_know(fault: dict[str, Any]) -> None:
+def test_unknown_keys_of_a_fault_are_refused(fault: dict[str, Any]) -> None:
     path = (fault["kind"], "colour")
     assert errors({**fault, "colour": 1}) == [(path, "Extra inputs are not permitted")]
 
@@ -299,7 +299,7 @@ def test_an_invalid_value_is_an_error_at_its_path(
         ),
     ],
 )
-def test_a_latency_takes_what_belongs_to_its_distribution(
+def test_a_latency_accepts_only_the_fields_of_its_distribution(
     value: dict[str, Any], reason: str
 ) -> None:
     ((path, message),) = errors({"kind": "latency", **value})
@@ -325,7 +325,7 @@ def test_a_fault_cannot_be_changed() -> None:
         partial(setattr, GzipBomb())("size", 1)
 
 
-def test_fastapi_takes_a_fault_as_a_body_and_documents_every_kind() -> None:
+def test_fastapi_accepts_a_fault_as_a_body_and_documents_every_kind() -> None:
     app = FastAPI()
 
     @app.post("/faults")

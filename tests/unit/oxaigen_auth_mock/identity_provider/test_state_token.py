@@ -12,7 +12,7 @@ TEXT = st.text(st.characters(codec="utf-8"))
 
 
 @given(st.builds(SignIn, TEXT, st.none() | TEXT, TEXT))
-def test_what_was_signed_is_read_again_from_a_text_that_needs_no_escaping(sign_in: SignIn) -> None:
+def test_a_signed_state_is_url_safe_and_can_be_read_again(sign_in: SignIn) -> None:
     signer = StateSigner()
     state = signer.sign(sign_in)
     assert signer.read(state) == sign_in
@@ -58,12 +58,12 @@ PRINTABLE = st.characters(codec="utf-8").filter(str.isprintable)
 
 
 @given(st.text(PRINTABLE | st.sampled_from('"\\\U0001f600'), max_size=2048))
-def test_every_path_that_login_takes_makes_a_state_that_the_exchange_takes(text: str) -> None:
+def test_the_exchange_accepts_the_state_of_every_accepted_path(text: str) -> None:
     assert _state_length("/" + text[:2047]) <= 8192
 
 
 @pytest.mark.parametrize("character", ['"', "\\", "a", "ä", "日", "\U0001f600"])
-def test_the_longest_paths_make_a_state_that_the_exchange_takes(character: str) -> None:
+def test_the_exchange_accepts_the_state_of_the_longest_paths(character: str) -> None:
     size = len(character.encode())
     for mixed in (character * 2047, '"' * 1365 + character * 682, character * (4095 // size)):
         assert _state_length("/" + mixed[:2047]) <= 8192

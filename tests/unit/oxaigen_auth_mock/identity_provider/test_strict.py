@@ -73,14 +73,14 @@ def refusal(call: Callable[..., object], *arguments: str) -> str:
     return str(caught.value)
 
 
-def test_a_code_gives_fresh_tokens_of_whom_it_is_for(strict: Strict) -> None:
+def test_a_code_gives_fresh_tokens_of_its_persona(strict: Strict) -> None:
     one, other = strict.tokens("guest"), strict.tokens("admin")
     assert len({one.access, one.refresh, other.access, other.refresh}) == 4
     assert strict.provider.find_access_token(one.access) == AccessToken("guest", expired=False)
     assert strict.provider.find_access_token(other.access) == AccessToken("admin", expired=False)
 
 
-def test_what_was_not_handed_out_is_nobodys(strict: Strict) -> None:
+def test_tokens_that_were_not_issued_are_unknown(strict: Strict) -> None:
     tokens = strict.tokens()
     assert strict.provider.find_access_token("mock-dev-token") is None
     assert strict.provider.find_access_token(tokens.refresh) is None
@@ -88,19 +88,19 @@ def test_what_was_not_handed_out_is_nobodys(strict: Strict) -> None:
     assert refusal(strict.provider.refresh, "mock-dev-refresh-token") == "invalid_grant"
 
 
-def test_a_state_ends(strict: Strict) -> None:
+def test_a_state_expires(strict: Strict) -> None:
     ticket, code = strict.sign_in()
     strict.time += STATE_TTL
     assert refusal(strict.provider.issue_code, ticket, "guest") == "Expired state"
     assert refusal(strict.provider.exchange_code, ticket, code) == "Expired state"
 
 
-def test_a_state_that_nobody_remembers_has_ended(strict: Strict) -> None:
+def test_a_forgotten_state_has_expired(strict: Strict) -> None:
     assert refusal(strict.provider.issue_code, "who", "guest") == "Expired state"
     assert refusal(strict.provider.exchange_code, "who", strict.sign_in()[1]) == "Expired state"
 
 
-def test_a_state_lasts_until_then_however_late_the_code_comes(strict: Strict) -> None:
+def test_a_state_is_valid_until_it_expires(strict: Strict) -> None:
     ticket = strict.provider.start_sign_in()
     strict.time += STATE_TTL - 1
     strict.provider.exchange_code(ticket, strict.provider.issue_code(ticket, "guest"))
@@ -115,14 +115,14 @@ def test_a_state_works_once(strict: Strict) -> None:
     assert strict.is_good(tokens)
 
 
-def test_a_code_ends(strict: Strict) -> None:
+def test_a_code_expires(strict: Strict) -> None:
     ticket, code = strict.sign_in()
     strict.time += CODE_TTL
     assert refusal(strict.provider.exchange_code, ticket, code) == "Expired code"
     strict.provider.exchange_code(ticket, strict.provider.issue_code(ticket, "guest"))
 
 
-def test_a_code_is_good_for_its_own_sign_in_alone(strict: Strict) -> None:
+def test_a_code_is_valid_only_with_its_own_state(strict: Strict) -> None:
     (ticket, code), (other, _) = strict.sign_in(), strict.sign_in()
     assert refusal(strict.provider.exchange_code, other, code) == "Invalid code"
     assert refusal(strict.provider.exchange_code, ticket, "mock-auth-code") == "Invalid code"
@@ -148,7 +148,7 @@ def test_a_used_code_with_a_fresh_state_ends_the_session_that_it_opened(strict: 
     assert not strict.is_good(tokens)
 
 
-def test_an_access_token_ends(strict: Strict) -> None:
+def test_an_access_token_expires(strict: Strict) -> None:
     tokens = strict.tokens()
     strict.time += ACCESS_LASTS - 1
     assert strict.is_good(tokens)
@@ -164,7 +164,7 @@ def test_a_refresh_gives_fresh_tokens_and_leaves_the_access_token(strict: Strict
     assert strict.is_good(second)
 
 
-def test_a_refresh_token_ends(strict: Strict) -> None:
+def test_a_refresh_token_expires(strict: Strict) -> None:
     tokens = strict.tokens()
     strict.time += REFRESH_LASTS - 1
     fresh = strict.provider.refresh(tokens.refresh)
@@ -192,7 +192,7 @@ def test_signing_out_ends_the_whole_session_and_no_other(strict: Strict) -> None
     assert strict.is_good(bystander)
 
 
-def test_who_was_removed_gets_no_tokens(strict: Strict) -> None:
+def test_a_removed_persona_gets_no_tokens(strict: Strict) -> None:
     tokens, (ticket, code) = strict.tokens(), strict.sign_in()
     strict.personas.remove("guest")
     assert refusal(strict.provider.refresh, tokens.refresh) == "invalid_grant"
@@ -202,7 +202,7 @@ def test_who_was_removed_gets_no_tokens(strict: Strict) -> None:
     strict.provider.exchange_code(ticket, code)
 
 
-def test_whose_time_is_over_gets_no_refresh(strict: Strict) -> None:
+def test_an_expired_persona_gets_no_refresh(strict: Strict) -> None:
     tokens = strict.tokens()
     strict.personas.put(Persona(name="guest", state="expired"))
     assert refusal(strict.provider.refresh, tokens.refresh) == "invalid_grant"
@@ -210,7 +210,7 @@ def test_whose_time_is_over_gets_no_refresh(strict: Strict) -> None:
     assert strict.is_good(strict.provider.refresh(tokens.refresh))
 
 
-def test_its_memory_can_be_moved_to_another(strict: Strict) -> None:
+def test_its_state_can_be_loaded_by_another(strict: Strict) -> None:
     (ticket, code), old = strict.sign_in(), strict.tokens()
     fresh = strict.provider.refresh(old.refresh)
     models = TypeAdapter(list[Credential])
@@ -231,9 +231,7 @@ def test_its_memory_can_be_moved_to_another(strict: Strict) -> None:
     [{"kind": "cookie"}, {"value": ""}, {"session": ""}, {"expires_at": "nan"},
      {"expires_at": None}, {"used": None}, {"more": 1}],
 )  # fmt: skip
-def test_what_no_provider_can_have_issued_is_refused(
-    strict: Strict, change: dict[str, object]
-) -> None:
+def test_an_invalid_credential_is_refused(strict: Strict, change: dict[str, object]) -> None:
     strict.sign_in()
     good = strict.provider.export()[0].model_dump()
     assert Credential.model_validate(good) == strict.provider.export()[0]
@@ -241,7 +239,7 @@ def test_what_no_provider_can_have_issued_is_refused(
         Credential.model_validate({**good, **change})
 
 
-def test_it_remembers_the_newest_alone(strict: Strict) -> None:
+def test_only_the_newest_entries_are_remembered(strict: Strict) -> None:
     tokens = strict.tokens()
     for _ in range(MAX_CREDENTIALS - 1):
         strict.provider.start_sign_in()
@@ -266,7 +264,7 @@ def static() -> StaticProvider:
     return StaticProvider(settings, PersonaStore(settings))
 
 
-def test_the_static_one_hands_out_what_scripts_can_know(static: StaticProvider) -> None:
+def test_the_static_provider_issues_predictable_tokens(static: StaticProvider) -> None:
     assert static.issue_code(static.start_sign_in(), "devuser") == "mock-auth-code"
     assert static.issue_code(static.start_sign_in(), "guest") == "mock-auth-code~guest"
     default = Tokens("mock-dev-token", "mock-dev-refresh-token")
@@ -277,7 +275,7 @@ def test_the_static_one_hands_out_what_scripts_can_know(static: StaticProvider) 
     assert static.refresh(guest.refresh) == guest
 
 
-def test_the_static_one_marks_any_name_and_reads_it_again(static: StaticProvider) -> None:
+def test_the_static_provider_encodes_and_decodes_any_name(static: StaticProvider) -> None:
     name = "Zoë~~ <b>;,%"
     static.personas.put(Persona(name=name, token="zoe"))
     code = static.issue_code("", name)
@@ -287,7 +285,7 @@ def test_the_static_one_marks_any_name_and_reads_it_again(static: StaticProvider
 
 
 @pytest.mark.parametrize("code", ["mock-auth-code~nobody", "mock-auth-code~"])
-def test_the_static_one_refuses_a_code_with_an_unknown_name(
+def test_the_static_provider_refuses_a_code_with_an_unknown_name(
     static: StaticProvider, code: str
 ) -> None:
     assert refusal(static.exchange_code, "", code) == "Invalid code"
@@ -298,22 +296,24 @@ def test_the_static_one_refuses_a_code_with_an_unknown_name(
     ["", "wrong", "wrong~guest", "mock-dev-refresh-token~", "mock-dev-refresh-token~nobody",
      "mock-dev-token", "~guest"],
 )  # fmt: skip
-def test_the_static_one_refuses_a_wrong_refresh_token(static: StaticProvider, token: str) -> None:
+def test_the_static_provider_refuses_a_wrong_refresh_token(
+    static: StaticProvider, token: str
+) -> None:
     assert refusal(static.refresh, token) == "invalid_grant"
 
 
 def test_the_static_provider_refreshes_no_expired_persona(static: StaticProvider) -> None:
-    static.personas.put(Persona(name="guest", state="expired"))
+    static.roster.put(Persona(name="guest", state="expired"))
     assert refusal(static.refresh, "mock-dev-refresh-token~guest") == "invalid_grant"
 
 
 def test_without_personas_the_static_provider_refuses(static: StaticProvider) -> None:
-    static.personas.replace(())
+    static.roster.replace(())
     assert refusal(static.exchange_code, "", "mock-auth-code") == "Invalid code"
     assert refusal(static.refresh, "mock-dev-refresh-token") == "invalid_grant"
 
 
-def test_the_static_one_remembers_nothing(static: StaticProvider, strict: Strict) -> None:
+def test_the_static_provider_has_no_state(static: StaticProvider, strict: Strict) -> None:
     tokens = strict.tokens()
     static.restore(strict.provider.export())
     static.end_session("mock-dev-refresh-token")
@@ -322,7 +322,7 @@ def test_the_static_one_remembers_nothing(static: StaticProvider, strict: Strict
     static.refresh("mock-dev-refresh-token")
 
 
-def test_both_are_providers(static: StaticProvider, strict: Strict) -> None:
+def test_both_implement_the_provider_protocol(static: StaticProvider, strict: Strict) -> None:
     providers: Iterable[IdentityProvider] = (static, strict.provider)
     assert all(callable(provider.exchange_code) for provider in providers)
 

@@ -103,7 +103,7 @@ async def test_no_token_appears_in_the_counts(mock: Mock) -> None:
     assert "mock-dev-token" not in (await client.get("/_mock/api/calls")).text
 
 
-async def test_every_check_waits_for_the_latency_and_nothing_else_does(mock: Mock) -> None:
+async def test_only_checks_wait_for_the_latency(mock: Mock) -> None:
     client = mock(latency=3.0)
     start = current_time()
     await client.get("/health")
@@ -115,7 +115,7 @@ async def test_every_check_waits_for_the_latency_and_nothing_else_does(mock: Moc
     assert current_time() - start == pytest.approx(9, abs=0.1)
 
 
-async def test_calls_that_overlap_are_counted_as_such(mock: Mock) -> None:
+async def test_concurrent_calls_are_counted(mock: Mock) -> None:
     client = mock(latency=1.0)
     async with create_task_group() as tasks:
         for headers in (DEV, DEV, GUEST):
@@ -127,7 +127,7 @@ async def test_calls_that_overlap_are_counted_as_such(mock: Mock) -> None:
     assert report["tokens"][fingerprint("mock-guest-token")]["max_concurrency"] == 1
 
 
-async def test_a_call_that_was_cancelled_runs_no_longer(mock: Mock) -> None:
+async def test_a_cancelled_call_is_no_longer_counted_as_running(mock: Mock) -> None:
     client = mock(latency=1.0)
     async with create_task_group() as tasks:
         tasks.start_soon(lambda: client.get("/_oxa_auth/get-me", headers=DEV))
@@ -149,7 +149,7 @@ async def test_a_call_that_runs_through_a_reset_is_not_in_the_new_counts(mock: M
     assert (await counts(client))["max_concurrency"] == 1
 
 
-def test_a_flood_of_tokens_pushes_out_the_ones_not_seen_for_longest() -> None:
+def test_a_flood_of_tokens_evicts_the_least_recently_seen_ones() -> None:
     calls = CallCounts()
     for token in ("early", "busy", *map(str, range(MAX_TOKENS - 1)), "busy", "late"):
         calls.begin("get-me", token=fingerprint(token), persona=None)

@@ -37,7 +37,7 @@ def test_the_default_profile_has_the_documented_keys_in_order() -> None:
     )
 
 
-def test_every_setting_of_the_user_shows_in_the_profile() -> None:
+def test_every_setting_of_the_user_is_in_the_profile() -> None:
     settings = MockSettings(
         user_id=7,
         user_name="zoe",
@@ -107,7 +107,7 @@ def test_the_forbidden_token_is_not_allowed_whichever_persona_had_it(token: str)
     assert (forbidden.name, forbidden.state) == ("forbidden", "not-allowed")
 
 
-def test_a_user_called_like_a_built_in_persona_takes_its_place() -> None:
+def test_a_user_named_like_a_built_in_persona_replaces_it() -> None:
     store = PersonaStore(MockSettings(user_name="guest"))
     assert [persona.name for persona in store] == ["guest", "user", "admin"]
     assert store.default == store.holder("mock-dev-token") == store.named("guest")

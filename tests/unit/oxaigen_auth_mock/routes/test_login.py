@@ -122,7 +122,7 @@ def assert_cleared(response: Response) -> None:
 # login
 
 
-async def test_login_tells_where_to_sign_in_and_lets_nobody_store_it(visit: Visit) -> None:
+async def test_login_returns_the_authorize_url_and_forbids_caching(visit: Visit) -> None:
     response = await visit().get("login", return_to="/reports")
     url = response.json()["authorize_url"]
     assert set(response.json()) == {"authorize_url"}
@@ -170,13 +170,13 @@ async def test_login_remembers_the_origin_of_its_caller(visit: Visit) -> None:
     assert (await visit().remembered(origin="http://<script>")).origin is None
 
 
-async def test_login_remembers_no_origin_that_may_not_call(visit: Visit) -> None:
+async def test_login_ignores_an_origin_that_is_not_allowed(visit: Visit) -> None:
     visitor = visit(cors_origins=(APP,))
     assert (await visitor.remembered(origin=APP)).origin == APP
     assert (await visitor.remembered(origin="http://localhost:1")).origin is None
 
 
-async def test_login_carries_along_who_is_to_sign_in(visit: Visit) -> None:
+async def test_login_passes_the_requested_persona_on(visit: Visit) -> None:
     url = await visit().authorize_url(as_="Zoë & co")
     assert query_of(url)["as"] == "Zoë & co"
 
@@ -195,7 +195,7 @@ async def test_the_default_user_signs_in_at_once(visit: Visit) -> None:
     assert response.headers["Cache-Control"] == "no-store"
 
 
-async def test_it_answers_at_a_path_of_the_settings_too_and_writes_that_down(visit: Visit) -> None:
+async def test_a_configured_exchange_path_is_served_and_recorded(visit: Visit) -> None:
     visitor = visit(authorize_path="/realms/d%C3%A4v/auth?client=mock#x", auth_code="a/code")
     url = await visitor.authorize_url()
     assert url.startswith("/realms/d%C3%A4v/auth?client=mock&code=a%2Fcode&state=")
@@ -210,7 +210,7 @@ async def test_it_answers_at_a_path_of_the_settings_too_and_writes_that_down(vis
 
 
 @pytest.mark.parametrize("state", ["", " ", "mock-state", "<script>", "ä"])
-async def test_it_takes_no_foreign_state(visit: Visit, state: str) -> None:
+async def test_a_foreign_state_is_refused(visit: Visit, state: str) -> None:
     response = await visit().get("mock-authorize", state=state, code="mock-auth-code")
     assert outcome(response) == (400, {"detail": "Invalid state"})
 
@@ -235,7 +235,7 @@ PRECEDENCE: list[tuple[dict[str, Any], str, str]] = [
 
 
 @pytest.mark.parametrize(("settings", "as_", "name"), PRECEDENCE)
-async def test_who_signs_in_without_being_asked(
+async def test_the_automatic_sign_in_follows_the_precedence(
     visit: Visit, settings: dict[str, Any], as_: str, name: str
 ) -> None:
     visitor = visit(**settings)
@@ -248,14 +248,14 @@ async def test_who_signs_in_without_being_asked(
 
 
 @pytest.mark.parametrize("settings", [{"pick": True}, {"personas": FILE}])
-async def test_who_signs_in_is_asked_if_so_set(visit: Visit, settings: dict[str, Any]) -> None:
+async def test_the_pick_page_is_shown_if_configured(visit: Visit, settings: dict[str, Any]) -> None:
     visitor = visit(**settings)
     response = await visitor.get(await visitor.authorize_url())
     assert response.status_code == 200
     assert response.headers["Content-Type"] == "text/html; charset=utf-8"
 
 
-async def test_an_unknown_name_is_refused_with_those_that_there_are(visit: Visit) -> None:
+async def test_an_unknown_name_is_refused_with_the_known_ones(visit: Visit) -> None:
     visitor = visit(Persona(name="Zoë", token="zoe"))
     response = await visitor.get(await visitor.authorize_url(as_="nobody"))
     assert outcome(response) == (
@@ -268,7 +268,7 @@ async def test_an_unknown_name_is_refused_with_those_that_there_are(visit: Visit
 
 
 @pytest.mark.parametrize("strict", [False, True])
-async def test_where_nobody_is_left_nobody_signs_in(visit: Visit, strict: bool) -> None:  # noqa: FBT001
+async def test_without_personas_the_sign_in_is_refused(visit: Visit, strict: bool) -> None:  # noqa: FBT001
     visitor = visit(strict=strict)
     grant = await visitor.grant()
     visitor.app.mock_state.personas.replace(())
@@ -375,7 +375,7 @@ async def test_a_body_that_is_no_json_at_all_is_refused(visit: Visit, body: byte
     "query", ["return_to=%ff", "as=%00&as=%ff", "&&==&%", "return_to=%ed%a0%80"]
 )
 @pytest.mark.parametrize("endpoint", ["login", "mock-authorize", "callback"])
-async def test_no_query_makes_it_fail(visit: Visit, endpoint: str, query: str) -> None:
+async def test_no_query_is_a_server_error(visit: Visit, endpoint: str, query: str) -> None:
     visitor = visit()
     with_state = f"{query}&state={await visitor.state()}"
     for text in (query, with_state):
@@ -422,7 +422,11 @@ async def test_a_revoked_refresh_token_is_an_invalid_grant(visit: Visit) -> None
 
 @pytest.mark.parametrize("strict", [False, True])
 @pytest.mark.parametrize("gone", ["expired", "removed"])
-async def test_who_is_gone_gets_no_refresh(visit: Visit, strict: bool, gone: str) -> None:  # noqa: FBT001
+async def test_an_expired_or_removed_persona_gets_no_refresh(
+    visit: Visit,
+    strict: bool,  # noqa: FBT001
+    gone: str,
+) -> None:
     visitor = visit(strict=strict)
     tokens = await visitor.signed_in(as_="guest")
     if gone == "expired":
@@ -433,7 +437,7 @@ async def test_who_is_gone_gets_no_refresh(visit: Visit, strict: bool, gone: str
     assert outcome(response) == (401, {"detail": "Refresh failed: invalid_grant"})
 
 
-async def test_who_is_expired_can_sign_in_but_has_an_expired_token(visit: Visit) -> None:
+async def test_an_expired_persona_signs_in_with_an_expired_token(visit: Visit) -> None:
     visitor = visit(Persona(name="ada", state="expired"), strict=True)
     tokens = await visitor.signed_in(as_="ada")
     assert await visitor.who(tokens[ACCESS].value) == "Token expired"
@@ -452,7 +456,7 @@ async def test_logout_clears_the_cookies(visit: Visit, cookie: str | None, revok
 # strict
 
 
-async def test_strict_signing_in_hands_out_fresh_tokens_that_end(visit: Visit) -> None:
+async def test_strict_tokens_are_fresh_and_expire(visit: Visit) -> None:
     visitor = visit(strict=True)
     first, second = await visitor.signed_in(), await visitor.signed_in(as_="admin")
     tokens = {cookies[name].value for cookies in (first, second) for name in (ACCESS, REFRESH)}
@@ -464,14 +468,14 @@ async def test_strict_signing_in_hands_out_fresh_tokens_that_end(visit: Visit) -
     assert await visitor.who(first[ACCESS].value) == "Token expired"
 
 
-async def test_strict_tokens_of_somebody_removed_are_invalid(visit: Visit) -> None:
+async def test_strict_tokens_of_a_removed_persona_are_invalid(visit: Visit) -> None:
     visitor = visit(strict=True)
     tokens = await visitor.signed_in(as_="guest")
     visitor.app.mock_state.personas.remove("guest")
     assert await visitor.who(tokens[ACCESS].value) == "Invalid token"
 
 
-async def test_strict_refuses_what_was_used_or_is_over_with_its_reason(visit: Visit) -> None:
+async def test_strict_refuses_used_and_expired_codes_with_the_reason(visit: Visit) -> None:
     visitor = visit(strict=True)
 
     async def reason(grant: dict[str, str]) -> object:
@@ -517,14 +521,14 @@ async def test_strict_logout_ends_the_session(visit: Visit) -> None:
     assert await visitor.who(tokens[ACCESS].value) == "Invalid token"
 
 
-async def test_strict_moves_with_the_mocks_clock(visit: Visit) -> None:
+async def test_strict_expiry_follows_the_clock_of_the_mock(visit: Visit) -> None:
     visitor = visit(strict=True)
     tokens = await visitor.signed_in()
     visitor.app.mock_state.clock.offset += 300
     assert await visitor.who(tokens[ACCESS].value) == "Token expired"
 
 
-async def test_two_mocks_take_nothing_of_each_other(visit: Visit) -> None:
+async def test_a_state_of_one_mock_is_invalid_at_another(visit: Visit) -> None:
     one, other = visit(), visit()
     response = await other.post("token-exchange", json=await one.grant())
     assert outcome(response) == (400, {"detail": "Invalid state"})
@@ -566,7 +570,7 @@ async def test_an_allowed_origin_is_echoed_with_credentials(
 
 
 @pytest.mark.parametrize("origin", ["http://localhost:1", "null", f"{APP}.evil.example"])
-async def test_another_origin_is_not(visit: Visit, origin: str) -> None:
+async def test_another_origin_is_not_echoed(visit: Visit, origin: str) -> None:
     visitor = visit(cors_origins=(APP,))
     before, after = await preflight(visitor, origin), await visitor.get("login", {"Origin": origin})
     assert (before.status_code, after.status_code) == (400, 200)
@@ -577,7 +581,7 @@ async def test_another_origin_is_not(visit: Visit, origin: str) -> None:
 # OpenAPI
 
 
-async def test_the_openapi_document_tells_every_status(visit: Visit) -> None:
+async def test_the_openapi_document_lists_every_status(visit: Visit) -> None:
     paths = (await visit().get("/_mock/api/openapi.json")).json()["paths"]
     statuses = {
         path.removeprefix("/_oxa_auth/"): set(operation["responses"])
@@ -595,7 +599,7 @@ async def test_the_openapi_document_tells_every_status(visit: Visit) -> None:
     assert {endpoint: statuses[endpoint] for endpoint in expected} == expected
 
 
-async def test_the_openapi_document_tells_every_content_type(visit: Visit) -> None:
+async def test_the_openapi_document_lists_every_content_type(visit: Visit) -> None:
     paths = (await visit().get("/_mock/api/openapi.json")).json()["paths"]
     authorize = paths["/_oxa_auth/mock-authorize"]["get"]["responses"]
     contents = {status: [*each.get("content", {})] for status, each in authorize.items()}

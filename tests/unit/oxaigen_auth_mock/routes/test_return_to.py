@@ -24,7 +24,7 @@ def test_a_local_path_is_kept(path: str) -> None:
      "/%5cevil.example", "/%5C/evil.example", "/a\x00b", "/a%00b", "/a\x7fb", "/a\x85b",
      "/a\u2028b", "/a\u202eb", "/?x=\n", "?x", "#x", "/\ud800"],
 )  # fmt: skip
-def test_what_could_lead_to_another_site_falls_back(path: str) -> None:
+def test_a_path_that_could_lead_to_another_site_is_replaced(path: str) -> None:
     assert safe_return_to(path, fallback=FALLBACK) == FALLBACK
 
 
@@ -32,7 +32,7 @@ def test_what_could_lead_to_another_site_falls_back(path: str) -> None:
     "origin",
     ["http://localhost:5173", "https://app.example.com", "http://127.0.0.1:1", "http://[::1]:80"],
 )
-def test_an_origin_of_the_web_is_remembered_where_all_may_call(origin: str) -> None:
+def test_any_web_origin_is_kept_if_all_are_allowed(origin: str) -> None:
     assert allowed_origin(origin, ("*",)) == origin
 
 
@@ -43,11 +43,11 @@ def test_an_origin_of_the_web_is_remembered_where_all_may_call(origin: str) -> N
      "http://[zz]", "http://[1::2::3]", "http://x http://y", "HTTP://x", "javascript:alert(1)",
      "http://x\n", "http://<script>", "http://" + MAX_ORIGIN * "x"],
 )  # fmt: skip
-def test_anything_else_counts_as_no_origin(origin: str | None) -> None:
+def test_an_invalid_origin_counts_as_none(origin: str | None) -> None:
     assert allowed_origin(origin, ("*",)) is None
 
 
-def test_an_origin_that_may_not_call_is_not_remembered() -> None:
+def test_an_origin_that_is_not_allowed_is_not_kept() -> None:
     allowed = ("http://localhost:5173", "https://app.example.com")
     assert allowed_origin("https://app.example.com", allowed) == "https://app.example.com"
     assert allowed_origin("https://app.example.com:444", allowed) is None

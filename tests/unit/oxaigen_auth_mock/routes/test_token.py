@@ -58,13 +58,13 @@ async def test_a_known_token_can_be_made_the_forbidden_one(
 
 
 @every_check
-async def test_a_good_token_passes(mock: Mock, method: str, path: str) -> None:
+async def test_a_valid_token_is_accepted(mock: Mock, method: str, path: str) -> None:
     response = await mock().request(method, path, headers=bearer("mock-dev-token"))
     assert response.status_code == 200
     assert response.headers["Content-Type"] == "application/json"
 
 
-async def test_get_me_answers_the_profile_and_lets_nobody_store_it(mock: Mock) -> None:
+async def test_get_me_returns_the_profile_and_forbids_caching(mock: Mock) -> None:
     response = await mock().get("/_oxa_auth/get-me", headers=bearer("mock-admin-token"))
     assert response.json()["user_name"] == "admin"
     assert response.headers["Cache-Control"] == "no-store"

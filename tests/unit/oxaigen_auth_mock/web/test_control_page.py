@@ -57,7 +57,7 @@ async def test_other_paths_lead_to_the_page(mock: Mock, path: str) -> None:
 
 
 @pytest.mark.parametrize("name", ASSETS)
-async def test_a_file_of_the_page_is_served_as_what_it_is(mock: Mock, name: str) -> None:
+async def test_a_file_of_the_page_has_its_content_type(mock: Mock, name: str) -> None:
     response = await mock().get(f"/_mock/assets/{name}")
     assert response.status_code == 200
     assert response.headers["Content-Type"] == TYPES[name.rpartition(".")[2]]
@@ -69,7 +69,7 @@ async def test_a_file_of_the_page_is_served_as_what_it_is(mock: Mock, name: str)
 @pytest.mark.parametrize(
     "name", ["none.js", "control.html", "..%2Fpages.py", "%2Fetc%2Fpasswd", "../pages.py", ""]
 )
-async def test_nothing_else_is_a_file_of_the_page(mock: Mock, name: str) -> None:
+async def test_other_files_are_not_served(mock: Mock, name: str) -> None:
     response = await mock().get(f"/_mock/assets/{name}")
     assert response.status_code == 404
 
@@ -113,7 +113,7 @@ def test_the_page_lists_the_endpoints_that_a_fault_can_be_for() -> None:
     assert re.findall(r"<option>([^<]+)</option>", PAGE) == list(get_args(Endpoint))
 
 
-async def test_the_api_document_tells_the_form_what_each_latency_takes(mock: Mock) -> None:
+async def test_the_api_document_lists_the_fields_of_each_latency(mock: Mock) -> None:
     document = (await mock().get("/_mock/api/openapi.json")).json()
     fields = document["components"]["schemas"]["Latency"]["properties"]
     for distribution, names in PARAMETERS.items():

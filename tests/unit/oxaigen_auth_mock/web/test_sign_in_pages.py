@@ -96,7 +96,7 @@ async def both(browser: Browser) -> tuple[Response, Response]:
     return await browser.pick(), await browser.callback(code="c", state=browser.state())
 
 
-async def test_pages_may_load_nothing_and_run_nothing_but_their_own(browse: Browse) -> None:
+async def test_the_policy_allows_pages_only_their_own_script_and_style(browse: Browse) -> None:
     for response in await both(browse()):
         policy = response.headers["Content-Security-Policy"]
         directives: dict[str, str] = dict(re.findall(r"([a-z-]+) ([^;]+)", policy))
@@ -120,7 +120,7 @@ async def test_each_page_has_a_nonce_of_its_own(browse: Browse) -> None:
     assert len(policies) == 6
 
 
-async def test_the_pick_page_sends_its_form_here_and_the_callback_calls_here(
+async def test_forms_and_calls_of_the_pages_go_only_to_the_mock(
     browse: Browse,
 ) -> None:
     pick, callback = await both(browse())
@@ -129,7 +129,7 @@ async def test_the_pick_page_sends_its_form_here_and_the_callback_calls_here(
     assert "connect-src 'self'" in callback.headers["Content-Security-Policy"]
 
 
-async def test_pages_are_stored_by_nobody_and_give_nothing_away(browse: Browse) -> None:
+async def test_pages_are_not_cached_and_send_no_referrer(browse: Browse) -> None:
     for response in await both(browse()):
         assert response.headers["Cache-Control"] == "no-store"
         assert response.headers["Referrer-Policy"] == "no-referrer"
@@ -138,7 +138,7 @@ async def test_pages_are_stored_by_nobody_and_give_nothing_away(browse: Browse) 
         assert "Cross-Origin-Opener-Policy" not in response.headers
 
 
-async def test_pages_say_that_they_are_the_mocks(browse: Browse) -> None:
+async def test_pages_name_the_mock(browse: Browse) -> None:
     for response in await both(browse()):
         ((_, banner),) = Page(response.text).all("p", role="note")
         assert banner.startswith("Mock. This sign-in is not real")
@@ -154,7 +154,7 @@ async def test_pages_have_a_language_a_title_and_fit_a_phone(browse: Browse) -> 
         assert len(shown.all("h1")) == 1
 
 
-async def test_the_pick_page_offers_everybody_and_at_last_nobody(browse: Browse) -> None:
+async def test_the_pick_page_offers_every_persona_and_denial_last(browse: Browse) -> None:
     zoe = Persona(name="Zoë", token="zoe", state="expired", roles=("owner", "analyst"), email=None)
     shown = Page((await browse(zoe).pick()).text)
     buttons = shown.all("button", name="as")
@@ -187,7 +187,7 @@ async def test_the_form_has_the_name_of_its_heading(browse: Browse) -> None:
     assert shown.all("h1", id=form["aria-labelledby"])[0][1] == "Choose a persona"
 
 
-async def test_what_a_persona_holds_is_never_markup(browse: Browse) -> None:
+async def test_values_of_a_persona_are_escaped(browse: Browse) -> None:
     script = Persona(
         name=SCRIPT[:-1], token="x", email=SCRIPT, roles=(SCRIPT, "<b>"), user_name=SCRIPT,
         first_name=SCRIPT, last_name=SCRIPT, account_type=SCRIPT, extra={SCRIPT: SCRIPT},
@@ -199,7 +199,7 @@ async def test_what_a_persona_holds_is_never_markup(browse: Browse) -> None:
     assert SCRIPT in shown.all("button")[0][1]
 
 
-async def test_what_a_callback_is_given_is_never_markup(browse: Browse) -> None:
+async def test_parameters_of_the_callback_are_escaped(browse: Browse) -> None:
     browser = browse(return_to="/" + SCRIPT)
     for query in (
         {"code": SCRIPT, "state": SCRIPT},
@@ -217,7 +217,7 @@ async def test_what_a_callback_is_given_is_never_markup(browse: Browse) -> None:
         assert told["state"] == query["state"]
 
 
-async def test_the_callback_is_told_the_code_and_the_origin_to_answer_to(browse: Browse) -> None:
+async def test_the_callback_page_has_the_code_and_the_target_origin(browse: Browse) -> None:
     browser = browse()
     state = browser.state()
     shown = Page((await browser.callback(code="c", state=state)).text)
@@ -231,14 +231,14 @@ async def test_the_callback_is_told_the_code_and_the_origin_to_answer_to(browse:
     assert shown.all("a", id="again")[0][0]["href"] == f"{APP}/reports"
 
 
-async def test_without_another_origin_the_callback_stays_here(browse: Browse) -> None:
+async def test_without_another_origin_the_callback_uses_the_mocks_own(browse: Browse) -> None:
     browser = browse()
     shown = Page((await browser.callback(code="c", state=browser.state(origin=None))).text)
     assert shown.told()["origin"] is None
     assert shown.all("a", id="again")[0][0]["href"] == "/reports"
 
 
-async def test_a_foreign_state_names_no_origin(browse: Browse) -> None:
+async def test_an_invalid_state_names_no_origin(browse: Browse) -> None:
     foreign = browse().state(origin="https://evil.example")
     shown = Page((await browse(return_to="/home").callback(code="c", state=foreign)).text)
     assert shown.told()["origin"] is None
@@ -261,14 +261,14 @@ NOTHING = "There is no sign-in to complete."
         ({"code": "c", "state": "s"}, None),
     ],
 )
-async def test_the_callback_is_told_of_a_failure(
+async def test_the_callback_page_shows_a_failure(
     browse: Browse, query: dict[str, str], failure: str | None
 ) -> None:
     shown = Page((await browse().callback(**query)).text)
     assert shown.told()["failure"] == failure
 
 
-async def test_a_failure_is_read_out(browse: Browse) -> None:
+async def test_a_failure_is_announced_to_screen_readers(browse: Browse) -> None:
     shown = Page((await browse().callback(error="x")).text)
     assert len(shown.all("p", role="alert")) == 1
     assert len(shown.all("p", role="status")) == 1
@@ -312,7 +312,7 @@ def test_the_theme_supports_dark_mode_reduced_motion_and_the_keyboard() -> None:
      ("bad", "card"), ("warn", "card"), ("warn", "warn-paper"), ("accent", "card"),
      ("accent", "paper"), ("on-accent", "accent")],
 )  # fmt: skip
-def test_every_text_stands_out_from_its_ground(scheme: str, text: str, ground: str) -> None:
+def test_every_text_contrasts_with_its_background(scheme: str, text: str, ground: str) -> None:
     light, dark = static_files()["theme.css"].split("@media (prefers-color-scheme: dark)")
     colours = dict(
         re.findall(r"--([a-z-]+): #([0-9a-f]{6});", light if scheme == "light" else dark)

@@ -82,7 +82,7 @@ async def call(app: MockApp, times: int = 1) -> None:
             await client.get(ME, headers=DEV)
 
 
-async def test_a_page_that_comes_is_told_all_there_is(app: MockApp) -> None:
+async def test_a_new_page_receives_the_whole_state(app: MockApp) -> None:
     await call(app)
     async with watching(app) as chunks:
         name, state = await next_event(chunks)
@@ -93,7 +93,7 @@ async def test_a_page_that_comes_is_told_all_there_is(app: MockApp) -> None:
         assert news["counts"]["total"] == 1
 
 
-async def test_only_what_is_new_is_told_later(app: MockApp) -> None:
+async def test_later_events_hold_only_changes(app: MockApp) -> None:
     async with watching(app) as chunks:
         await next_event(chunks)
         await next_event(chunks)
@@ -105,7 +105,7 @@ async def test_only_what_is_new_is_told_later(app: MockApp) -> None:
         assert (name, state["revoked"]) == ("state", ["8b6eec6e51ae"])
 
 
-async def test_a_burst_is_told_at_once(app: MockApp) -> None:
+async def test_all_calls_of_a_burst_are_sent(app: MockApp) -> None:
     async with watching(app) as chunks:
         await next_event(chunks)
         await next_event(chunks)
@@ -118,7 +118,7 @@ async def test_a_burst_is_told_at_once(app: MockApp) -> None:
         assert chunks.statistics().current_buffer_used == 0
 
 
-async def test_a_fault_that_strikes_is_counted_before_the_pages_eyes(app: MockApp) -> None:
+async def test_an_applied_fault_is_counted_live(app: MockApp) -> None:
     app.control.fault("status", status=500)
     async with watching(app) as chunks:
         await next_event(chunks)
@@ -128,7 +128,7 @@ async def test_a_fault_that_strikes_is_counted_before_the_pages_eyes(app: MockAp
         assert (name, state["faults"][0]["hits"]) == ("state", 1)
 
 
-async def test_silence_is_broken_every_fifteen_seconds(app: MockApp) -> None:
+async def test_a_keepalive_is_sent_every_fifteen_seconds(app: MockApp) -> None:
     async with watching(app) as chunks:
         await next_event(chunks)
         await next_event(chunks)
@@ -138,7 +138,7 @@ async def test_silence_is_broken_every_fifteen_seconds(app: MockApp) -> None:
         assert current_time() - start == pytest.approx(30, abs=1)
 
 
-async def test_clearing_the_calls_is_told(app: MockApp) -> None:
+async def test_clearing_the_calls_is_an_event(app: MockApp) -> None:
     await call(app)
     async with watching(app) as chunks:
         await next_event(chunks)
@@ -157,7 +157,7 @@ class TestOnASocket:
         backend: str = request.param
         return backend
 
-    async def test_a_page_is_told_live_and_may_leave(self) -> None:
+    async def test_a_page_receives_events_live_and_may_disconnect(self) -> None:
         async with running_mock() as mock, AsyncClient(base_url=mock.url) as client:
             port = int(mock.url.rpartition(":")[2])
             with fail_after(60):
@@ -172,7 +172,7 @@ class TestOnASocket:
                     await stream.receive_until(b'"revoked": ["', 100_000)
                 assert (await client.get("/health")).status_code == 200
 
-    async def test_a_page_that_stays_does_not_hold_up_the_end(self) -> None:
+    async def test_an_open_page_does_not_delay_the_shutdown(self) -> None:
         client = AsyncClient()
         with fail_after(60):
             async with running_mock() as mock:
@@ -181,7 +181,7 @@ class TestOnASocket:
             await response.aclose()
         await client.aclose()
 
-    async def test_a_page_that_reads_no_more_does_not_hold_up_the_end(
+    async def test_a_page_that_stops_reading_does_not_delay_the_shutdown(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
         with fail_after(60):
