@@ -1,4 +1,4 @@
-"""What happens when in a storm over the client, drawn from a seed."""
+"""The plan of a schedule over the client, drawn from a seed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Question = tuple[str, str, str]  # base URL, token, permission or nothing
 
 @frozen
 class Plan:
-    """What happens when. A moment is a checkpoint of the task that conducts the storm."""
+    """What happens when. A moment is a checkpoint of the task that runs the schedule."""
 
     calm: bool  # nobody is cancelled, no user is forgotten or asked for afresh, nothing is closed
     settings: OxaigenAuthSettings

@@ -1,10 +1,19 @@
-"""What both kinds of storm share: seeds that can be run again, dice, and cancelling natively.
+"""What both kinds of schedule share: seeds that can be run again, dice, and native cancellation.
 
 A schedule is drawn from its seed alone, and nothing in it waits for time to pass, so that the same
-seed is the same run: also on trio, whose tasks `replayable` shuffles by the seed. A schedule that
-fails says its seed. To run only that one:
+seed is the same run. asyncio steps its tasks in the order in which they became ready. trio shuffles
+each batch of ready tasks with a random generator of its own, `trio._core._run._r`. It sorts them
+before that only if `_ALLOW_DETERMINISTIC_SCHEDULING` is set. `replayable` sets it, and `schedule`
+seeds the generator. Hypothesis's plugin for trio uses the same two names.
 
-    STORM_SEED=1234 uv run pytest tests/simulation/test_storms.py
+On asyncio any code may cancel a task at any step (`Task.cancel`); `Task.cancelling()` counts the
+cancellations that the task has not handled. trio has only cancel scopes, so `Natively` uses those.
+
+`check_flights` reads the private tables of `SingleFlight`: its invariants are about them.
+
+The error of a failed schedule contains its seed. To run only that one:
+
+    SCHEDULE_SEED=1234 uv run pytest tests/simulation/test_singleflight_schedules.py
 """
 
 from __future__ import annotations
@@ -27,9 +36,9 @@ if TYPE_CHECKING:
     from oxaigen_auth._core.flight import Flight
     from oxaigen_auth._core.singleflight import SingleFlight
 
-SEED = os.environ.get("STORM_SEED", "")
+SEED = os.environ.get("SCHEDULE_SEED", "")
 
-_scheduler: Any = trio._core._run  # noqa: SLF001 (Hypothesis does the same)
+_scheduler: Any = trio._core._run  # noqa: SLF001
 
 
 def seeds(how_many: int) -> Iterable[int]:
@@ -40,25 +49,26 @@ def seeds(how_many: int) -> Iterable[int]:
 def replayable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let trio shuffle its tasks in an order that depends on the seed only."""
     monkeypatch.setattr(_scheduler, "_ALLOW_DETERMINISTIC_SCHEDULING", True)
-    state = _scheduler._r.getstate()  # noqa: SLF001
+    states = [(it, it.getstate()) for it in (_scheduler._r, random)]  # noqa: SLF001
     yield
-    _scheduler._r.setstate(state)  # noqa: SLF001
+    for generator, state in states:
+        generator.setstate(state)
 
 
 @contextmanager
 def schedule(seed: int, plan: object) -> Iterator[None]:
-    """Say which schedule it was that failed."""
+    """Run the block as one schedule; if it fails, the error contains the seed."""
     _scheduler._r.seed(seed)  # noqa: SLF001
     random.seed(seed)  # for the breaker, which shortens its backoffs at random
     try:
         yield
     except Exception as error:
-        raise AssertionError(f"STORM_SEED={seed} fails: {plan}") from error
+        raise AssertionError(f"SCHEDULE_SEED={seed} fails: {plan}") from error
 
 
 @define(eq=False)
 class Natively:
-    """Cancels tasks as only asyncio lets everybody do; on trio it falls back on what it is told."""
+    """Cancels tasks from outside on asyncio; on trio it does what it is given instead."""
 
     backend: str
 

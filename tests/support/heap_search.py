@@ -1,8 +1,16 @@
-"""Finds a text in all that objects hold, by the garbage collector's knowledge of who holds what.
+"""Searches everything that is reachable from some objects for a text.
 
-It goes through containers, instances, closures, partials, caches, contexts, exceptions and the
-frames of what is suspended. It stops at what belongs to the process or to the tests: modules,
-classes, event loops, and code and objects of the tests, who know every token.
+`gc.get_referents` returns what an object refers to directly, as its type reports it to the garbage
+collector: the items of containers, slots and `__dict__` of instances, the cells of closures, the
+arguments of partials, the entries of an `lru_cache`, the values of a context, the traceback and
+causes of an exception, the locals of a frame, the frame of a suspended coroutine or generator.
+Strings and bytes are among them, although the collector does not track those. Weak references are
+not followed. Where a type refers to more than it owns (a function to the globals of its module, a
+frame to its caller), `_SPECIAL` leaves that out. It uses private attributes of the SDK; `_ENDS` has
+one of trio, whose `Runner` refers to every task.
+
+The search ends at what belongs to the process or to the tests: modules, classes, event loops, and
+functions, frames and objects of the tests, which know every token.
 """
 
 from __future__ import annotations
@@ -46,14 +54,14 @@ _ENDS = (
     logging.Filterer,
     logging.Logger,
     threading.Thread,
-    trio._core._run.Runner,  # noqa: SLF001 (it knows every task)
+    trio._core._run.Runner,  # noqa: SLF001
 )
 _TASKS = (asyncio.Task, trio.lowlevel.Task)
 _HTTP_LIBRARIES = {"httpx", "httpx2", "httpcore", "httpcore2", "h11"}
 
 
 def shows(text: str, value: object) -> bool:
-    """Whether a string, or bytes, hold the text."""
+    """Return whether a string, or bytes, contains the text."""
     if isinstance(value, str):
         return text in value
     return isinstance(value, (bytes, bytearray)) and text.encode() in value
@@ -65,11 +73,11 @@ def is_ours(thing: object) -> bool:
 
 @define(eq=False)
 class Graph:
-    """Walks from objects to all that they hold, but not into what `is_end` says.
+    """Walks from objects to all that they refer to, except from those for which `is_end` is true.
 
-    A lookup under way knows its token. So do its callers: tasks are entered only with `tasks`, for
+    A running lookup and its callers know their token, so tasks are searched only with `tasks`, for
     when none runs. With `this_loop` the connections of other event loops, which may run in other
-    threads, are left alone.
+    threads, are not searched.
     """
 
     text: str
@@ -79,7 +87,7 @@ class Graph:
     seen: dict[int, object] = field(factory=dict[int, object], init=False)
 
     def find(self, *roots: object) -> list[str]:
-        """Return the way to each place that holds the text, that shows it, or holds a request."""
+        """Return the path to each object that holds or shows the text, and to each kept request."""
         found = []
         ways: list[Trail] = [(None, root) for root in roots]
         while ways:
@@ -87,7 +95,7 @@ class Graph:
             thing = way[1]
             if id(thing) in self.seen:
                 continue
-            self.seen[id(thing)] = thing  # keeps it, so that nothing else gets its id
+            self.seen[id(thing)] = thing  # a reference, so that nothing else gets its id
             found += [f"{_said(way)} {fault}" for fault in self._faults(thing)]
             ways += [(way, held) for held in self._held(thing)]
         return found
@@ -112,18 +120,18 @@ class Graph:
 
 
 def _held_by_function(_: Graph, function: FunctionType) -> list[object]:
-    """Leave out its module's globals."""
+    """Leave out the globals of its module."""
     defaults = [function.__defaults__, function.__kwdefaults__]
     return [function.__closure__, *defaults, vars(function)]
 
 
 def _held_by_dict(_: Graph, content: dict[Any, Any]) -> list[object]:
-    """Leave out what is a module's."""
+    """Leave out the globals of modules."""
     return [] if "__builtins__" in content else gc.get_referents(content)
 
 
 def _held_by_frame(_: Graph, frame: FrameType) -> list[object]:
-    """Leave out who called it."""
+    """Leave out its caller."""
     return [held for held in gc.get_referents(frame) if not isinstance(held, FrameType)]
 
 
@@ -149,7 +157,7 @@ def _held_by_loop_states(graph: Graph, loops: LoopStates) -> list[object]:
     return [*held, *states.values()]
 
 
-# Who holds more, or less, than the garbage collector knows.
+# Types that own less than they refer to.
 _SPECIAL: dict[type, Callable[[Graph, Any], Iterable[object]]] = {
     FunctionType: _held_by_function,
     dict: _held_by_dict,

@@ -1,7 +1,10 @@
 """A pytest plugin: what a test leaves behind reaches no other test and does not outlive the run.
 
-Processes that are left fail the run. If the run is killed, `reaper.py` kills them. What a failed
-test left open is closed with the test, so that it does not warn in another one.
+Processes that are left fail the run. If the run is killed, `reaper.py` kills them.
+
+What a failed test left open is closed with the test, so that its warning does not fail another one.
+The traceback of the failure refers to the frames of the test, and so to its locals, until they are
+cleared. What is part of a reference cycle is finalized by `gc.collect`, before the next test.
 """
 
 from __future__ import annotations

@@ -1,9 +1,14 @@
-"""A pytest plugin that looks for the tests' tokens wherever none may be, after each test.
+"""A pytest plugin that searches for the tests' tokens where none may be.
 
-Always: in log records, in what apps answer, in exceptions that leave the client with all that they
-hold, and in all that is reachable from the clients, also when one closes its connections. With
-`--leaks` also, once a test is over, in whatever is left of the SDK in the process. Warnings are
-errors, so that one is among the exceptions.
+Always: log records, responses of apps, exceptions that leave the client with everything that they
+refer to, and everything that is reachable from the clients, also when one closes its connections.
+With `--leaks` also everything of the SDK that is left in the process after a test. Warnings are
+errors, so that they are among the exceptions.
+
+It wraps methods of the SDK for the whole run, as no test hands out all of its clients. An exception
+refers to its traceback, that to the frames that it left, and those to their locals, until somebody
+clears them (`traceback.clear_frames`). `gc.freeze` excludes all objects that exist at that moment
+from later collections, which then visit only what the tests make.
 """
 
 from __future__ import annotations
@@ -186,7 +191,7 @@ class Watch(logging.Handler):
         yield
         if self.thorough:
             gc.collect()
-            gc.freeze()  # so that each collection goes through what the tests make, and no more
+            gc.freeze()
 
     def pytest_runtest_setup(self) -> None:
         logging.getLogger("oxaigen_auth").setLevel(logging.DEBUG)  # which a test may have changed

@@ -1,7 +1,7 @@
-"""Storms of callers who come, leave and are cancelled at any moment, over the single-flight.
+"""Random schedules over `SingleFlight`: callers come, leave and are cancelled at any moment.
 
-tests/simulation/scheduler.py says how a schedule that fails is run again. After each checkpoint the
-invariants at the top of the module hold; after the schedule nothing is left.
+After each checkpoint the invariants at the top of `_core/singleflight.py` are checked, on private
+attributes. tests/simulation/scheduler.py describes how to run a failed schedule again.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ CRASHED = "The lookup failed with KeyError."
 
 @frozen
 class Plan:
-    """What happens when. A moment is a checkpoint of the task that conducts the storm."""
+    """What happens when. A moment is a checkpoint of the task that runs the schedule."""
 
     grouped: bool
     capacity: float
@@ -368,6 +368,6 @@ async def test_the_same_seed_is_the_same_run(anyio_backend_name: str) -> None:
 
 
 def test_a_schedule_that_fails_says_its_seed() -> None:
-    with pytest.raises(AssertionError, match="STORM_SEED=7 fails: some plan"):
+    with pytest.raises(AssertionError, match="SCHEDULE_SEED=7 fails: some plan"):
         with schedule(7, "some plan"):
             raise ValueError

@@ -1,6 +1,8 @@
-"""Storms over the client: users, permissions, rejections and outages, forgotten and closed at will.
+"""Random schedules over the client: users, permissions, rejections, outages, `forget` and closing.
 
-tests/simulation/scheduler.py says how a schedule that fails is run again.
+After each checkpoint the invariants of the single-flight are checked, and at the end that the store
+is within its limits and holds no notes of lookups; both on private attributes.
+tests/simulation/scheduler.py describes how to run a failed schedule again.
 """
 
 from __future__ import annotations
