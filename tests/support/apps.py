@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from anyio.from_thread import start_blocking_portal
 from fastapi import Depends, FastAPI, Request, WebSocket
+from starlette.requests import HTTPConnection
 
 from oxaigen_auth import (
     User,
@@ -70,6 +71,13 @@ def _greeting(dependency: Callable[..., Any]) -> Callable[..., Awaitable[None]]:
         await websocket.close()
 
     return greet
+
+
+def connection(*headers: tuple[str, str | bytes], kind: str = "http") -> HTTPConnection:
+    """Return a connection with these headers, and nothing else in its scope."""
+    raw = [(k.encode(), v if isinstance(v, bytes) else v.encode("latin-1")) for k, v in headers]
+    scope: dict[str, Any] = {"type": kind, "headers": raw}
+    return HTTPConnection(scope)
 
 
 async def get(app: ASGIApp, path: str, headers: Any = None) -> httpx.Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -10,7 +11,7 @@ import anyio
 import pytest
 from attrs import define, field
 
-from oxaigen_auth import ProxyAuthClient
+from oxaigen_auth import OxaigenAuthSettings, ProxyAuthClient
 
 # The SDK's own reader, so that an answer means the same in memory as on a socket.
 from oxaigen_auth._upstream.response import Answer, read_permission, read_user
@@ -18,10 +19,11 @@ from oxaigen_auth._validation.verdict import Unavailable
 from tests.support.raw_server import PROFILE, answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from oxaigen_auth._validation.question import Question, Secret
     from oxaigen_auth._validation.verdict import Verdict
+    from tests.support.clock import Clock
 
 BASE = "https://app.example.com"
 
@@ -42,6 +44,8 @@ GRANTED, DENIED = answer(200, b"true"), answer(403)
 REVOKED = refusal(401, "Token revoked")
 DOWN = answer(503)  # an outage
 BROKEN = answer(500)  # unavailable, but no outage: something answers
+LATE = Unavailable("there was no answer", is_outage=True, timed_out=True)
+MOCKED = Unavailable("a mock", log_level=logging.ERROR)
 
 
 class Call(NamedTuple):
@@ -57,7 +61,7 @@ class FakeProxy:
     """Answers each call with what the test has set at that moment, `delay` seconds later.
 
     A reply is a whole HTTP answer. On a socket, None closes the connection. In memory, an exception
-    is raised, and an `Unavailable` is returned as it is, for what no answer alone can become.
+    is raised, and an `Unavailable` is returned as it is.
     """
 
     user: Reply = ADA
@@ -135,3 +139,17 @@ def parse(data: bytes) -> Answer:
 def proxy() -> FakeProxy:
     """A proxy that takes a second for each call, for tests in virtual time."""
     return FakeProxy(delay=1.0)
+
+
+@pytest.fixture(params=["open", "not opened"])
+async def client(
+    request: pytest.FixtureRequest, proxy: FakeProxy, clock: Clock
+) -> AsyncIterator[ProxyAuthClient]:
+    """A client of the proxy, in a block and without one."""
+    client = proxy.client(BASE, settings=OxaigenAuthSettings(), clock=clock)
+    if request.param == "open":
+        async with client:
+            yield client
+        return
+    yield client
+    await client.aclose()

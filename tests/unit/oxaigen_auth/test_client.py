@@ -15,15 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from attrs import define, evolve, field
+from attrs import evolve
 
 from oxaigen_auth import testing
 from oxaigen_auth._request.hosts import derive_base_url  # logs once per process
-
-# For what another event loop stores, and for verdicts that no HTTP answer alone can become.
-from oxaigen_auth._validation.question import Question
-from oxaigen_auth._validation.verdict import Accepted, Rejected, Unavailable
-from oxaigen_auth._validation.verdict_store import VerdictStore
 from oxaigen_auth.client import ProxyAuthClient, aclose_client, default_client
 from oxaigen_auth.errors import (
     OxaigenAuthConfigurationError,
@@ -41,6 +36,8 @@ from tests.support.fake_proxy import (
     BROKEN,
     DENIED,
     GRANTED,
+    LATE,
+    MOCKED,
     REVOKED,
     Call,
     FakeProxy,
@@ -48,6 +45,7 @@ from tests.support.fake_proxy import (
     profile,
     refusal,
 )
+from tests.support.fake_proxy import client as client  # noqa: PLC0414
 from tests.support.fake_proxy import proxy as proxy  # noqa: PLC0414
 from tests.support.heap_search import Graph
 from tests.support.raw_server import answer
@@ -55,31 +53,14 @@ from tests.support.tokens import MARK, OTHER, TOKEN
 from tests.support.virtual_time import anyio_backend as anyio_backend  # noqa: PLC0414
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
-    from oxaigen_auth._validation.verdict import Verdict
     from tests.support.clock import Clock
 
 
 pytestmark = pytest.mark.anyio
 
 AUDIT = "test-app-permission/audit"
-QUESTION = Question.of(TOKEN, BASE)
-
-
-@pytest.fixture(params=["open", "not opened"])
-async def client(
-    request: pytest.FixtureRequest,
-    proxy: FakeProxy,
-    clock: Clock,
-) -> AsyncIterator[ProxyAuthClient]:
-    client = proxy.client(BASE, settings=OxaigenAuthSettings(), clock=clock)
-    if request.param == "open":
-        async with client:
-            yield client
-        return
-    yield client
-    await client.aclose()
 
 
 async def test_pitfall_28_the_time_of_day_ends_nothing_and_prolongs_nothing(
@@ -162,7 +143,7 @@ async def test_pitfalls_4_and_20_an_outage_is_neither_remembered_nor_a_rejection
 async def test_an_outage_that_needs_repair_is_logged_as_an_error(
     client: ProxyAuthClient, proxy: FakeProxy, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for proxy.user in (BROKEN, Unavailable("a mock", log_level=logging.ERROR)):
+    for proxy.user in (BROKEN, MOCKED):
         with pytest.raises(OxaigenAuthUpstreamError, match=r"^Auth service unavailable$"):
             await client.get_me(TOKEN)
     assert [(record.name, record.levelno) for record in caplog.records] == [
@@ -485,96 +466,6 @@ async def test_a_fresh_answer_is_not_replaced_by_an_earlier_lookup(
         proxy.user = profile(user_name="ada lovelace")
         await client.get_me(TOKEN, fresh=True)
     assert (await client.get_me(TOKEN)).user_name == "ada lovelace"
-
-
-async def test_the_later_lookup_of_two_event_loops_counts(
-    client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
-) -> None:
-    """The other loop is played by a second flight of the same key, as only it could be."""
-
-    async def ask() -> None:
-        with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token revoked"):
-            await client.get_me(TOKEN)
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(ask)
-        await anyio.sleep(0.5)
-        clock.now += 1
-        store = client.validator.store
-        key = store.flight_key(QUESTION)
-        store.put(key, Rejected("Token revoked"), clock.now)
-    with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token revoked"):
-        await client.get_me(TOKEN)
-    assert len(proxy.calls) == 1
-
-
-async def test_an_older_grant_does_not_replace_a_newer_denial(
-    client: ProxyAuthClient, clock: Clock
-) -> None:
-    await client.get_me(TOKEN)
-    async with anyio.create_task_group() as group:
-        group.start_soon(client.test_permission, TOKEN, "audit")
-        await anyio.sleep(0.5)
-        clock.now += 1
-        store = client.validator.store
-        key = store.flight_key(QUESTION.about("audit"))
-        store.put(key, Accepted(value=False), clock.now)
-    assert not await client.test_permission(TOKEN, "audit")
-
-
-@define(eq=False)
-class LateStore(VerdictStore):
-    """Misses each question in `late` once, as if another event loop stored its verdict then."""
-
-    late: list[Question] = field(factory=list[Question], init=False)
-
-    def get(self, question: Question) -> Verdict[Any] | None:
-        if question in self.late:
-            self.late.remove(question)
-            return None
-        return super().get(question)
-
-
-@pytest.fixture
-def store(client: ProxyAuthClient, clock: Clock) -> LateStore:
-    client.validator.store = store = LateStore(client.settings, clock)
-    return store
-
-
-async def test_a_grant_that_another_loop_has_stored_meanwhile_is_not_looked_up(
-    client: ProxyAuthClient, proxy: FakeProxy, store: LateStore
-) -> None:
-    await client.test_permission(TOKEN, "audit")
-    before = len(proxy.calls)
-    store.late.append(QUESTION.about("audit"))
-    assert await client.test_permission(TOKEN, "audit")
-    assert len(proxy.calls) == before
-
-
-async def test_a_fresh_caller_that_joins_a_cached_lookup_gets_a_new_answer(
-    client: ProxyAuthClient, proxy: FakeProxy, store: LateStore
-) -> None:
-    await client.get_me(TOKEN)
-    proxy.user = profile(user_name="ada lovelace")
-    store.late.append(QUESTION)
-    names: list[str | None] = []
-
-    async def ask(*, fresh: bool) -> None:
-        names.append((await client.get_me(TOKEN, fresh=fresh)).user_name)
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(lambda: ask(fresh=False))
-        group.start_soon(lambda: ask(fresh=True))
-    assert "ada lovelace" in names
-
-
-async def test_the_cache_is_read_again_inside_the_flight(
-    client: ProxyAuthClient, proxy: FakeProxy, store: LateStore
-) -> None:
-    await client.get_me(TOKEN)
-    store.late.append(QUESTION)
-    assert (await client.get_me(TOKEN)).user_name == "ada"
-    assert len(proxy.calls) == 1
 
 
 async def test_stats_count_each_event(client: ProxyAuthClient, proxy: FakeProxy) -> None:
@@ -974,7 +865,6 @@ async def test_pitfalls_3_and_53_who_joined_a_lookup_that_timed_out_asks_again_o
 ) -> None:
     """The first call, and with `fresh` the second one too, run out of their time."""
     names: list[str | None] = []
-    late = Unavailable("there was no answer", is_outage=True, timed_out=True)
 
     async def first() -> None:
         with pytest.raises(OxaigenAuthUpstreamError):
@@ -987,7 +877,7 @@ async def test_pitfalls_3_and_53_who_joined_a_lookup_that_timed_out_asks_again_o
         with pytest.raises(OxaigenAuthUpstreamError):
             await client.get_me(TOKEN)
 
-    proxy.delay, proxy.user = 2, late
+    proxy.delay, proxy.user = 2, LATE
     async with anyio.create_task_group() as group:
         group.start_soon(first)
         await anyio.sleep(1.9)
@@ -995,7 +885,7 @@ async def test_pitfalls_3_and_53_who_joined_a_lookup_that_timed_out_asks_again_o
             group.start_soon(join_in_vain if fresh else join)
         await anyio.sleep(0.05)
         proxy.delay = 0.1
-        proxy.user = late if fresh else profile(user_name="ada")
+        proxy.user = LATE if fresh else profile(user_name="ada")
     assert names == ["ada"] * (0 if fresh else 3)
     assert len(proxy.calls) == 2  # those who ask again share a lookup
 

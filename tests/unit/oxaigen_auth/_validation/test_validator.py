@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from attrs import evolve
+from attrs import define, evolve, field
 
-from oxaigen_auth._validation.question import Question, user_question
+from oxaigen_auth._validation.question import Question
 from oxaigen_auth._validation.verdict import Accepted, Rejected
 from oxaigen_auth._validation.verdict_store import VerdictStore
 from oxaigen_auth.errors import OxaigenAuthUnauthenticatedError, OxaigenAuthUpstreamError
 from oxaigen_auth.models import User
 from oxaigen_auth.settings import OxaigenAuthSettings
+from tests.support import fake_proxy
 from tests.support.clock import clock as clock  # noqa: PLC0414
 from tests.support.fake_proxy import (
     BASE,
@@ -33,13 +34,14 @@ from tests.support.virtual_time import anyio_backend as anyio_backend  # noqa: P
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from oxaigen_auth._validation.verdict import Verdict
     from oxaigen_auth.client import ProxyAuthClient
     from tests.support.clock import Clock
 
 pytestmark = pytest.mark.anyio
 
 ELSEWHERE = "https://elsewhere.example.com"
-QUESTION = user_question(TOKEN, BASE)
+QUESTION = Question.of(TOKEN, BASE)
 
 
 @pytest.fixture
@@ -457,9 +459,9 @@ async def test_a_verdict_of_another_event_loop_is_not_refreshed_without_a_loop_s
 ) -> None:
     settings = OxaigenAuthSettings(refresh_ahead_seconds=30)
     client = proxy.client(BASE, settings=settings, clock=clock)
-    store, question = client.validator.store, Question.of(TOKEN, BASE)
-    store.put(store.flight_key(question), Accepted(User(user_name="ada")), clock())
-    assert client.validator.cached(question, TOKEN) == Accepted(User(user_name="ada"))
+    store = client.validator.store
+    store.put(store.flight_key(QUESTION), Accepted(User(user_name="ada")), clock())
+    assert client.validator.cached(QUESTION, TOKEN) == Accepted(User(user_name="ada"))
     assert (client.stats().refreshed, proxy.calls) == (0, [])
 
 
@@ -476,3 +478,98 @@ async def test_a_refresh_ends_with_the_client(
     await client.aclose()
     assert anyio.current_time() == before
     assert client.stats() == evolve(client.stats(), refreshed=1, upstream_calls=2)
+
+
+# Verdicts of another event loop, which are stored by hand.
+
+any_client = fake_proxy.client
+
+
+async def test_the_later_lookup_of_two_event_loops_counts(
+    any_client: ProxyAuthClient, proxy: FakeProxy, clock: Clock
+) -> None:
+    """The other loop is played by a second flight of the same key, as only it could be."""
+
+    async def ask() -> None:
+        with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token revoked"):
+            await any_client.get_me(TOKEN)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(ask)
+        await anyio.sleep(0.5)
+        clock.now += 1
+        store = any_client.validator.store
+        key = store.flight_key(QUESTION)
+        store.put(key, Rejected("Token revoked"), clock.now)
+    with pytest.raises(OxaigenAuthUnauthenticatedError, match="Token revoked"):
+        await any_client.get_me(TOKEN)
+    assert len(proxy.calls) == 1
+
+
+async def test_an_older_grant_does_not_replace_a_newer_denial(
+    any_client: ProxyAuthClient, clock: Clock
+) -> None:
+    await any_client.get_me(TOKEN)
+    async with anyio.create_task_group() as group:
+        group.start_soon(any_client.test_permission, TOKEN, "audit")
+        await anyio.sleep(0.5)
+        clock.now += 1
+        store = any_client.validator.store
+        key = store.flight_key(QUESTION.about("audit"))
+        store.put(key, Accepted(value=False), clock.now)
+    assert not await any_client.test_permission(TOKEN, "audit")
+
+
+@define(eq=False)
+class LateStore(VerdictStore):
+    """Misses each question in `late` once, as if another event loop stored its verdict then."""
+
+    late: list[Question] = field(factory=list[Question], init=False)
+
+    def get(self, question: Question) -> Verdict[Any] | None:
+        if question in self.late:
+            self.late.remove(question)
+            return None
+        return super().get(question)
+
+
+@pytest.fixture
+def store(any_client: ProxyAuthClient, clock: Clock) -> LateStore:
+    any_client.validator.store = store = LateStore(any_client.settings, clock)
+    return store
+
+
+async def test_a_grant_that_another_loop_has_stored_meanwhile_is_not_looked_up(
+    any_client: ProxyAuthClient, proxy: FakeProxy, store: LateStore
+) -> None:
+    await any_client.test_permission(TOKEN, "audit")
+    before = len(proxy.calls)
+    store.late.append(QUESTION.about("audit"))
+    assert await any_client.test_permission(TOKEN, "audit")
+    assert len(proxy.calls) == before
+
+
+async def test_a_fresh_caller_that_joins_a_cached_lookup_gets_a_new_answer(
+    any_client: ProxyAuthClient, proxy: FakeProxy, store: LateStore
+) -> None:
+    await any_client.get_me(TOKEN)
+    proxy.user = profile(user_name="ada lovelace")
+    store.late.append(QUESTION)
+    names: list[str | None] = []
+
+    async def ask(*, fresh: bool) -> None:
+        names.append((await any_client.get_me(TOKEN, fresh=fresh)).user_name)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(lambda: ask(fresh=False))
+        group.start_soon(lambda: ask(fresh=True))
+    assert "ada lovelace" in names
+
+
+async def test_the_cache_is_read_again_inside_the_flight(
+    any_client: ProxyAuthClient, proxy: FakeProxy, store: LateStore
+) -> None:
+    await any_client.get_me(TOKEN)
+    store.late.append(QUESTION)
+    assert (await any_client.get_me(TOKEN)).user_name == "ada"
+    assert len(proxy.calls) == 1
