@@ -10,6 +10,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -19,7 +20,8 @@ from oxaigen_auth._validation.loop_state import LoopState  # counted by means of
 from oxaigen_auth.client import ProxyAuthClient
 from oxaigen_auth.errors import OxaigenAuthUpstreamError
 from oxaigen_auth.settings import OxaigenAuthSettings
-from tests.support.raw_server import PROFILE, always, answer, serving
+from tests.support.fake_proxy import ADA, FakeProxy
+from tests.support.raw_server import PROFILE, answer, serving
 from tests.support.tokens import MARK, OTHER, TOKEN
 
 if TYPE_CHECKING:
@@ -32,12 +34,9 @@ PATIENCE = 60.0  # seconds: more than anything here takes, however busy the mach
 
 @pytest.mark.anyio
 async def test_a_cold_burst_makes_one_call_on_one_connection() -> None:
-    async def respond(_: bytes) -> bytes:
-        await anyio.sleep(0.05)
-        return answer(200, PROFILE)
-
+    proxy = FakeProxy(delay=0.05)
     settings = OxaigenAuthSettings(proxy_timeout_seconds=PATIENCE)
-    async with serving(respond) as server, ProxyAuthClient(server.url, settings=settings) as client:
+    async with serving(proxy) as server, ProxyAuthClient(server.url, settings=settings) as client:
         async with anyio.create_task_group() as group:
             for _ in range(1000):
                 group.start_soon(client.get_me, TOKEN)
@@ -48,7 +47,7 @@ async def test_a_cold_burst_makes_one_call_on_one_connection() -> None:
 @pytest.mark.anyio
 async def test_distinct_cold_tokens_share_the_allowed_connections() -> None:
     settings = OxaigenAuthSettings(max_connections=4, proxy_timeout_seconds=PATIENCE)
-    async with serving(always(answer(200, PROFILE))) as server:
+    async with serving(FakeProxy()) as server:
         async with ProxyAuthClient(server.url, settings=settings) as client:
             async with anyio.create_task_group() as group:
                 for n in range(200):
@@ -62,7 +61,7 @@ async def test_a_mock_that_answers_in_production_is_an_outage_and_an_error_in_th
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     settings = OxaigenAuthSettings(environment="Production")
-    async with serving(always(answer(200, PROFILE, x_oxaigen_mock="1"))) as server:
+    async with serving(FakeProxy(answer(200, PROFILE, x_oxaigen_mock="1"))) as server:
         async with ProxyAuthClient(server.url, settings=settings) as client:
             for _ in range(2):  # it is not remembered, and said each time
                 with pytest.raises(OxaigenAuthUpstreamError, match="Auth service unavailable"):
@@ -78,7 +77,7 @@ async def test_a_mock_that_answers_in_production_is_an_outage_and_an_error_in_th
 @pytest.mark.parametrize("environment", [None, "staging"])
 async def test_a_mock_that_answers_outside_production_is_accepted(environment: str | None) -> None:
     settings = OxaigenAuthSettings(environment=environment)
-    async with serving(always(answer(200, PROFILE, x_oxaigen_mock="1"))) as server:
+    async with serving(FakeProxy(answer(200, PROFILE, x_oxaigen_mock="1"))) as server:
         async with ProxyAuthClient(server.url, settings=settings) as client:
             assert (await client.get_me(TOKEN)).user_name == "ada"
 
@@ -89,7 +88,7 @@ def test_no_connection_outlives_its_event_loop(backend: str, close: bool) -> Non
     """An unclosed socket would warn when collected, and warnings are errors."""
 
     async def main() -> None:
-        async with serving(always(answer(200, PROFILE))) as server:
+        async with serving(FakeProxy()) as server:
             client = ProxyAuthClient(server.url)
             await client.get_me(TOKEN)
             if close:
@@ -104,7 +103,7 @@ def test_pitfall_14_one_client_serves_one_event_loop_after_another(backend: str)
     client = ProxyAuthClient("http://127.0.0.1:1")
 
     async def main(token: str) -> int:
-        async with serving(always(answer(200, PROFILE))) as server:
+        async with serving(FakeProxy()) as server:
             await client.get_me(token, proxy_base_url=server.url)
             return len(server.requests)
 
@@ -120,7 +119,7 @@ def test_pitfall_14_event_loops_in_two_threads_share_the_cache_and_nothing_else(
 
     async def first() -> None:
         nonlocal client
-        async with serving(always(answer(200, PROFILE))) as server:
+        async with serving(FakeProxy()) as server:
             client = ProxyAuthClient(server.url)
             await client.get_me(TOKEN)
             first_done.set()
@@ -238,11 +237,9 @@ async def test_a_lookup_that_times_out_in_the_queue_makes_no_call() -> None:
 
 @pytest.mark.anyio
 async def test_the_timeout_bounds_a_proxy_that_never_answers() -> None:
-    async def respond(_: bytes) -> Any:
-        await anyio.sleep_forever()
-
+    proxy = FakeProxy(delay=inf)
     settings = OxaigenAuthSettings(proxy_timeout_seconds=0.2)
-    async with serving(respond) as server, ProxyAuthClient(server.url, settings=settings) as client:
+    async with serving(proxy) as server, ProxyAuthClient(server.url, settings=settings) as client:
         with anyio.fail_after(PATIENCE):
             with pytest.raises(OxaigenAuthUpstreamError, match="Auth service unavailable"):
                 await client.get_me(TOKEN)
@@ -278,7 +275,7 @@ def test_pitfall_52_event_loops_that_ended_are_collected(how: str, opened: bool)
     client = ProxyAuthClient("http://127.0.0.1:1")
 
     async def main() -> None:
-        async with serving(always(answer(200, PROFILE))) as server:
+        async with serving(FakeProxy()) as server:
             if opened:
                 async with client.validator.loops.running():
                     await client.get_me(TOKEN, proxy_base_url=server.url)
@@ -354,12 +351,9 @@ def test_pitfall_55_a_client_in_fixtures_of_pytest_asyncio_opens_and_closes(
 
 @pytest.mark.anyio
 async def test_pitfall_51_a_slow_proxy_leaves_the_lookups_at_others_alone() -> None:
-    async def crawl(_: bytes) -> None:
-        await anyio.sleep(1.5)
-
     async with (
-        serving(crawl) as slow,
-        serving(always(answer(200, PROFILE))) as healthy,
+        serving(FakeProxy(None, delay=1.5)) as slow,
+        serving(FakeProxy()) as healthy,
         ProxyAuthClient(slow.url) as client,
         anyio.create_task_group() as group,
     ):
@@ -376,14 +370,7 @@ async def test_pitfall_51_a_slow_proxy_leaves_the_lookups_at_others_alone() -> N
 @pytest.mark.anyio
 async def test_pitfall_42_a_probe_that_hangs_on_a_frozen_proxy_does_not_delay_its_return() -> None:
     """The proxy resets connections, then freezes: it takes them and says nothing; then is back."""
-    state = "resets"
-
-    async def respond(_: bytes) -> bytes | None:
-        if state == "frozen":
-            await anyio.sleep_forever()
-        return answer(200, PROFILE) if state == "back" else None
-
-    asked = 0
+    proxy, asked = FakeProxy(None), 0
 
     async def ask() -> None:
         nonlocal asked
@@ -397,16 +384,16 @@ async def test_pitfall_42_a_probe_that_hangs_on_a_frozen_proxy_does_not_delay_it
 
     answered: list[float] = []
     settings = OxaigenAuthSettings(proxy_timeout_seconds=8)
-    async with serving(respond) as server, ProxyAuthClient(server.url, settings=settings) as client:
+    async with serving(proxy) as server, ProxyAuthClient(server.url, settings=settings) as client:
         async with anyio.create_task_group() as group:
             for _ in range(10):
                 await ask()
             assert client.stats().short_circuited
-            state = "frozen"
+            proxy.delay = inf
             while len(server.requests) < 8:  # three probes hang
                 group.start_soon(ask)
                 await anyio.sleep(0.02)
-            state, back_at = "back", anyio.current_time()
+            proxy.user, proxy.delay, back_at = ADA, 0, anyio.current_time()
             with anyio.fail_after(5):
                 while not answered:
                     group.start_soon(ask)

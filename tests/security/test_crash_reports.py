@@ -32,7 +32,8 @@ from fastapi import Depends, FastAPI, Request
 from oxaigen_auth import (
     OxaigenAuthMiddleware, User, aclose_client, extract_bearer_token, get_current_user
 )
-from tests.support.raw_server import PROFILE, always, answer, serving
+from tests.support.fake_proxy import FakeProxy
+from tests.support.raw_server import PROFILE, answer, serving
 from tests.support.tokens import TOKEN
 from crash_reports import COOKIE, scrub_tokens
 
@@ -85,7 +86,7 @@ async def crashes(hooks, pii, headers, way):
 
 async def crash_all(ways, answer_of_proxy):
     report = {}
-    async with serving(always(answer_of_proxy)) as server:
+    async with serving(FakeProxy(answer_of_proxy)) as server:
         os.environ["OXAIGEN_AUTH_PROXY_URL_OVERRIDE"] = server.url
         await aclose_client()
         for source, headers in REQUESTS.items():

@@ -30,9 +30,10 @@ from oxaigen_auth._upstream.request import build_request
 from oxaigen_auth._validation.question import FlightKey, Question, Secret
 from oxaigen_auth._validation.verdict import Accepted, Rejected
 from tests.support.apps import GOOD, get, make_app
+from tests.support.fake_proxy import FakeProxy
 from tests.support.heap_search import Graph
 from tests.support.paths import ROOT
-from tests.support.raw_server import PROFILE, always, answer, serving
+from tests.support.raw_server import PROFILE, answer, serving
 from tests.support.token_leaks import Watch
 from tests.support.token_leaks import watch as watch  # noqa: PLC0414
 from tests.support.tokens import MARK, TOKEN
@@ -203,7 +204,7 @@ async def test_a_token_in_an_answer_of_an_app_is_found(watch: Watch) -> None:
     async def echo(token: str = Depends(dependency)) -> str:
         return token
 
-    async with serving(always(answer(200, PROFILE))):
+    async with serving(FakeProxy()):
         assert (await get(app, "/echo", GOOD)).json() == TOKEN
     assert [way[:17] for way in watch.take()] == ["answer of an app:"]
 
@@ -211,7 +212,7 @@ async def test_a_token_in_an_answer_of_an_app_is_found(watch: Watch) -> None:
 async def test_a_request_that_an_idle_connection_keeps_is_found_when_it_is_closed(
     watch: Watch,
 ) -> None:
-    async with serving(always(answer(200, PROFILE))) as server:
+    async with serving(FakeProxy()) as server:
         async with ProxyAuthClient(server.url, settings=OxaigenAuthSettings()) as client:
             await client.get_me(TOKEN)
         assert watch.take() == []
@@ -270,7 +271,7 @@ async def test_the_http_library_logs_no_token_even_at_debug(
 ) -> None:
     """Only the headers of answers, which are the proxy's, as docs/security.md says."""
     caplog.set_level(logging.DEBUG)
-    async with serving(always(answer(200, PROFILE, set_cookie="sid=1"))) as server:
+    async with serving(FakeProxy(answer(200, PROFILE, set_cookie="sid=1"))) as server:
         async with ProxyAuthClient(server.url) as client:
             await client.get_me(TOKEN)
     library = [r for r in caplog.records if r.name.startswith("http")]
@@ -288,7 +289,7 @@ async def test_the_http_librarys_debug_log_can_be_switched_off_alone(
     caplog.set_level(logging.DEBUG)
     for name in ("httpcore", "httpcore2"):
         caplog.set_level(logging.INFO, logger=name)
-    async with serving(always(answer(200, PROFILE, set_cookie="sid=1"))) as server:
+    async with serving(FakeProxy(answer(200, PROFILE, set_cookie="sid=1"))) as server:
         async with ProxyAuthClient(server.url) as client:
             await client.get_me(TOKEN)
     assert not [r for r in caplog.records if r.name.startswith("http")]
@@ -330,7 +331,7 @@ def test_a_test_that_leaks_fails_and_the_next_one_does_not(tmp_path: Path) -> No
 
 async def test_a_permission_check_that_raises_leaves_no_token_in_its_frames() -> None:
     headers = [(b"authorization", f"Bearer {TOKEN}".encode())]
-    async with serving(always(answer(200, PROFILE))) as server:
+    async with serving(FakeProxy()) as server:
         client = ProxyAuthClient(server.url, settings=OxaigenAuthSettings())
         identity = await identify({"type": "http", "headers": headers, CLIENT: client})
         await client.aclose()

@@ -81,8 +81,9 @@ class FakeProxy:
 
     async def __call__(self, request: bytes) -> Any:
         """Answer a request that came over a socket."""
-        _, path, _, _, host, *fields = request.decode().split()
-        token = fields[fields.index("Authorization:") + 2]
+        head, _, rest = request.decode().partition("Bearer ")
+        _, path, _, _, host, *_ = head.split()
+        token = rest.partition("\r\n")[0]
         return await self.respond(Call(path.removeprefix("/_oxa_auth/"), f"http://{host}", token))
 
     def connect(self, client: ProxyAuthClient) -> ProxyAuthClient:

@@ -78,13 +78,3 @@ async def serving(
         group.start_soon(listener.serve, server.serve)
         yield server
         group.cancel_scope.cancel()
-
-
-def always(response: bytes | None) -> Callable[[bytes], Awaitable[bytes | None]]:
-    """Respond to everything with the same bytes."""
-
-    async def respond(_: bytes) -> bytes | None:
-        await anyio.lowlevel.checkpoint()
-        return response
-
-    return respond

@@ -119,7 +119,8 @@ def test_a_run_that_leaves_a_process_fails_and_names_it(
 LEAVES_SOCKETS = """
 import gc, pytest, socket
 from oxaigen_auth import ProxyAuthClient
-from tests.support.raw_server import PROFILE, always, answer, serving
+from tests.support.fake_proxy import FakeProxy
+from tests.support.raw_server import PROFILE, answer, serving
 
 def test_one():
     left = socket.socket()
@@ -128,7 +129,7 @@ def test_one():
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
 async def test_two(anyio_backend):
-    async with serving(always(answer(200, PROFILE))) as server:
+    async with serving(FakeProxy()) as server:
         left = ProxyAuthClient(server.url)
         await left.get_me("token")
         assert left is None

@@ -14,7 +14,8 @@ import trustme
 from oxaigen_auth._upstream.failures import why_it_failed
 from oxaigen_auth._validation.verdict import Unavailable
 from tests.support.asked_proxy import AskedProxy
-from tests.support.raw_server import PROFILE, always, answer, serving
+from tests.support.fake_proxy import FakeProxy
+from tests.support.raw_server import serving
 from tests.support.tokens import MARK, TOKEN
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ async def test_the_log_says_that_a_name_was_not_found(monkeypatch: pytest.Monkey
 async def test_the_log_says_that_a_certificate_is_not_trusted() -> None:
     ours = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(ours)
-    async with serving(always(answer(200, PROFILE)), ours) as server:
+    async with serving(FakeProxy(), ours) as server:
         said = await reason_of(server.url, ssl.create_default_context())
     assert "the certificate is not trusted (" in said
 

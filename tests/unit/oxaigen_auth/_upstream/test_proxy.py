@@ -30,7 +30,8 @@ from oxaigen_auth._validation.verdict import Accepted, Rejected, Unavailable
 from oxaigen_auth.client import ProxyAuthClient
 from oxaigen_auth.models import User
 from tests.support.asked_proxy import AskedProxy
-from tests.support.raw_server import PROFILE, RawServer, always, answer, serving
+from tests.support.fake_proxy import FakeProxy
+from tests.support.raw_server import PROFILE, RawServer, answer, serving
 from tests.support.tokens import OTHER, TOKEN
 
 if TYPE_CHECKING:
@@ -66,17 +67,17 @@ async def calls() -> AsyncIterator[Calls]:
 
 
 async def get_me(calls: Calls, response: bytes | None) -> Verdict[User]:
-    async with serving(always(response)) as server:
+    async with serving(FakeProxy(response)) as server:
         return await calls.proxy.get_me(server.url, TOKEN)
 
 
 async def check_permission(calls: Calls, response: bytes | None) -> Verdict[bool]:
-    async with serving(always(response)) as server:
+    async with serving(FakeProxy(permission=response)) as server:
         return await calls.proxy.test_permission(server.url, TOKEN, "audit")
 
 
 async def test_get_me_sends_the_documented_request(calls: Calls) -> None:
-    async with serving(always(answer(200, PROFILE))) as server:
+    async with serving(FakeProxy()) as server:
         assert await calls.proxy.get_me(server.url, TOKEN) == ADA
     lines = server.requests[0].decode().lower().split("\r\n")
     assert lines[0] == "get /_oxa_auth/get-me http/1.1"
@@ -87,7 +88,7 @@ async def test_get_me_sends_the_documented_request(calls: Calls) -> None:
 
 
 async def test_a_permission_check_is_a_post_without_a_body(calls: Calls) -> None:
-    async with serving(always(answer(200, b"true"))) as server:
+    async with serving(FakeProxy()) as server:
         verdict = await calls.proxy.test_permission(server.url, TOKEN, "audit")
     assert verdict == Accepted(value=True)
     lines = server.requests[0].decode().lower().split("\r\n")
@@ -244,7 +245,7 @@ async def test_in_production_the_real_proxy_is_accepted_after_a_mock() -> None:
 
 
 async def test_a_proxy_that_refuses_connections_is_unavailable(calls: Calls) -> None:
-    async with serving(always(None)) as server:
+    async with serving(FakeProxy(None)) as server:
         pass
     verdict = await calls.proxy.get_me(server.url, TOKEN)
     reason = "the call failed with ConnectError: the connection was refused"
@@ -314,7 +315,7 @@ async def test_pitfall_25_no_cookie_of_one_answer_goes_out_with_the_next_call(
     calls: Calls,
 ) -> None:
     response = answer(200, PROFILE, set_cookie="sid=of-somebody-else; Path=/")
-    async with serving(always(response)) as server:
+    async with serving(FakeProxy(response)) as server:
         await calls.proxy.get_me(server.url, TOKEN)
         await calls.proxy.get_me(server.url, OTHER)
     assert len(server.requests) == 2
@@ -322,7 +323,7 @@ async def test_pitfall_25_no_cookie_of_one_answer_goes_out_with_the_next_call(
 
 
 async def test_pitfall_26_redirects_are_not_followed(calls: Calls) -> None:
-    async with serving(always(answer(200, PROFILE))) as elsewhere:
+    async with serving(FakeProxy()) as elsewhere:
         for status in (301, 302, 303, 307, 308):
             verdict = await get_me(calls, answer(status, location=f"{elsewhere.url}/steal"))
             assert verdict == Unavailable(f"the status was {status}")
@@ -530,7 +531,7 @@ async def test_a_connection_without_trailing_data_is_used_again(
     calls: Calls,
 ) -> None:
     """Should this fail, the HTTP library has changed inside: mend `has_trailing_data`."""
-    async with serving(always(answer(200, PROFILE))) as server:
+    async with serving(FakeProxy()) as server:
         await calls.proxy.get_me(server.url, TOKEN)
         await calls.proxy.get_me(server.url, TOKEN)
     assert server.connections == 1
@@ -586,7 +587,7 @@ async def test_only_the_given_certificate_authority_is_trusted(
     authority.issue_cert("127.0.0.1").configure_cert(theirs)
     authority.configure_trust(ours)
     trusting = AskedProxy(5, ours, calls.count, refuse_mock=False)
-    async with serving(always(answer(200, PROFILE)), theirs) as server:
+    async with serving(FakeProxy(), theirs) as server:
         assert await trusting.get_me(server.url, TOKEN) == ADA
         verdict = await calls.proxy.get_me(server.url, TOKEN)
     assert isinstance(verdict, Unavailable)
@@ -625,7 +626,7 @@ def test_without_httpx2_its_predecessor_is_used(monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_a_new_connection_that_dies_is_not_tried_again(calls: Calls) -> None:
-    async with serving(always(None)) as server:
+    async with serving(FakeProxy(None)) as server:
         verdict = await calls.proxy.get_me(server.url, TOKEN)
         assert verdict == failed("the call failed with RemoteProtocolError")
         assert (server.connections, len(server.requests), calls.sent) == (1, 1, 1)

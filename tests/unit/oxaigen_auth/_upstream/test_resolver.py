@@ -31,7 +31,8 @@ from oxaigen_auth.client import ProxyAuthClient
 from oxaigen_auth.errors import OxaigenAuthUpstreamError
 from oxaigen_auth.settings import OxaigenAuthSettings
 from tests.support.asked_proxy import AskedProxy
-from tests.support.raw_server import PROFILE, always, answer, serving
+from tests.support.fake_proxy import FakeProxy
+from tests.support.raw_server import PROFILE, serving
 from tests.support.tokens import MARK, TOKEN
 
 if TYPE_CHECKING:
@@ -319,10 +320,10 @@ async def test_the_transports_of_the_library_ask_the_resolver(
     names: NameServer, library: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     httpx, resolver = import_module(library), Resolver()
-    async with serving(always(answer(200, PROFILE))) as server:
+    async with serving(FakeProxy()) as server:
         transport = httpx.AsyncHTTPTransport()
         use_resolver(transport, resolver)
-        url = server.url.replace("127.0.0.1", "app.test")
+        url = f"{server.url}/_oxa_auth/get-me".replace("127.0.0.1", "app.test")
         response = await transport.handle_async_request(httpx.Request("GET", url))
         assert await response.aread() == PROFILE
         await transport.aclose()
@@ -350,7 +351,7 @@ async def test_pitfall_51_slow_names_leave_the_lookups_at_healthy_names_alone(
         with pytest.raises(OxaigenAuthUpstreamError):
             await client.get_me(f"{MARK}-{number}", proxy_base_url=f"http://slow-{number % 3}.test")
 
-    async with serving(always(answer(200, PROFILE))) as server:
+    async with serving(FakeProxy()) as server:
         url = server.url.replace("127.0.0.1", "app.test")
         async with ProxyAuthClient(url, settings=settings) as client:
             async with anyio.create_task_group() as group:
