@@ -47,7 +47,7 @@ PATIENCE = 1_000  # checkpoints until everyone must have left
 
 
 def check(world: World) -> None:
-    if world.flights:
+    if world.flights is not None:
         check_flights(world.flights)
     asked = [call.question for call in world.running]
     assert not world.plan.calm or len(asked) == len(set(asked))
@@ -133,7 +133,7 @@ def check_order(world: World, caller: Caller, call: Call, question: Question) ->
 
 
 def check_end(world: World) -> None:
-    if world.flights:
+    if world.flights is not None:
         check_nothing_flies(world.flights)
     assert all(caller.cancelled or not caller.left_over for caller in world.callers)
     memory, most = world.client.validator.store, world.plan.settings.cache_max_entries

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from oxaigen_auth import ProxyAuthClient
+    from oxaigen_auth._core.flight import Flight
+    from oxaigen_auth._core.singleflight import SingleFlight
     from tests.simulation.client_plan import Plan, PlannedCaller, Question
     from tests.support.fake_proxy import Call as Request
 
@@ -148,7 +150,7 @@ class World:
         return refusals.get(call.says, accepted)
 
     async def close_now(self) -> None:
-        active = self.flights._active if self.flights else set()  # noqa: SLF001
+        active = self.active
         await self.client.aclose()
         assert all(map(is_dying, active))
 
@@ -244,15 +246,18 @@ class World:
         """Let everything end by itself."""
 
     @property
-    def flights(self) -> Any:
+    def flights(self) -> SingleFlight[Any] | None:
         state = self.client.validator.loops.current()
-        return state and state.flights
+        return None if state is None else state.flights
+
+    @property
+    def active(self) -> set[Flight[Any]]:
+        return set() if self.flights is None else self.flights._active  # noqa: SLF001
 
     @property
     def busy(self) -> bool:
         waiting = [caller for caller in self.callers if caller.outcome is None]
-        active = self.flights and self.flights._active  # noqa: SLF001
-        return bool(waiting or self.running or active)
+        return bool(waiting or self.running or self.active)
 
     def tally(self) -> list[str]:
         """Return what became of the callers, in a word each."""
