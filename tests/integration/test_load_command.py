@@ -20,7 +20,6 @@ import pytest
 import rich.console
 import rich.progress
 
-import oxaigen_auth_load
 from oxaigen_auth_load import cli, main, servers, targets
 from oxaigen_auth_load.report.table import Progress
 from oxaigen_auth_load.scenarios import read_tokens
@@ -570,7 +569,7 @@ def test_the_page_can_be_the_only_file(tmp_path: Path) -> None:
 def test_without_the_extra_the_command_prints_how_to_install_it_and_exits_with_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(oxaigen_auth_load, "find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "rich", None)
     assert load(["burst"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert 'pip install "oxaigen-auth[load]"' in line

@@ -363,7 +363,7 @@ def test_reload_hands_the_arguments_sockets_and_files_to_a_process(
 def test_without_its_extra_reload_prints_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cli, "find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "watchfiles", None)
     assert main(["--reload", "--port", "0"]) == 2
     assert capsys.readouterr().err == (
         'oxaigen-auth-mock: --reload needs watchfiles: pip install "oxaigen-auth[reload]"\n'
