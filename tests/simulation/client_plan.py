@@ -37,7 +37,7 @@ Question = tuple[str, str, str]  # base URL, token, permission or nothing
 class Plan:
     """What happens when. A moment is a checkpoint of the task that runs the schedule."""
 
-    calm: bool  # nobody is cancelled, no user is forgotten or asked for afresh, nothing is closed
+    calm: bool  # no caller is cancelled, no token forgotten, no answer fresh, nothing closed
     settings: OxaigenAuthSettings
     threshold: float
     where: str

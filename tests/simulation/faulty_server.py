@@ -72,14 +72,14 @@ def resets_after(part: bytes) -> Behaviour:
 
 
 def drips(head: bytes, part: bytes = b"a", pause: float = 0.05) -> Behaviour:
-    """Send a part now and then, until nobody listens."""
+    """Send a part now and then, until the peer is gone."""
     return sends_for_ever(head, repeat(part), pause)
 
 
 def sends_for_ever(head: bytes, parts: Iterable[bytes], pause: float = 0.0) -> Behaviour:
     def behave(peer: socket.socket, _: bytes) -> None:
         peer.sendall(head)
-        for part in parts:  # pragma: no branch (it ends when nobody listens)
+        for part in parts:  # pragma: no branch (it ends when the peer is gone)
             peer.sendall(part)
             time.sleep(pause)
 
@@ -87,7 +87,7 @@ def sends_for_ever(head: bytes, parts: Iterable[bytes], pause: float = 0.0) -> B
 
 
 def afterwards(part: bytes, pause: float) -> Behaviour:
-    """Answer well, and once more when nobody has asked."""
+    """Answer well, and once more without a request."""
 
     def behave(peer: socket.socket, request: bytes) -> None:
         good(peer, request)

@@ -129,7 +129,7 @@ def check_flights(flights: SingleFlight[Any]) -> None:
     assert not waiting or queue.pop() is None
 
 
-def check_nothing_flies(flights: SingleFlight[Any]) -> None:
+def check_no_flight_is_left(flights: SingleFlight[Any]) -> None:
     assert not flights._flights  # noqa: SLF001
     assert not flights._active  # noqa: SLF001
     assert not flights._waiting  # noqa: SLF001

@@ -29,7 +29,7 @@ from tests.simulation.scheduler import (
     SEED,
     Natively,
     check_flights,
-    check_nothing_flies,
+    check_no_flight_is_left,
     running_tasks,
     schedule,
     seeds,
@@ -122,7 +122,7 @@ def check_refusal(world: World, caller: Caller, error: OxaigenAuthError) -> None
 
 
 def check_order(world: World, caller: Caller, call: Call, question: Question) -> None:
-    """Hold an answer to be no older than one that somebody had got when the caller asked.
+    """Check that an answer is no older than one that a caller had got when this one asked.
 
     A refusal that is remembered is about the user, whatever was asked. Two who want fresh answers
     may overtake each other, and the older one's is not kept.
@@ -134,7 +134,7 @@ def check_order(world: World, caller: Caller, call: Call, question: Question) ->
 
 def check_end(world: World) -> None:
     if world.flights is not None:
-        check_nothing_flies(world.flights)
+        check_no_flight_is_left(world.flights)
     assert all(caller.cancelled or not caller.left_over for caller in world.callers)
     memory, most = world.client.validator.store, world.plan.settings.cache_max_entries
     caches = memory._users, memory._grants, memory._rejections  # noqa: SLF001
@@ -191,7 +191,7 @@ async def run(plan: Plan, natively: Natively) -> World:
             await checkpoint()
             check(world)
             moments += 1
-            assert moments < PATIENCE, "somebody waits for ever"
+            assert moments < PATIENCE, "a caller waits for ever"
         check_end(world)
         world.closing.set()
     assert world.client.validator.loops.closed or plan.where != "block"

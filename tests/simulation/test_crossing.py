@@ -52,10 +52,10 @@ def misbehaves(peer: socket.socket, request: bytes) -> None:
         case 3:
             closes_after(whole[: dice.randrange(len(whole))])(peer, request)
         case 4:
-            time.sleep(DEADLINE * dice.uniform(0.9, 1.2))  # and then, to whoever is there
+            time.sleep(DEADLINE * dice.uniform(0.9, 1.2))  # about when the caller gives up
             good(peer, request)
         case _:
-            peer.sendall(whole + whole)  # once more, to nobody
+            peer.sendall(whole + whole)  # once more, without a request
 
 
 async def test_everyone_gets_their_own_user_or_an_error(long: bool) -> None:  # noqa: FBT001

@@ -24,7 +24,7 @@ from tests.simulation.scheduler import (
     Dice,
     Natively,
     check_flights,
-    check_nothing_flies,
+    check_no_flight_is_left,
     checkpoints,
     is_dying,
     running_tasks,
@@ -152,7 +152,7 @@ class World:
     callers: list[Caller] = field(factory=list)
     running: list[Lookup] = field(factory=list)
     forgotten: dict[int, set[Flight[Lookup]]] = field(factory=dict)
-    let_go: set[Flight[Lookup]] = field(factory=set)  # flights that later callers do not board
+    let_go: set[Flight[Lookup]] = field(factory=set)  # flights that later callers do not join
     begun: int = 0
     asked: int = 0
     coalesced: int = 0
@@ -204,7 +204,7 @@ class World:
         with caller.scope:
             try:
                 await self.ask(caller)
-                await checkpoints(2)  # where a cancellation that was left behind would strike
+                await checkpoints(2)  # a cancellation that was left over would be raised here
             except FlightError as error:
                 caller.outcome = str(error)
             except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 (the task ends with it)
@@ -260,7 +260,7 @@ class World:
         self.home.cancel()
 
     def kill(self, _: int) -> None:
-        """Cancel the tasks that look up, as nobody should, but on asyncio anybody may."""
+        """Cancel the tasks that look up: on asyncio any code may do so."""
         for lookup in self.running:
             lookup.killed = True
             lookup.kill()
@@ -293,7 +293,7 @@ class World:
         assert len(joinable) == len(set(joinable))
 
     def check_end(self) -> None:
-        check_nothing_flies(self.flights)
+        check_no_flight_is_left(self.flights)
         assert self.begun <= self.asked - self.coalesced + self.started
         assert self.must_join <= self.coalesced
         for caller in self.callers:
@@ -333,7 +333,7 @@ async def run(plan: Plan, natively: Natively) -> World:
             await checkpoint()
             world.check()
             moments += 1
-            assert moments < PATIENCE, "somebody waits for ever"
+            assert moments < PATIENCE, "a caller waits for ever"
         world.check_end()
         world.close()
     return world

@@ -25,7 +25,7 @@ from starlette.requests import HTTPConnection
 from oxaigen_auth import get_current_user, require_permission
 
 # What the event loops share, each by itself, with as many threads at once as can be.
-from oxaigen_auth._core import rate_limit as throttle_module
+from oxaigen_auth._core import rate_limit as rate_limit_module
 from oxaigen_auth._core.cache import Cache
 from oxaigen_auth._core.circuit_breaker import MAX_CALLERS, MAX_UPSTREAMS, CircuitBreaker, Permit
 from oxaigen_auth._core.rate_limit import RateLimit
@@ -55,7 +55,7 @@ OUTCOMES = {"welcome", "True", "False", "403", "401", "502", "cut off"}
 
 
 @pytest.fixture(autouse=True)
-def _restless() -> Iterator[None]:
+def _frequent_switches() -> Iterator[None]:
     usual = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     yield
@@ -245,21 +245,21 @@ def test_event_loops_in_two_threads_share_a_client_without_a_wrong_answer(
 # What they share, each by itself.
 
 
-def hammer(strike: Callable[[Random], object], long: bool) -> None:  # noqa: FBT001
-    """Strike again and again, from several threads at the same time."""
+def run_in_threads(step: Callable[[Random], object], long: bool) -> None:  # noqa: FBT001
+    """Run steps in several threads at the same time."""
     start = Barrier(THREADS)
 
-    def strike_on(seed: int) -> None:
+    def run_steps(seed: int) -> None:
         random = Random(seed)
         start.wait(PATIENCE)
         over = time.monotonic() + (20 if long else 0.5)
         while time.monotonic() < over:
             for _ in range(50):
-                strike(random)
+                step(random)
 
     with ThreadPoolExecutor(THREADS) as threads:
-        for struck in [threads.submit(strike_on, seed) for seed in range(THREADS)]:
-            struck.result(2 * PATIENCE)
+        for run in [threads.submit(run_steps, seed) for seed in range(THREADS)]:
+            run.result(2 * PATIENCE)
 
 
 def test_a_cache_used_by_many_threads_keeps_its_bounds(
@@ -280,7 +280,7 @@ def test_a_cache_used_by_many_threads_keeps_its_bounds(
         group_of=group_of,
     )
 
-    def strike(random: Random) -> None:
+    def step(random: Random) -> None:
         key, now = random.randrange(2 * MOST), time.monotonic()
         for value, longest in [(cache.get(key), ttl), (cache.stale(key), 2 * ttl)]:
             assert (value or (key, 0))[0] == key
@@ -290,7 +290,7 @@ def test_a_cache_used_by_many_threads_keeps_its_bounds(
         cache.discard(random.randrange(20 * MOST))
         assert len(cache) <= MOST
 
-    hammer(strike, long)
+    run_in_threads(step, long)
     assert 0 < len(cache) <= MOST
     entries = cache._entries  # noqa: SLF001
     assert sum(entry.size for entry in entries.values()) == cache.size <= 5 * MOST
@@ -305,10 +305,10 @@ def test_a_store_used_by_many_threads_never_returns_an_older_verdict(
     """A user and a rejection take turns under each key, as two event loops learn of them."""
     settings = OxaigenAuthSettings(cache_ttl_seconds=1e9, negative_cache_ttl_seconds=1e9)
     store = VerdictStore(settings, lambda: 0.0)
-    newest = [-inf] * 3  # that somebody has read
+    newest = [-inf] * 3  # of those that were read
     numbers = count(-(10**8))
 
-    def strike(random: Random) -> None:
+    def step(random: Random) -> None:
         place = random.randrange(len(newest))
         key = store.flight_key(Question(b"token", str(place)))
         asked = next(numbers) - random.randrange(4)
@@ -320,7 +320,7 @@ def test_a_store_used_by_many_threads_never_returns_an_older_verdict(
         newest[place] = max(newest[place], read)
 
     assert number_of(store.get(Question(b"another", "")), otherwise=7) == 7
-    hammer(strike, long)
+    run_in_threads(step, long)
     assert min(newest) > -inf
 
 
@@ -338,13 +338,13 @@ def number_of(verdict: Verdict[User] | None, *, otherwise: float) -> float:
 def test_a_store_used_by_many_threads_never_returns_forgotten_or_rejected_verdicts(
     long: bool,  # noqa: FBT001
 ) -> None:
-    """Each strike is a lookup, a sign-out or a rejection; the numbers are the times of lookups."""
+    """Each step is a lookup, a sign-out or a rejection; the numbers are the times of lookups."""
     settings = OxaigenAuthSettings(cache_ttl_seconds=1e9, negative_cache_ttl_seconds=0)
     store = VerdictStore(settings, lambda: 0.0)
     numbers = count(-(10**8))
     outdated = [-inf] * 2  # the newest number of each token that no longer counts
 
-    def strike(random: Random) -> None:
+    def step(random: Random) -> None:
         place = random.randrange(len(outdated))
         question = Question(b"%d" % place, random.choice(["one", "two"]))
         store.begin(question)
@@ -363,7 +363,7 @@ def test_a_store_used_by_many_threads_never_returns_forgotten_or_rejected_verdic
             assert verdict.asked >= least
         store.end(question)
 
-    hammer(strike, long)
+    run_in_threads(step, long)
     assert not len(store._generations)  # noqa: SLF001
     assert min(outdated) > -inf
 
@@ -372,7 +372,7 @@ def test_a_breaker_used_by_many_threads_keeps_its_bound(long: bool) -> None:  # 
     breaker = CircuitBreaker(time.monotonic, threshold=2)
     upstreams = [f"upstream {number}" for number in range(MAX_UPSTREAMS + 4)]
 
-    def strike(random: Random) -> None:
+    def step(random: Random) -> None:
         upstream = random.choice(upstreams[: random.choice([4, None])])
         permit = breaker.acquire(upstream, random.randbytes(1))
         if isinstance(permit, Permit):
@@ -380,7 +380,7 @@ def test_a_breaker_used_by_many_threads_keeps_its_bound(long: bool) -> None:  # 
             assert breaker.record(permit, answered=answered) <= 1
         assert len(breaker) <= MAX_UPSTREAMS
 
-    hammer(strike, long)
+    run_in_threads(step, long)
     circuits = breaker._circuits.values()  # noqa: SLF001
     assert all(len(circuit.callers) <= MAX_CALLERS for circuit in circuits)
 
@@ -418,18 +418,18 @@ def test_a_rate_limit_used_by_many_threads_counts_its_tokens(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Reached often enough to be tested.
-    monkeypatch.setattr(throttle_module, "MAX_TOKENS", 40)
-    monkeypatch.setattr(throttle_module, "MINUTE", 0.002)
-    throttle = RateLimit(4, time.monotonic)
-    shut = Counter[bool]()
+    monkeypatch.setattr(rate_limit_module, "MAX_TOKENS", 40)
+    monkeypatch.setattr(rate_limit_module, "MINUTE", 0.002)
+    rate_limit = RateLimit(4, time.monotonic)
+    refused = Counter[bool]()
 
-    def strike(random: Random) -> None:
+    def step(random: Random) -> None:
         address = f"192.0.2.{random.randrange(20)}"
-        throttle.record(address, b"%d" % random.randrange(1000))
-        shut[throttle.retry_after(address) > 0] += 1
+        rate_limit.record(address, b"%d" % random.randrange(1000))
+        refused[rate_limit.retry_after(address) > 0] += 1
 
-    hammer(strike, long)
-    kept = [minute.tokens for minute in throttle._minutes.values()]  # noqa: SLF001
-    assert throttle._remembered == sum(map(len, kept)) <= 40  # noqa: SLF001
+    run_in_threads(step, long)
+    kept = [minute.tokens for minute in rate_limit._minutes.values()]  # noqa: SLF001
+    assert rate_limit._remembered == sum(map(len, kept)) <= 40  # noqa: SLF001
     assert max(map(len, kept)) <= 5
-    assert set(shut) == {True, False}
+    assert set(refused) == {True, False}

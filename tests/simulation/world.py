@@ -94,7 +94,7 @@ class World:
     running: list[Call] = field(factory=list)
     forgotten: Counter[str] = field(factory=Counter)  # tokens, after how many calls
     forgets: int = 0
-    newest: Counter[Question] = field(factory=Counter)  # the newest call that somebody heard of
+    newest: Counter[Question] = field(factory=Counter)  # the newest call that a caller got
     troubles: int = 0  # whatever may make the proxy unavailable
 
     def __attrs_post_init__(self) -> None:
@@ -160,7 +160,7 @@ class World:
             try:
                 caller.outcome = await self.ask(caller)
                 self.judge(self, caller)
-                await checkpoints(2)  # where a cancellation that was left behind would strike
+                await checkpoints(2)  # a cancellation that was left over would be raised here
             except (OxaigenAuthError, RuntimeError) as error:
                 caller.outcome = error
                 self.judge(self, caller)
@@ -209,7 +209,7 @@ class World:
         self.client.forget(subject)
 
     def forget_junk(self, *_: object) -> None:
-        """Sign out tokens that nobody knows, more of them than any cache has entries."""
+        """Forget unknown tokens, more of them than some caches have entries."""
         self.forgets += 3
         for number in range(3):
             self.client.forget(f"junk {number}")
@@ -233,7 +233,7 @@ class World:
         self.tasks.start_soon(self.stay_open_again)
 
     def kill(self, *_: object) -> None:
-        """Cancel the tasks that ask the proxy, as nobody should, but on asyncio anybody may."""
+        """Cancel the tasks that ask the proxy: on asyncio any code may do so."""
         self.troubles += len(self.running)
         for call in self.running:
             call.kill()

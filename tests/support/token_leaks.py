@@ -6,8 +6,8 @@ With `--leaks` also everything of the SDK that is left in the process after a te
 errors, so that they are among the exceptions.
 
 It wraps methods of the SDK for the whole run, as no test hands out all of its clients. An exception
-refers to its traceback, that to the frames that it left, and those to their locals, until somebody
-clears them (`traceback.clear_frames`). `gc.freeze` excludes all objects that exist at that moment
+refers to its traceback, that to the frames that it left, and those to their locals, until they
+are cleared (`traceback.clear_frames`). `gc.freeze` excludes all objects that exist at that moment
 from later collections, which then visit only what the tests make.
 """
 

@@ -150,7 +150,7 @@ class Machine(RuleBasedStateMachine):
             self.number += 1
             self.waiting[name].append(self.number)
             self.queue.push(self.number, name)
-        self.counted_as_proven[name] = self.lane(name) == name or name in self.proven
+        self.counted_as_proven[name] = self.group(name) == name or name in self.proven
 
     @rule(name=NAMES)
     def a_share_is_proven(self, name: str) -> None:
@@ -160,12 +160,12 @@ class Machine(RuleBasedStateMachine):
     def a_proof_is_forgotten(self, name: str) -> None:
         self.proven.discard(name)
 
-    def lane(self, name: str) -> str:
-        """Return with whom a share counts."""
+    def group(self, name: str) -> str:
+        """Return the group in which the items of a share are counted."""
         return name if self.counted_as_proven.get(name) else "unproven"
 
-    def held_in(self, lane: str) -> int:
-        return sum(held for name, held in self.held.items() if self.lane(name) == lane)
+    def held_in(self, group: str) -> int:
+        return sum(held for name, held in self.held.items() if self.group(name) == group)
 
     @rule(how_many=st.integers(1, 15))
     def places_are_given(self, how_many: int) -> None:
@@ -183,20 +183,20 @@ class Machine(RuleBasedStateMachine):
             self.clean(name)
 
     def check_limit(self, name: str, free: int) -> None:
-        held = self.held_in(self.lane(name))
+        held = self.held_in(self.group(name))
         assert free > 0
         assert not held or (free > 1 and held < WEIGHT * free)
 
     def check_that_none_may_run(self, free: int) -> None:
         for name, items in self.waiting.items():
-            held = self.held_in(self.lane(name))
+            held = self.held_in(self.group(name))
             assert not items or not free or held
 
     def check_turns(self, name: str) -> None:
-        """Nobody is passed over for ever who holds nothing, and so might have run."""
+        """Count how often a share that holds nothing, and so could run, is passed over."""
         self.passed_over[name] = 0
         for other, items in self.waiting.items():
-            eligible = items and not self.held[other] and not self.held_in(self.lane(other))
+            eligible = items and not self.held[other] and not self.held_in(self.group(other))
             self.passed_over[other] = self.passed_over[other] + 1 if eligible else 0
             assert self.passed_over[other] <= 2 * len(self.waiting)
 

@@ -1,4 +1,4 @@
-"""What only asyncio has: tasks cancelled from anywhere, by whoever holds them."""
+"""Native cancellation, which only asyncio has: any code may cancel a task."""
 
 from __future__ import annotations
 
