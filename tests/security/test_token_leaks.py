@@ -27,7 +27,7 @@ from oxaigen_auth import (
 # Where leaks are planted: the tests of the search know what it searches.
 from oxaigen_auth._request.identity import CLIENT, Identity, identify
 from oxaigen_auth._upstream.request import build_request
-from oxaigen_auth._validation.question import FlightKey, Question, Secret
+from oxaigen_auth._validation.question import FlightKey, Question, Secret, user_question
 from oxaigen_auth._validation.verdict import Accepted, Rejected
 from tests.support.apps import GOOD, get, make_app
 from tests.support.fake_proxy import FakeProxy

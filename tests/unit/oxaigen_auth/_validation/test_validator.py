@@ -9,7 +9,7 @@ import anyio
 import pytest
 from attrs import define, evolve, field
 
-from oxaigen_auth._validation.question import Question
+from oxaigen_auth._validation.question import Question, user_question
 from oxaigen_auth._validation.verdict import Accepted, Rejected
 from oxaigen_auth._validation.verdict_store import VerdictStore
 from oxaigen_auth.errors import OxaigenAuthUnauthenticatedError, OxaigenAuthUpstreamError
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 ELSEWHERE = "https://elsewhere.example.com"
-QUESTION = Question.of(TOKEN, BASE)
+QUESTION = user_question(TOKEN, BASE)
 
 
 @pytest.fixture

@@ -303,12 +303,12 @@ def test_the_static_provider_refuses_a_wrong_refresh_token(
 
 
 def test_the_static_provider_refreshes_no_expired_persona(static: StaticProvider) -> None:
-    static.roster.put(Persona(name="guest", state="expired"))
+    static.personas.put(Persona(name="guest", state="expired"))
     assert refusal(static.refresh, "mock-dev-refresh-token~guest") == "invalid_grant"
 
 
 def test_without_personas_the_static_provider_refuses(static: StaticProvider) -> None:
-    static.roster.replace(())
+    static.personas.replace(())
     assert refusal(static.exchange_code, "", "mock-auth-code") == "Invalid code"
     assert refusal(static.refresh, "mock-dev-refresh-token") == "invalid_grant"
 
