@@ -151,3 +151,21 @@ class Recording:
             self.errors[wrong_verdicts.get(outcome, outcome)] += 1
             self.error_latencies.add(latency)
             self.time_line.add("errors", self.seconds)
+
+    def report(self) -> dict[str, Any]:
+        """Return the figures of the run for the report of the load."""
+        return {
+            "seconds": self.seconds,
+            "lookups": self.lookups,
+            "unfinished": self.active,
+            "max_concurrency": self.max_concurrency,
+            "throughput_per_second": self.answered / self.seconds if self.seconds else 0.0,
+            "latency_seconds": self.answer_latencies.summary(),
+            "distribution": self.answer_latencies.distribution(),
+            "answered": self.answered,
+            "accepted": self.accepted,
+            "rejected": self.rejected,
+            "errors": dict(self.errors),
+            "error_latency_seconds": self.error_latencies.summary(),
+            "start_delay_seconds": self.start_delays.summary(),
+        }

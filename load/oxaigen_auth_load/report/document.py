@@ -2,13 +2,16 @@
 
 Names include their units; `null` means unknown. No token is in it. `latency_seconds`,
 `distribution` and `throughput_per_second` are of answers, `error_latency_seconds` is of errors;
-`recorder.Recording` defines the two.
+`recorder.Recording` defines the two, and has most of the figures of a run.
 """
 
 import os
 import platform
 from collections.abc import Iterator
 from typing import Any
+
+from attrs import asdict
+from attrs.filters import exclude
 
 from oxaigen_auth import __version__
 from oxaigen_auth_load.recorder import Recording
@@ -46,28 +49,14 @@ def plan_report(plan: Plan, **made_with: Any) -> dict[str, Any]:
 
 def run_report(name: str, recording: Recording, counts: Counts, tokens: int) -> dict[str, Any]:
     """Report a run of a plan that used this many distinct tokens."""
-    seconds, calls, line = recording.seconds, counts.upstream_calls, recording.time_line
+    calls, line = counts.upstream_calls, recording.time_line
     # A target that counts its calls only at the end has none in the time line.
     timed = {"upstream_calls"} & line.counts.keys()
     return {
         "name": name,
-        "seconds": seconds,
-        "lookups": recording.lookups,
-        "unfinished": recording.active,
-        "throughput_per_second": recording.answered / seconds if seconds else 0.0,
-        "latency_seconds": recording.answer_latencies.summary(),
-        "distribution": recording.answer_latencies.distribution(),
-        "answered": recording.answered,
-        "accepted": recording.accepted,
-        "rejected": recording.rejected,
-        "errors": dict(recording.errors),
-        "error_latency_seconds": recording.error_latencies.summary(),
-        "start_delay_seconds": recording.start_delays.summary(),
-        "cache_hits": counts.cache_hits,
-        "coalesced": counts.coalesced,
-        "upstream_calls": calls,
+        **recording.report(),
+        **asdict(counts, filter=exclude("queued")),
         "upstream_calls_per_token": None if calls is None else calls / tokens,
-        "max_concurrency": recording.max_concurrency,
         "notes": list(_notes(recording, counts)),
         "timeline": {"upstream_calls": None, **line.report("arrivals", *timed, "errors")},
     }

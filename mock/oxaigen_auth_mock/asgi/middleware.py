@@ -14,12 +14,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from oxaigen_auth_mock.asgi.exchange import wait_for_disconnect
 from oxaigen_auth_mock.asgi.hypercorn_connections import SEND_KEY
 from oxaigen_auth_mock.asgi.methods import HeadMiddleware
-from oxaigen_auth_mock.faults.base import Endpoint, inject_faults
+from oxaigen_auth_mock.faults.base import Endpoint, TokenEndpoint, inject_faults
 from oxaigen_auth_mock.personas.model import Persona
 from oxaigen_auth_mock.state import MockState
 
 PREFIX: Final = "/_oxa_auth/"
-TOKEN_ENDPOINTS: Final = frozenset({"get-me", "test-app-token", "test-app-permission"})
+TOKEN_ENDPOINTS: Final = frozenset(get_args(TokenEndpoint))
 ENDPOINTS: Final = frozenset(get_args(Endpoint))
 MOCK_HEADER: Final = (b"x-oxaigen-mock", b"1")
 REQUEST_PRIVATE_NETWORK: Final = (b"access-control-request-private-network", b"true")

@@ -12,15 +12,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from oxaigen_auth_mock.asgi.exchange import BufferedResponse, Exchange
 from oxaigen_auth_mock.config.constraints import Expected
 
+TokenEndpoint = Literal["test-app-token", "get-me", "test-app-permission"]
 Endpoint = Literal[
     "login",
     "mock-authorize",
     "callback",
     "token-exchange",
     "refresh",
-    "test-app-token",
-    "get-me",
-    "test-app-permission",
+    TokenEndpoint,
     "logout",
 ]
 Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
