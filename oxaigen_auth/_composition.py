@@ -28,12 +28,6 @@ def build_validator(
 ) -> Validator:
     """Return a validator that asks the proxy over HTTP and logs, beside what `observer` does."""
     observers = Observers(observer, LogObserver(settings, clock))
-    open_upstream = partial(
-        Proxy,
-        settings.proxy_timeout_seconds,
-        ssl_context,
-        observers.on_upstream_call,
-        refuse_mock=settings.is_production,
-    )
+    open_upstream = partial(Proxy, settings, ssl_context, observers.on_upstream_call)
     store = VerdictStore(settings, clock, wall_clock)
     return Validator(settings, clock, store, open_upstream, observers)

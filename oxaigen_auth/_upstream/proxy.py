@@ -26,6 +26,7 @@ from oxaigen_auth._upstream.response import Answer, AnswerError, read_permission
 from oxaigen_auth._upstream.transport_pool import TransportPool
 from oxaigen_auth._validation.question import Question, Secret
 from oxaigen_auth._validation.verdict import Unavailable, Verdict
+from oxaigen_auth.settings import OxaigenAuthSettings
 
 KEEPALIVE = 5.0  # seconds
 MAX_HOSTS = 8  # to which a transport keeps connections open
@@ -38,16 +39,15 @@ class Proxy:
     Does not limit the number of calls: the caller does.
 
     Args:
-        timeout: seconds for a whole call, from when the caller came to the last byte.
+        settings: the timeout covers a whole call, from when the caller came to the last byte. In
+            production, every answer of the mock is *unavailable*.
         ssl_context: None: the system's certificates.
         on_request: called for each request that is sent.
-        refuse_mock: makes every answer of the mock *unavailable*.
     """
 
-    timeout: float
+    settings: OxaigenAuthSettings
     ssl_context: SSLContext | None
     on_request: Callable[[], None]
-    refuse_mock: bool = field(kw_only=True)
     _resolver: Resolver = field(factory=Resolver, init=False)
     _transports: TransportPool[httpx.AsyncHTTPTransport] = field(init=False)
 
@@ -95,10 +95,11 @@ class Proxy:
         self, question: Question, secret: Secret, since: float | None
     ) -> Answer | Unavailable:
         """Return the complete answer. Whatever prevents it is *unavailable*."""
+        timeout = self.settings.proxy_timeout_seconds
         began = current_time()
         start = began if since is None else since
-        with CancelScope(deadline=start + self.timeout) as scope:
-            call = Call(scope, self.on_request, self.refuse_mock)
+        with CancelScope(deadline=start + timeout) as scope:
+            call = Call(scope, self.on_request, self.settings.is_production)
             try:
                 if scope.cancel_called:
                     await checkpoint()
@@ -114,8 +115,8 @@ class Proxy:
         if call.too_large:
             return Unavailable(TOO_LARGE)
         # If most of the time went by in a queue of this client, the proxy may be fine.
-        is_outage = began - start <= self.timeout / 2
-        reason = f"there was no answer within {self.timeout:g} seconds"
+        is_outage = began - start <= timeout / 2
+        reason = f"there was no answer within {timeout:g} seconds"
         return Unavailable(reason, is_outage=is_outage, timed_out=True)
 
 

@@ -21,7 +21,7 @@ import pytest
 from attrs import define, field
 from pydantic import TypeAdapter
 
-from oxaigen_auth import User
+from oxaigen_auth import OxaigenAuthSettings, User
 
 # Verdicts are what an answer is read as; the client would hide some of it.
 from oxaigen_auth._validation.verdict import Accepted, Rejected, Unavailable
@@ -201,7 +201,8 @@ async def test_no_answer_is_accepted_beyond_its_content(long: bool) -> None:  # 
     tally = Counter[str]()
     for seed in seeds(LONG if long else SHORT):
         dice = dice_of(seed)
-        proxy = WiredProxy(60, SSLContext(PROTOCOL_TLS_CLIENT), lambda: None, refuse_mock=False)
+        settings = OxaigenAuthSettings(proxy_timeout_seconds=60)
+        proxy = WiredProxy(settings, SSLContext(PROTOCOL_TLS_CLIENT), lambda: None)
         proxy.wire = Wire(answers)
         for number in range(ANSWERS):
             drawn = draw(dice)

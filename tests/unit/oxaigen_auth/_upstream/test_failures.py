@@ -13,6 +13,7 @@ import trustme
 
 from oxaigen_auth._upstream.failures import why_it_failed
 from oxaigen_auth._validation.verdict import Unavailable
+from oxaigen_auth.settings import OxaigenAuthSettings
 from tests.support.asked_proxy import AskedProxy
 from tests.support.fake_proxy import FakeProxy
 from tests.support.raw_server import serving
@@ -78,7 +79,7 @@ def test_an_endless_chain_of_causes_is_followed_for_a_few_steps() -> None:
 
 
 async def reason_of(url: str, ssl_context: ssl.SSLContext | None = None) -> str:
-    proxy = AskedProxy(5, ssl_context, lambda: None, refuse_mock=False)
+    proxy = AskedProxy(OxaigenAuthSettings(), ssl_context, lambda: None)
     try:
         verdict = await proxy.get_me(url, TOKEN)
     finally:

@@ -29,6 +29,7 @@ from oxaigen_auth._upstream.response import MOCKED
 from oxaigen_auth._validation.verdict import Accepted, Rejected, Unavailable
 from oxaigen_auth.client import ProxyAuthClient
 from oxaigen_auth.models import User
+from oxaigen_auth.settings import OxaigenAuthSettings
 from tests.support.asked_proxy import AskedProxy
 from tests.support.fake_proxy import FakeProxy
 from tests.support.raw_server import PROFILE, RawServer, answer, serving
@@ -51,9 +52,10 @@ ADA = Accepted(User(is_authenticated=True, id=7, user_name="ada"))
 class Calls:
     """A proxy caller and the number of requests that it sent."""
 
-    def __init__(self, *, timeout: float = PATIENCE, refuse_mock: bool = False) -> None:
+    def __init__(self, *, timeout: float = PATIENCE, environment: str | None = None) -> None:
         self.sent = 0
-        self.proxy = AskedProxy(timeout, None, self.count, refuse_mock=refuse_mock)
+        settings = OxaigenAuthSettings(proxy_timeout_seconds=timeout, environment=environment)
+        self.proxy = AskedProxy(settings, None, self.count)
 
     def count(self) -> None:
         self.sent += 1
@@ -217,7 +219,7 @@ async def test_pitfall_20_what_is_no_verdict_is_unavailable(
 async def test_pitfall_33_in_production_no_answer_of_a_mock_is_believed(
     status: int, body: bytes, marked: dict[str, str]
 ) -> None:
-    calls = Calls(refuse_mock=True)
+    calls = Calls(environment="production")
     response = answer(status, body, **marked)
     assert await get_me(calls, response) == MOCKED
     assert await check_permission(calls, response) == MOCKED
@@ -230,8 +232,8 @@ async def test_outside_production_a_mock_is_accepted(calls: Calls) -> None:
     assert await check_permission(calls, answer(403, x_oxaigen_mock="1")) == Accepted(value=False)
 
 
-async def test_in_production_the_real_proxy_is_accepted_after_a_mock() -> None:
-    calls = Calls(refuse_mock=True)
+async def test_in_production_the_real_proxy_is_believed_also_after_a_mock() -> None:
+    calls = Calls(environment="production")
     responses = iter([answer(200, PROFILE, x_oxaigen_mock="1"), answer(200, PROFILE)])
 
     async def respond(_: bytes) -> bytes:
@@ -586,7 +588,7 @@ async def test_only_the_given_certificate_authority_is_trusted(
     theirs, ours = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
     authority.issue_cert("127.0.0.1").configure_cert(theirs)
     authority.configure_trust(ours)
-    trusting = AskedProxy(5, ours, calls.count, refuse_mock=False)
+    trusting = AskedProxy(OxaigenAuthSettings(), ours, calls.count)
     async with serving(FakeProxy(), theirs) as server:
         assert await trusting.get_me(server.url, TOKEN) == ADA
         verdict = await calls.proxy.get_me(server.url, TOKEN)
@@ -603,8 +605,8 @@ def test_unreadable_certificates_do_not_prevent_the_start(monkeypatch: pytest.Mo
     def fail() -> None:
         raise FileNotFoundError("no such file")
 
-    monkeypatch.setattr(proxy_module, "_default_ssl_context", fail)  # its result is cached
-    Proxy(5, None, lambda: None, refuse_mock=False).prepare()
+    monkeypatch.setattr(proxy_module, "_default_ssl_context", fail)
+    Proxy(OxaigenAuthSettings(), None, lambda: None).prepare()
 
 
 @pytest.mark.anyio

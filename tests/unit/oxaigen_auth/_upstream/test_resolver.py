@@ -146,7 +146,7 @@ async def test_pitfall_41_a_name_that_got_no_thread_says_nothing_about_its_proxy
     def no_thread(_: object) -> None:
         raise RuntimeError("can't start new thread")
 
-    proxy = AskedProxy(5, None, lambda: None, refuse_mock=False)
+    proxy = AskedProxy(OxaigenAuthSettings(), None, lambda: None)
     with monkeypatch.context() as patch:
         patch.setattr(Thread, "start", no_thread)
         for _ in range(2):
