@@ -9,7 +9,7 @@ from httpx import AsyncClient
 
 from oxaigen_auth_mock.faults.base import Endpoint
 from oxaigen_auth_mock.faults.latency import PARAMETERS
-from oxaigen_auth_mock.personas.model import State
+from oxaigen_auth_mock.personas.model import Persona, State
 from oxaigen_auth_mock.web.pages import render, static_files
 
 pytestmark = pytest.mark.anyio
@@ -107,6 +107,13 @@ def test_no_template_marks_a_value_as_safe() -> None:
 
 def test_the_page_knows_the_states_that_a_persona_can_have() -> None:
     assert listed("persona-form.js", "STATES") == list(get_args(State))
+
+
+def test_the_form_of_a_persona_has_each_of_its_fields() -> None:
+    form = STATIC["persona-form.js"]
+    built = re.findall(r'field\(\s*\{ name: "(\w+)"|nullable\(persona, \{ key: "(\w+)"', form)
+    names = [*map("".join, built), *listed("persona-form.js", "PROFILE")]
+    assert sorted(names) == sorted(Persona.model_fields)
 
 
 def test_the_page_lists_the_endpoints_that_a_fault_can_be_for() -> None:
