@@ -1,4 +1,4 @@
-"""What docs/migration.md says of this package, as far as a line or two can check it."""
+"""Checks the behaviour of this package that docs/migration.md describes."""
 
 from __future__ import annotations
 
@@ -318,7 +318,7 @@ ANSWERS: list[tuple[str, FakeProxy, tuple[int, str | None]]] = [
     ("/me", FakeProxy(profile(score=float("nan"))), (502, None)),
     ("/me", FakeProxy(answer(200, b'{"user_name": "\\ud800"}')), (502, None)),
     ("/me", FakeProxy(profile(blob="x" * 2_000_000)), (502, None)),
-    # where this package takes more
+    # where this package accepts more
     ("/me", FakeProxy(profile(is_authenticated=None, workspace_roles=None)), (200, None)),
     ("/me", FakeProxy(profile(workspace_roles=[{}], user_workspace={})), (200, None)),
     ("/me", FakeProxy(profile(extra="text")), (200, None)),
@@ -344,7 +344,7 @@ CREDENTIALS: list[tuple[Any, int, str]] = [
     (bearer("Basic eA=="), 401, "Not authenticated"),
     (bearer("Bearer "), 401, "Not authenticated"),
     (bearer(f"BEARER {TOKEN}"), 200, "ada"),
-    (bearer(f"Bearer   {TOKEN}  "), 200, "ada"),  # where this package takes more
+    (bearer(f"Bearer   {TOKEN}  "), 200, "ada"),  # where this package accepts more
     (bearer(f"Bearer {TOKEN}") * 2, 401, "More than one Authorization header"),
     (bearer(f"Bearer {TOKEN}, {OTHER}"), 401, "Invalid token"),
     (bearer("Bearer \x01"), 401, "Invalid token"),
