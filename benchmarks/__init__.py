@@ -1,1 +1,1 @@
-"""What the SDK costs, as ratios to what the same work costs without it. See README.md."""
+"""Benchmarks: the cost of the SDK, as ratios to the same work without it. See README.md."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME…]`: measure all figures or those named, and print one table."""
+"""`python -m benchmarks [NAME…]`: measure all benchmarks or those named, and print a table."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterator, Sequence
 
-FIGURES = {
+BENCHMARKS = {
     "route": route.measure,
     "instructions": instructions.measure,
     "hit": instructions.measure_hit,
@@ -43,52 +43,62 @@ FIGURES = {
     "server": server.measure,
     "mock": mock.measure,
 }
-ON_REQUEST = {"limits": limits.measure}
+OPTIONAL = {"limits": limits.measure}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    asked = _parse(arguments)
-    befores = [_read(name) for name in asked.compare]
-    if len(befores) == 2:
-        print(comparison(*befores))
+    options = _parse(arguments)
+    others = [_read(name) for name in options.compare]
+    if len(others) == 2:
+        print(comparison(*others))
         return
-    record = _read(asked.saved) if asked.saved else Record.of(_measure(asked.names))
-    if asked.save:
-        path_of(asked.save).parent.mkdir(parents=True, exist_ok=True)
-        path_of(asked.save).write_text(record.to_json())
-    print(markdown(record) if asked.markdown else table(record.figures))
-    for before in befores:
-        print("", comparison(before, record), sep="\n")
-    if asked.strict and any(figure.missed for figure in record.figures):
+    record = _read(options.saved) if options.saved else Record.of(_measure(options.names))
+    if options.save:
+        path_of(options.save).parent.mkdir(parents=True, exist_ok=True)
+        path_of(options.save).write_text(record.to_json())
+    print(markdown(record) if options.markdown else table(record.figures))
+    for other in others:
+        print("", comparison(other, record), sep="\n")
+    if options.strict and any(figure.missed for figure in record.figures):
         sys.exit(1)
 
 
 def _parse(arguments: Sequence[str] | None) -> Namespace:
-    parser = ArgumentParser("just bench", description="Measure; README.md says what each means.")
-    known = [*FIGURES, *ON_REQUEST]
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of: {', '.join(known)}")
-    parser.add_argument("--save", metavar="RECORD", help="keep what is measured, by name or file")
-    parser.add_argument("--saved", metavar="RECORD", help="show this one instead of measuring")
-    parser.add_argument(
-        "--compare", nargs="+", default=[], metavar="RECORD", help="one with this run, or two"
+    parser = ArgumentParser(
+        "just bench", description="Measure. benchmarks/README.md describes the figures."
     )
-    parser.add_argument("--markdown", action="store_true", help="as in docs/performance.md")
-    parser.add_argument("--strict", action="store_true", help="fail if a target is missed")
-    asked = parser.parse_args(arguments)
-    unknown = [name for name in asked.names if name not in known]
+    known = [*BENCHMARKS, *OPTIONAL]
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of: {', '.join(known)}")
+    parser.add_argument(
+        "--save", metavar="RECORD", help="save the results, under a name or in a file"
+    )
+    parser.add_argument("--saved", metavar="RECORD", help="show saved results instead of measuring")
+    parser.add_argument(
+        "--compare",
+        nargs="+",
+        default=[],
+        metavar="RECORD",
+        help="compare one record with this run, or two with each other",
+    )
+    parser.add_argument(
+        "--markdown", action="store_true", help="print the section of docs/performance.md"
+    )
+    parser.add_argument("--strict", action="store_true", help="exit with 1 if a target is missed")
+    options = parser.parse_args(arguments)
+    unknown = [name for name in options.names if name not in known]
     if unknown:
-        sys.exit(f"No figure is called {', '.join(unknown)}; there are {', '.join(known)}.")
-    if len(asked.compare) > 2:
-        sys.exit("--compare takes one record or two; names of figures go before it.")
-    return asked
+        sys.exit(f"There is no benchmark {', '.join(unknown)}; choose from {', '.join(known)}.")
+    if len(options.compare) > 2:
+        sys.exit("--compare takes one record or two; put names of benchmarks other it.")
+    return options
 
 
 def _measure(names: Sequence[str]) -> Iterator[Figure]:
-    for name in names or FIGURES:
+    for name in names or BENCHMARKS:
         print(f"{name} …", file=sys.stderr)
         try:
-            yield from (FIGURES | ON_REQUEST)[name]()
-        except Exception as error:  # noqa: BLE001 (the others took long, and are wanted all the same)
+            yield from (BENCHMARKS | OPTIONAL)[name]()
+        except Exception as error:  # noqa: BLE001 (the other results are still printed)
             print_exception(error)
             yield Figure(name, reason=f"{type(error).__name__}, see above")
 
@@ -97,7 +107,7 @@ def _read(name: str) -> Record:
     try:
         return Record.from_json(path_of(name).read_text())
     except (OSError, ValueError) as error:
-        sys.exit(f"There is no record in {path_of(name)}: {error}.")
+        sys.exit(f"{path_of(name)} is not a readable record: {error}.")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The HTTP library without the SDK, and a process in which only one of the two is to be found.
+"""The HTTP library without the SDK, and a process in which only one HTTP library can be imported.
 
-Must not import the SDK, which chooses its library at import.
+Must not import the SDK, which chooses its HTTP library when it is imported.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-TIMEOUT = 60.0  # seconds: a burst may queue that long, and still no lookup fails
+TIMEOUT = 60.0  # seconds: longer than the last lookup of a burst waits
 
 
 def in_process_with(library: str, function: Callable[..., T], *args: Any) -> T:
-    """Call a function in a new process, where the SDK takes this library."""
+    """Call a function in a new process, in which the SDK uses this library."""
     pool = ProcessPoolExecutor(1, mp_context=SPAWN, initializer=_hide, initargs=(library,))
     with pool:
         return pool.submit(function, *args).result()
 
 
 def _hide(library: str) -> None:
-    """Run before anything else is imported: hide httpx2 if httpx is wanted."""
+    """Make importing httpx2 fail if httpx is to be used. Runs before anything else is imported."""
     if library == "httpx":
         vars(sys)["modules"]["httpx2"] = None
 
 
 def bare_client(connections: int) -> httpx.AsyncClient:
-    """Return a client of the library that the SDK takes, with a pool of this size."""
+    """Return a client of the library that the SDK uses, with a pool of this size."""
     http = _library()
     limits = http.Limits(max_connections=connections, max_keepalive_connections=connections)
     client: httpx.AsyncClient = http.AsyncClient(limits=limits, timeout=TIMEOUT, trust_env=False)
@@ -50,7 +50,7 @@ async def bare_get(client: httpx.AsyncClient, url: str, token: str) -> bytes:
 
 def _library() -> Any:
     try:
-        import httpx2  # noqa: PLC0415 (see above)
+        import httpx2  # noqa: PLC0415 (only one can be imported)
     except ImportError:
         import httpx  # noqa: PLC0415
 

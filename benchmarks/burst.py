@@ -1,4 +1,4 @@
-"""A thousand unknown tokens at once, against the bare HTTP client at its best concurrency."""
+"""1,000 lookups of different tokens at once, compared with the bare HTTP client at its best."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 TOKENS = 1000
 ROUNDS = 5
 TRIALS = 3
-# Seconds that the proxy takes for an answer, and the numbers of connections that the bare client
-# tries: the best is among them, and the first trial that is far behind it is the last.
+# The proxy's latency in seconds, and the numbers of connections to try with the bare client. They
+# include the best one; the trials stop at a number that is much slower.
 DELAYS = {0: (2, 4, 8, 16), 0.005: (4, 8, 16, 32), 0.05: (24, 32, 48, 64, 100, 150)}
-HOPELESS = 1.5
+MUCH_SLOWER = 1.5
 CASES = (("httpx2", "asyncio"), ("httpx", "asyncio"), ("httpx2", "trio"), ("httpx", "trio"))
 
 
@@ -38,10 +38,10 @@ def measure() -> list[Figure]:
 
 
 def measure_one(library: str, backend: str, delay: float) -> Figure:
-    """Measure where only this library is to be found. The target is for asyncio."""
+    """Measure in a process that can import this library only. The target applies to asyncio."""
     with local_proxy(delay) as proxy:
         burst = Burst(proxy.url)
-        values, best = anyio.run(rate_beside_bare, burst, delay, backend=backend)
+        values, best = anyio.run(compare_with_bare, burst, delay, backend=backend)
     return Figure(
         f"burst: {library}, {backend}, {delay * 1000:g} ms",
         values,
@@ -50,45 +50,45 @@ def measure_one(library: str, backend: str, delay: float) -> Figure:
     )
 
 
-async def rate_beside_bare(burst: Burst, delay: float) -> tuple[tuple[float, ...], int]:
-    """Return the SDK's rates as ratios to the bare client's best, and what suited that one."""
-    best = await _best_level(Burst(burst.url), DELAYS[delay])
+async def compare_with_bare(burst: Burst, delay: float) -> tuple[tuple[float, ...], int]:
+    """Return the ratios of the SDK's rate to the bare client's, and the latter's connections."""
+    best = await _best_connections(Burst(burst.url), DELAYS[delay])
     sdk, bare = await alternate(ROUNDS, burst.sdk, partial(burst.bare, best))
-    return ratios(bare, sdk), best  # of rates, which are the inverse of times
+    return ratios(bare, sdk), best  # a ratio of rates is the inverse of a ratio of times
 
 
-async def _best_level(burst: Burst, levels: tuple[int, ...]) -> int:
+async def _best_connections(burst: Burst, candidates: tuple[int, ...]) -> int:
     best, least = 0, inf
-    for level in levels:
-        seconds = min([await burst.bare(level) for _ in range(TRIALS)])
-        if seconds > HOPELESS * least:
+    for connections in candidates:
+        seconds = min([await burst.bare(connections) for _ in range(TRIALS)])
+        if seconds > MUCH_SLOWER * least:
             break
         if seconds < least:
-            best, least = level, seconds
+            best, least = connections, seconds
     return best
 
 
 @define(eq=False)
 class Burst:
-    """Times bursts of tokens that no burst before had, each with a client of its own."""
+    """Times bursts. Each burst has new tokens and a new client."""
 
     url: str
     tokens: int = TOKENS
     _numbers: Iterator[int] = field(factory=count, init=False)
 
     async def sdk(self, settings: OxaigenAuthSettings | None = None) -> float:
-        """Return the seconds a client takes; any lookup that fails raises."""
+        """Return the seconds that the SDK's client takes. A failed lookup raises."""
         settings = settings or OxaigenAuthSettings(proxy_timeout_seconds=TIMEOUT)
         async with ProxyAuthClient(self.url, settings=settings) as client:
             return await self._time(client.get_me)
 
     async def bare(self, connections: int) -> float:
-        """Return the seconds the bare client takes; the limiter spares its pool the queue."""
-        turns = anyio.CapacityLimiter(connections)
+        """Return the seconds that the bare client takes, with a limiter before its pool."""
+        limiter = anyio.CapacityLimiter(connections)
         async with bare_client(connections) as client:
 
             async def get(token: str) -> None:
-                async with turns:
+                async with limiter:
                     await bare_get(client, self.url, token)
 
             return await self._time(get)

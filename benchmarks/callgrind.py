@@ -1,4 +1,4 @@
-"""Counts the instructions of a child process, all of them or between marks. Needs valgrind."""
+"""Counts the instructions of a child process with valgrind, in total or in sections."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-def mark() -> None:
-    """Let what was counted so far be written down; a system call that nothing else makes."""
+def start_section() -> None:
+    """Start a new section: callgrind writes its counts before this system call, which is rare."""
     os.getppid()
 
 
 def instructions(command: Sequence[str], environ: Mapping[str, str] | None = None) -> list[int]:
-    """Run a command; return how many instructions it took up to each mark and from the last.
+    """Run a command, and return the number of instructions in each section.
 
     Raises:
-        NotMeasuredError: there is no valgrind.
+        NotMeasuredError: valgrind is not installed.
     """
     valgrind = shutil.which("valgrind")
     if valgrind is None:
@@ -37,8 +37,8 @@ def instructions(command: Sequence[str], environ: Mapping[str, str] | None = Non
         ]
         env = {**os.environ, **(environ or {}), "PYTHONHASHSEED": "0"}
         subprocess.run(words, check=True, env=env)  # noqa: S603
-        marks = len(list(out.parent.iterdir()))  # out.1, out.2, …, and out from the last on
-        return [_total(out.with_suffix(f".{which}")) for which in range(1, marks)] + [_total(out)]
+        sections = len(list(out.parent.iterdir()))  # out.1, out.2, …; the last one is out
+        return [_total(out.with_suffix(f".{n}")) for n in range(1, sections)] + [_total(out)]
 
 
 def _total(dump: Path) -> int:

@@ -1,4 +1,4 @@
-"""Five thousand unknown tokens at once: beside the bare HTTP client, and the published package."""
+"""5,000 lookups at once, compared with the bare HTTP client and with the published package."""
 
 from __future__ import annotations
 
@@ -13,31 +13,29 @@ from typing import TYPE_CHECKING, NoReturn
 import anyio
 
 from benchmarks.bare import TIMEOUT, in_process_with
-from benchmarks.burst import CASES, Burst, rate_beside_bare
+from benchmarks.burst import CASES, Burst, compare_with_bare
 from benchmarks.harness import Figure, measured
+from benchmarks.package_process import package_process, published_python
 from benchmarks.proxy_process import local_proxy
-from benchmarks.sides import published_python, side
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 TOKENS = 5000
 LIBRARIES = ("httpx2", "httpx")
-ROUNDS_BESIDE_PUBLISHED = {1000: 3, TOKENS: 1}  # for each number of tokens
+ROUNDS = {1000: 3, TOKENS: 1}  # for each number of tokens
 ENVIRON = {"OXAIGEN_AUTH_PROXY_TIMEOUT_SECONDS": f"{TIMEOUT:g}"}
 
 
 def measure() -> list[Figure]:
-    beside_bare = [in_process_with(library, flood, library, backend) for library, backend in CASES]
-    return beside_bare + [
-        figure for tokens in ROUNDS_BESIDE_PUBLISHED for figure in _beside_published(tokens)
-    ]
+    floods = [in_process_with(library, flood, library, backend) for library, backend in CASES]
+    return floods + [figure for tokens in ROUNDS for figure in _compare_with_published(tokens)]
 
 
 def flood(library: str, backend: str) -> Figure:
-    """Measure where only this library is to be found; any lookup that fails raises."""
+    """Measure in a process that can import this library only. A failed lookup raises."""
     with local_proxy() as proxy:
-        values, best = anyio.run(rate_beside_bare, Burst(proxy.url, TOKENS), 0, backend=backend)
+        values, best = anyio.run(compare_with_bare, Burst(proxy.url, TOKENS), 0, backend=backend)
     return Figure(
         f"flood: {TOKENS:,} tokens, {library}, {backend}",
         values,
@@ -46,21 +44,21 @@ def flood(library: str, backend: str) -> Figure:
     )
 
 
-def _beside_published(tokens: int) -> list[Figure]:
+def _compare_with_published(tokens: int) -> list[Figure]:
     name = f"flood: {tokens:,} tokens"
     figures = [Figure(f"{name}, {library} ÷ published", at_least=2.5) for library in LIBRARIES]
     errors = Figure(f"{name}, published: unanswered after {TIMEOUT:g} s", digits=0)
-    return measured([*figures, errors], lambda: _measure_beside_published(tokens))
+    return measured([*figures, errors], lambda: _measure_rounds(tokens))
 
 
-def _measure_beside_published(tokens: int) -> list[tuple[float, ...]]:
-    rounds = [_round(tokens) for _ in range(ROUNDS_BESIDE_PUBLISHED[tokens])]
+def _measure_rounds(tokens: int) -> list[tuple[float, ...]]:
+    rounds = [_round(tokens) for _ in range(ROUNDS[tokens])]
     return list(zip(*rounds, strict=True))
 
 
 def _round(tokens: int) -> Sequence[float]:
-    """Return the ratio for each library, and how many the published package left unanswered."""
-    with local_proxy() as proxy, side(published_python(), ENVIRON) as published:
+    """Return a ratio for each library, and the published package's number of failed lookups."""
+    with local_proxy() as proxy, package_process(published_python(), ENVIRON) as published:
         answered, seconds = published.call(published_burst, proxy.url, tokens)
     rates = [tokens / in_process_with(library, our_burst, tokens) for library in LIBRARIES]
     ratios = [rate * seconds / answered if answered else inf for rate in rates]
@@ -73,10 +71,10 @@ def our_burst(tokens: int) -> float:
 
 
 def published_burst(url: str, tokens: int) -> tuple[int, float]:
-    """Return how many it answers and in how many seconds: after its timeout it answers no more.
+    """Return the number of answered lookups, and the seconds that they took.
 
-    The signal breaks into a loop that may be too busy to look at any clock; what it leaves behind
-    ends with the process.
+    No lookup is answered after the timeout. A signal interrupts the event loop, which may be too
+    busy to check its clock. The interrupted tasks end with the process.
     """
     client = import_module("oxaigen_auth").ProxyAuthClient
     answered = 0
@@ -89,7 +87,7 @@ def published_burst(url: str, tokens: int) -> tuple[int, float]:
     async def ask_all() -> None:
         await asyncio.gather(*map(ask, range(tokens)), return_exceptions=True)
 
-    logging.disable()  # its errors are counted instead
+    logging.disable()  # errors are counted instead
     signal.signal(signal.SIGALRM, _give_up)
     signal.setitimer(signal.ITIMER_REAL, TIMEOUT)
     start = perf_counter()
@@ -103,4 +101,4 @@ def published_burst(url: str, tokens: int) -> tuple[int, float]:
 
 
 def _give_up(*_: object) -> NoReturn:
-    raise KeyboardInterrupt  # an event loop takes anything else for the failure of one task
+    raise KeyboardInterrupt  # an event loop would treat another exception as that of a task

@@ -1,7 +1,8 @@
-"""What a hit costs as the cache grows. The processor's own caches count: they are why it grows.
+"""How the cost of a cache hit grows with the number of cached users.
 
-A round asks for tokens at random, and so finds most of a million entries in main memory. The dict
-shows how much of that nobody can avoid: the same numbers of bare entries under keys of 16 bytes.
+A round looks up random tokens, so that of a million entries most have to be read from main memory
+instead of the processor's caches. A dict with as many small entries under keys of 16 bytes shows
+how much of the growth is unavoidable.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from benchmarks.harness import Figure, alternate, ratios
-from benchmarks.insides import filled_client, token_of
+from benchmarks.internals import filled_client, token_of
 
 if TYPE_CHECKING:
     from oxaigen_auth import ProxyAuthClient
@@ -34,7 +35,7 @@ async def _measure() -> list[Figure]:
     small, large = filled_client(FEW), filled_client(MANY)
     small_dict, large_dict = _filled_dict(FEW), _filled_dict(MANY)
     gc.collect()
-    gc.freeze()  # between the rounds it would take longer than they do
+    gc.freeze()  # collecting all this between rounds would take longer than the rounds
     few, many, dict_few, dict_many = await alternate(
         ROUNDS,
         partial(_hits, small, FEW),
@@ -46,12 +47,12 @@ async def _measure() -> list[Figure]:
     floor = [hit + b - a for hit, a, b in zip(few, dict_few, dict_many, strict=True)]
     return [
         Figure("growth: a hit among 1,000,000 ÷ among 1,000", ratios(many, few), at_most=1.3),
-        Figure("growth: the same, if it grew like a dict's", ratios(floor, few)),
+        Figure("growth: the same, with the growth of a dict lookup", ratios(floor, few)),
     ]
 
 
 async def _hits(client: ProxyAuthClient, users: int) -> float:
-    """Return the processor seconds of some hits; each token is a new string."""
+    """Return the processor seconds of `HITS` hits. Each token is a new string."""
     tokens = [token_of(_random.randrange(users)) for _ in range(HITS)]
     start = process_time()
     for token in tokens:
@@ -63,7 +64,7 @@ async def _dict_hits(entries: dict[bytes, tuple[object, float]], users: int) -> 
     keys = [_key(_random.randrange(users)) for _ in range(HITS)]
     start = process_time()
     for key in keys:
-        _value, _born = entries[key]
+        _value, _stored_at = entries[key]
     return process_time() - start
 
 

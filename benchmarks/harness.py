@@ -1,7 +1,7 @@
-"""Figures, rounds and ratios. Knows nothing of what is measured, nor how it is printed.
+"""Figures, rounds and ratios.
 
-Whatever else the machine does slows both sides of a ratio down, because their rounds alternate;
-the median leaves out the rounds that were hit on one side only.
+The rounds of the two measurements of a ratio alternate, so that other work on the machine slows
+both of them. The median ignores rounds in which only one of them was slowed.
 """
 
 from __future__ import annotations
@@ -19,15 +19,21 @@ if TYPE_CHECKING:
 
 
 class NotMeasuredError(Exception):
-    """Something that a figure needs is not here. The message says what."""
+    """A figure cannot be measured, because something is missing. The message says what."""
 
 
 @frozen
 class Figure:
-    """One value per round, and what their median is to be; without a target: information only.
+    """The values of one measurement, one per round.
 
-    Without values it was not measured, for this `reason`. A `note` says what differs from run to
-    run, as the name must not.
+    Attributes:
+        name: identifies the figure when two runs are compared.
+        values: empty if the figure was not measured.
+        at_most: the target for the median. Without a target, the figure is for information only.
+        at_least: the same for figures of which more is better.
+        digits: the number of decimal places to print.
+        reason: why the figure was not measured.
+        note: details that may differ from run to run.
     """
 
     name: str
@@ -68,7 +74,7 @@ class Figure:
 def measured(
     figures: Iterable[Figure], measure: Callable[[], Iterable[tuple[float, ...]]]
 ) -> list[Figure]:
-    """Return the figures with the values that `measure` gives for each, or its reason why not."""
+    """Return the figures with the values that `measure` returns, or with its `NotMeasuredError`."""
     try:
         return [evolve(f, values=v) for f, v in zip(figures, measure(), strict=True)]
     except NotMeasuredError as error:
@@ -76,22 +82,22 @@ def measured(
 
 
 async def alternate(rounds: int, *runs: Callable[[], Awaitable[float]]) -> list[list[float]]:
-    """Call every run once per round; return each one's measurements, round by round.
+    """Call each function once per round, and return the results of each function.
 
-    Every other round goes backwards, so that nobody always follows the same neighbour.
+    The order is reversed after each round, so that no function always follows the same one.
     """
     measured: list[list[float]] = [[] for _ in runs]
     order = list(range(len(runs)))
     for _ in range(rounds):
-        for which in order:
+        for index in order:
             gc.collect()
-            measured[which].append(await runs[which]())
+            measured[index].append(await runs[index]())
         order.reverse()
     return measured
 
 
 def alternate_calls(rounds: int, *runs: Callable[[], float]) -> list[list[float]]:
-    """Do the same with runs that need no event loop."""
+    """Do the same as `alternate` with functions that need no event loop."""
 
     async def call(run: Callable[[], float]) -> float:
         return run()
@@ -102,5 +108,5 @@ def alternate_calls(rounds: int, *runs: Callable[[], float]) -> list[list[float]
     return anyio.run(call_all)
 
 
-def ratios(above: Iterable[float], below: Iterable[float]) -> tuple[float, ...]:
-    return tuple(a / b for a, b in zip(above, below, strict=True))
+def ratios(numerators: Iterable[float], denominators: Iterable[float]) -> tuple[float, ...]:
+    return tuple(a / b for a, b in zip(numerators, denominators, strict=True))

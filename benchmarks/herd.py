@@ -1,4 +1,4 @@
-"""Many callers of one unknown token: one upstream call, and little more than waiting."""
+"""Many concurrent callers with one uncached token, compared with tasks that wait for an event."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ class _Herd:
         async with ProxyAuthClient(self.proxy.url, settings=settings) as client:
             seconds = await self._all(lambda: client.get_me(token))
         if self.proxy.calls.value != before + 1:
-            raise RuntimeError("the herd made more than one upstream call")
+            raise RuntimeError("the callers caused more than one upstream call")
         return seconds
 
     async def event(self) -> float:
-        """Let the herd wait for an event, which one more task sets after the same call."""
+        """Let the callers wait for an event, which one more task sets after the same call."""
         token, event = self.new_token(), anyio.Event()
         async with bare_client(1) as client:
 

@@ -1,6 +1,7 @@
-"""What `import oxaigen_auth` adds to an app that has imported FastAPI and the HTTP library.
+"""The cost of `import oxaigen_auth` for an app that imports FastAPI and the HTTP library.
 
-Whole processes, so the interpreter's own start is in both. The SDK takes httpx2 where it finds it.
+Measures whole processes, including the start of the interpreter. The SDK uses httpx2 if it is
+installed.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def _measure(library: str) -> list[Figure]:
 
 
 def _commands(library: str) -> tuple[list[str], list[str]]:
-    """Return what imports the SDK as well, and what does not."""
+    """Return a command that imports the SDK too, and one that does not."""
     if find_spec(library) is None:
         raise NotMeasuredError(f"needs {library}")
     hide = "import sys; sys.modules['httpx2'] = None; " if library == "httpx" else ""

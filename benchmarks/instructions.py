@@ -1,7 +1,7 @@
-"""Instructions instead of time: nearly the same at every run, so that small steps show.
+"""Counts instructions, which vary less than times, so that small differences can be seen.
 
-Both sides of a ratio run in one event loop of one process and await what is measured; each has
-run before, and the garbage collector is off.
+Both measurements of a ratio run in one event loop of one process, after a warm-up, with the garbage
+collector disabled.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 import anyio
 from starlette.requests import HTTPConnection
 
-from benchmarks.callgrind import instructions, mark
+from benchmarks.callgrind import instructions, start_section
 from benchmarks.harness import Figure, measured
-from benchmarks.insides import steps
+from benchmarks.internals import steps
+from benchmarks.package_process import command, published_python
 from benchmarks.proxy_process import local_proxy
-from benchmarks.route import ENVIRON, TOKEN, anyone, apps, ask, figures, make_app
-from benchmarks.sides import command, published_python
+from benchmarks.route import ENVIRON, TOKEN, apps, ask, figures, make_app, no_op
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -36,11 +36,11 @@ HIT = (
     Figure("hit: instructions of get_me", digits=0),
 )
 STEPS = (
-    "none, but the connection is handed over",
-    "hash of the token",
-    "token out of the headers",
-    "host out of the headers",
-    "look into the cache",
+    "pass the connection, nothing else",
+    "hash the token",
+    "read the token from the headers",
+    "read the host from the headers",
+    "look up the cache",
 )
 
 
@@ -74,7 +74,7 @@ def _ratios(python: str, function: Callable[..., None], host: str) -> list[tuple
 
 def _counted(python: str, function: Callable[..., None], *args: str) -> list[int]:
     words = command(python, function.__module__, function.__name__, *args)
-    return instructions(words, ENVIRON)[1::2]  # each case lies between two marks
+    return instructions(words, ENVIRON)[1::2]  # a section before each case
 
 
 def hit(url: str) -> None:
@@ -82,7 +82,7 @@ def hit(url: str) -> None:
 
 
 async def _hit_cases(url: str) -> None:
-    from oxaigen_auth import ProxyAuthClient  # noqa: PLC0415 (the published one has another)
+    from oxaigen_auth import ProxyAuthClient  # noqa: PLC0415 (the published package has another)
 
     users: dict[bytes, object] = {}
     key = token_bytes(32)
@@ -106,9 +106,9 @@ def one_step_each(host: str) -> None:
 
 
 def _apps_of_steps(host: str) -> list[FastAPI]:
-    """Return an app whose dependency does nothing, and for each step one that does it alone."""
+    """Return an app whose dependency does nothing, and for each step an app that does only that."""
     each = steps(f"http://{host}", TOKEN)
-    return [make_app(anyone), *(make_app(_dependency(each[step])) for step in STEPS)]
+    return [make_app(no_op), *(make_app(_dependency(each[step])) for step in STEPS)]
 
 
 def _dependency(step: Callable[[HTTPConnection], object]) -> Callable[..., Awaitable[None]]:
@@ -128,8 +128,8 @@ async def _count(call: Callable[[], Awaitable[object]], times: int) -> None:
         await call()
     gc.collect()
     gc.disable()
-    mark()
+    start_section()
     for _ in range(times):
         await call()
-    mark()
+    start_section()
     gc.enable()

@@ -1,4 +1,4 @@
-"""Rates for each number of connections: what the default of `max_connections` rests on."""
+"""Lookups per second by number of connections, for the default of `max_connections`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ROUNDS = 5
 LIMITS = (1, 2, 4, 8, 10, 16, 20, 32, 50, 100)
-PATIENCE = 4.0  # seconds for a burst: fewer tokens where the proxy alone would take longer
+MAX_SECONDS = 4.0  # of a burst: it has fewer tokens if the proxy's latency alone adds up to more
 
 
 def measure() -> list[Figure]:
@@ -33,7 +33,7 @@ def measure() -> list[Figure]:
 def measure_one(
     library: str, backend: str, delay: float, limits: Sequence[int] = LIMITS
 ) -> list[Figure]:
-    """Return the lookups per second for each limit, where only this library is to be found."""
+    """Measure each limit in a process that can import this library only."""
     with local_proxy(delay) as proxy:
         rates = anyio.run(_measure, proxy.url, delay, limits, backend=backend)
     case = f"{library}, {backend}, {delay * 1000:g} ms"
@@ -48,6 +48,6 @@ async def _measure(url: str, delay: float, limits: Sequence[int]) -> list[list[f
 
 
 async def _rate(url: str, delay: float, limit: int) -> float:
-    tokens = min(TOKENS, int(PATIENCE * limit / delay)) if delay else TOKENS
+    tokens = min(TOKENS, int(MAX_SECONDS * limit / delay)) if delay else TOKENS
     settings = OxaigenAuthSettings(proxy_timeout_seconds=TIMEOUT, max_connections=limit)
     return tokens / await Burst(url, tokens).sdk(settings)

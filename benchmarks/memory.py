@@ -1,4 +1,4 @@
-"""What a cached user weighs: put there by lookups as in production, and beside the published."""
+"""Memory per cached user, after lookups over HTTP, and compared with the published package."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import anyio
 
 from benchmarks.bare import TIMEOUT
 from benchmarks.harness import Figure, measured
-from benchmarks.insides import fill, parser
+from benchmarks.internals import fill, parser
+from benchmarks.package_process import both_packages
 from benchmarks.proxy_process import local_proxy, profile
-from benchmarks.sides import both_sides
 from oxaigen_auth import OxaigenAuthSettings, ProxyAuthClient
 
 USERS = 20_000
 MANY_USERS = 100_000
 CALLERS = 20
-WARM_UP = 500  # users before the first reading: connections, buffers, code that loads late
-BESIDE = (
+WARM_UP = 500  # users before the first reading, which load code and open connections
+COMPARED = (
     Figure("memory: 100,000 users ÷ published", at_most=0.2, digits=3),
     Figure("memory: bytes per user at 100,000", digits=0),
     Figure("memory: bytes per user at 100,000, published", digits=0),
@@ -27,27 +27,28 @@ BESIDE = (
 
 def measure() -> list[Figure]:
     with local_proxy() as proxy:
-        weight = anyio.run(_measure, proxy.url)
-    looked_up = Figure("memory: bytes per cached user", (weight,), at_most=1400, digits=0)
-    return [looked_up, *measured(BESIDE, _beside_published)]
+        size = anyio.run(_measure, proxy.url)
+    looked_up = Figure("memory: bytes per cached user", (size,), at_most=1400, digits=0)
+    return [looked_up, *measured(COMPARED, _compare_with_published)]
 
 
-def _beside_published() -> list[tuple[float]]:
-    with both_sides() as (ours, published):
-        our, their = ours.call(weigh, MANY_USERS), published.call(weigh, MANY_USERS)
+def _compare_with_published() -> list[tuple[float]]:
+    with both_packages() as (ours, published):
+        our = ours.call(bytes_per_user, MANY_USERS)
+        their = published.call(bytes_per_user, MANY_USERS)
     return [(our / their,), (our,), (their,)]
 
 
-def weigh(users: int) -> float:
-    """Return the bytes per user of this side's cache; all users have the same role."""
-    parser()(profile(0))  # which loads the package
+def bytes_per_user(users: int) -> float:
+    """Return the bytes per user in the cache of the installed package. All users have one role."""
+    parser()(profile(0))  # loads the package
     tracemalloc.start()
     before = _allocated()
-    kept = fill(users)
-    weight = (_allocated() - before) / users
+    cache = fill(users)
+    size = (_allocated() - before) / users
     tracemalloc.stop()
-    del kept
-    return weight
+    del cache
+    return size
 
 
 async def _measure(url: str) -> float:

@@ -1,4 +1,4 @@
-"""How fast the mock answers get-me, beside a FastAPI route that does nothing: both by hypercorn."""
+"""Requests per second of the mock's get-me, compared with an empty FastAPI route on hypercorn."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def _measure(backend: str) -> list[Figure]:
     return [Figure(name, ratios(mock_rate, empty_rate), at_least=0.8)]
 
 
-def _serve(tell: Connection, backend: str) -> None:
-    """Serve both in one process, on one event loop; tells their ports."""
-    anyio.run(_serve_until_terminated, tell, backend=backend)
+def _serve(ready: Connection, backend: str) -> None:
+    """Serve both in one process, on one event loop, and send their ports."""
+    anyio.run(_serve_until_terminated, ready, backend=backend)
 
 
-async def _serve_until_terminated(tell: Connection) -> None:
+async def _serve_until_terminated(ready: Connection) -> None:
     empty = FastAPI()
 
     @empty.get(PATH)
@@ -60,12 +60,12 @@ async def _serve_until_terminated(tell: Connection) -> None:
         serving(create_app(MockSettings()), mock_socket),
         serving(empty, empty_socket),
     ):
-        tell.send(ports)
+        ready.send(ports)
         await anyio.sleep_forever()
 
 
 async def _rate(port: int) -> float:
-    """Ask over a few connections at once; gives the answers per second."""
+    """Send requests over a few connections at once, and return the requests per second."""
     connections = [await asyncio.open_connection("127.0.0.1", port) for _ in range(CONNECTIONS)]
     start = perf_counter()
     await asyncio.gather(*(_ask(*connection) for connection in connections))

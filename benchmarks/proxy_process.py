@@ -1,6 +1,6 @@
-"""The other end: a proxy in a process of its own, so that its work is not counted as the SDK's.
+"""A proxy in a process of its own, so that its work is not measured as the SDK's.
 
-Imports only the standard library, since the process that serves loads nothing else.
+Imports only the standard library, which is all that the serving process loads.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import multiprocessing
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchmarks.orphans import end_with_parent
+from benchmarks.parent import exit_with_parent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ def profile(number: int) -> bytes:
 
 
 class LocalProxy(NamedTuple):
-    """Where a proxy listens, and how many requests it has answered so far."""
+    """The URL of a proxy, and the number of requests that it has answered."""
 
     url: str
     calls: c_longlong
@@ -53,14 +53,14 @@ def local_proxy(delay: float = 0) -> Iterator[LocalProxy]:
 
 @contextmanager
 def serving_process(serve: Callable[..., None], *args: object) -> Iterator[Any]:
-    """Run a function in a process of its own; gives what it tells once it serves.
+    """Run a function in a process of its own, and yield what it sends when it is ready.
 
-    Its first argument is the connection over which it tells that.
+    The function sends that over a connection, which is its first argument.
     """
     ours, theirs = SPAWN.Pipe(duplex=False)
     process = SPAWN.Process(target=_serve_as_child, args=(serve, theirs, *args), daemon=True)
     process.start()
-    theirs.close()  # so that its failure ends the wait for it
+    theirs.close()  # so that `recv` raises if the process fails
     try:
         yield ours.recv()
     finally:
@@ -69,18 +69,18 @@ def serving_process(serve: Callable[..., None], *args: object) -> Iterator[Any]:
 
 
 def _serve_as_child(serve: Callable[..., None], *args: object) -> None:
-    end_with_parent()
+    exit_with_parent()
     serve(*args)
 
 
-def _serve(tell: Connection, delay: float, calls: c_longlong) -> None:
-    asyncio.run(_serve_until_terminated(tell, delay, calls))
+def _serve(ready: Connection, delay: float, calls: c_longlong) -> None:
+    asyncio.run(_serve_until_terminated(ready, delay, calls))
 
 
-async def _serve_until_terminated(tell: Connection, delay: float, calls: c_longlong) -> None:
+async def _serve_until_terminated(ready: Connection, delay: float, calls: c_longlong) -> None:
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: _Serving(delay, calls), "127.0.0.1", 0, backlog=4096)
-    tell.send(server.sockets[0].getsockname()[1])
+    ready.send(server.sockets[0].getsockname()[1])
     await server.serve_forever()
 
 

@@ -1,4 +1,4 @@
-"""What a run measured, and where and when: kept as JSON, and compared with another."""
+"""The record of a run: its figures, date, commit, machine and versions, stored as JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import asdict, frozen
 
 from benchmarks.harness import Figure
-from benchmarks.sides import CACHE, ROOT
+from benchmarks.package_process import CACHE, ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,7 +27,7 @@ PACKAGES = (
 
 @frozen
 class Record:
-    """Figures, and all that they depend on."""
+    """Figures, and what they depend on."""
 
     figures: tuple[Figure, ...]
     date: str
@@ -37,7 +37,7 @@ class Record:
 
     @classmethod
     def of(cls, figures: Iterable[Figure]) -> Record:
-        """Return the record of what has just been measured here."""
+        """Return a record of figures that were measured just now, on this machine."""
         return cls(
             tuple(figures), f"{datetime.now(UTC):%Y-%m-%d}", _commit(), _machine(), _versions()
         )
@@ -50,7 +50,7 @@ class Record:
         """Read what `to_json` wrote.
 
         Raises:
-            ValueError: it is something else.
+            ValueError: the text is not a record.
         """
         try:
             data: dict[str, Any] = json.loads(text)
@@ -64,12 +64,12 @@ class Record:
 
 
 def path_of(name: str) -> Path:
-    """Return the file that is meant: a path, or the name of one among those kept here."""
+    """Return the file of a record: a path stays a path, a name is one in `.bench/`."""
     return Path(name) if "/" in name or name.endswith(".json") else CACHE / f"{name}.json"
 
 
 def _commit() -> str:
-    """Return the commit, with a plus if files differ from it."""
+    """Return the current commit, with a plus sign if files have changed since."""
     words = ("git", "-C", str(ROOT), "describe", "--always", "--dirty=+", "--exclude=*")
     try:
         return subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()  # noqa: S603

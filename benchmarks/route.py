@@ -1,6 +1,6 @@
-"""What a cached user adds to a route, called in process: no server, no HTTP client.
+"""The cost of identifying a cached user on a route, called in process, without a server.
 
-Runs where either package is to be found; both have these names, and take these settings.
+Runs with either package installed. Both have the imported names and the settings.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import anyio
 from fastapi import Depends, FastAPI
 
 from benchmarks.harness import Figure, alternate_calls, measured, ratios
+from benchmarks.package_process import package_process, published_python
 from benchmarks.proxy_process import local_proxy
-from benchmarks.sides import published_python, side
 from oxaigen_auth import (
     OxaigenAuthMiddleware,
     aclose_client,
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message
 
-    from benchmarks.sides import Side
+    from benchmarks.package_process import PackageProcess
 
 ROUNDS = 60
 REQUESTS = 100  # per round
 TOKEN = "x" * 800 + "-7"
-# As in production, every request says where the proxy is.
+# As in production, the host of the request determines the URL of the proxy.
 ENVIRON = {
     "OXAIGEN_AUTH_PROXY_SCHEME": "http",
     "OXAIGEN_AUTH_ALLOWED_HOSTS": "app.example.com,127.0.0.1:*",
     "OXAIGEN_AUTH_CACHE_TTL_SECONDS": "3600",
-    "OXAIGEN_AUTH_PROXY_TIMEOUT_SECONDS": "60",  # valgrind takes its time
+    "OXAIGEN_AUTH_PROXY_TIMEOUT_SECONDS": "60",  # valgrind is slow
 }
-TARGETS = {  # of each case but the first, in the order of `apps`
+TARGETS = {  # of each app but the first, in the order of `apps`
     "get_current_user": 1.05,
     "middleware, get_current_user": 1.15,
     "require_permission": 1.1,
@@ -48,12 +48,12 @@ TARGETS = {  # of each case but the first, in the order of `apps`
 }
 
 
-async def anyone() -> None:
-    """Be the dependency that costs least."""
+async def no_op() -> None:
+    """Do nothing, as the dependency of the reference route."""
 
 
 def make_app(dependency: Callable[..., Any], *, middleware: bool = False) -> FastAPI:
-    """Return an app of one route: only what it depends on differs."""
+    """Return an app with one route that has this dependency."""
     app = FastAPI()
     if middleware:
         app.add_middleware(OxaigenAuthMiddleware)
@@ -67,10 +67,10 @@ def make_app(dependency: Callable[..., Any], *, middleware: bool = False) -> Fas
 
 @cache
 def apps() -> list[FastAPI]:
-    """Return the app that asks for nobody, and those that are measured against it."""
+    """Return the reference app, and the apps that are compared with it."""
     permitted = require_permission("audit")
     return [
-        make_app(anyone),
+        make_app(no_op),
         make_app(get_current_user),
         make_app(get_current_user, middleware=True),
         make_app(permitted),
@@ -98,19 +98,19 @@ def measure() -> list[Figure]:
 
 
 def _measure(python: str, host: str) -> list[tuple[float, ...]]:
-    with side(python, ENVIRON) as one:
+    with package_process(python, ENVIRON) as process:
         cases = range(len(TARGETS) + 1)
-        rounds = [partial(_round, one, case, host) for case in cases]
+        rounds = [partial(_round, process, case, host) for case in cases]
         trivial, *others = alternate_calls(ROUNDS, *rounds)
     return [ratios(other, trivial) for other in others]
 
 
-def _round(side: Side, case: int, host: str) -> float:
-    return float(side.call(requests, case, host))
+def _round(process: PackageProcess, case: int, host: str) -> float:
+    return float(process.call(requests, case, host))
 
 
 def requests(case: int, host: str) -> float:
-    """Return the processor seconds that some requests take, after one that fills the cache."""
+    """Return the processor seconds of `REQUESTS` requests, after one that fills the cache."""
     return anyio.run(_requests, apps()[case], host)
 
 
@@ -125,7 +125,7 @@ async def _requests(app: ASGIApp, host: str) -> float:
 
 
 async def ask(app: ASGIApp, host: str) -> None:
-    """Send one request of a user, as a browser might."""
+    """Send one request with the headers of a browser and a token."""
     statuses: list[int] = []
 
     async def receive() -> Message:

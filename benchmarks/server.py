@@ -1,4 +1,4 @@
-"""A protected route beside an unprotected one of the same app, served by hypercorn. Needs wrk."""
+"""Requests per second of a protected and an unprotected route on hypercorn. Needs wrk."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fastapi import Depends, FastAPI
 
 from benchmarks.harness import Figure, NotMeasuredError, alternate_calls, measured, ratios
 from benchmarks.proxy_process import local_proxy, serving_process
-from benchmarks.route import TOKEN, anyone
+from benchmarks.route import TOKEN, no_op
 from oxaigen_auth import get_current_user
 from oxaigen_auth_mock.server.hypercorn import serving
 from oxaigen_auth_mock.server.sockets import listen
@@ -50,29 +50,29 @@ def _measure(backend: str) -> list[tuple[float, ...]]:
 
 
 def _rate(wrk: str, url: str, path: str) -> float:
-    """Return the answers per second that wrk gets; any that is not a success raises."""
+    """Return the requests per second that wrk reports. A response other than 2xx raises."""
     words = [wrk, "-t", "1", "-c", f"{CONNECTIONS}", "-d", f"{SECONDS}s"]
     words += ["-H", f"Authorization: Bearer {TOKEN}", f"{url}/{path}"]
-    said = subprocess.run(words, check=True, capture_output=True, text=True).stdout  # noqa: S603
-    rate = re.search(r"Requests/sec: +([\d.]+)", said)
-    if rate is None or "Non-2xx" in said or "Socket errors" in said:
-        raise RuntimeError(said)
+    output = subprocess.run(words, check=True, capture_output=True, text=True).stdout  # noqa: S603
+    rate = re.search(r"Requests/sec: +([\d.]+)", output)
+    if rate is None or "Non-2xx" in output or "Socket errors" in output:
+        raise RuntimeError(output)
     return float(rate[1])
 
 
-def _serve(tell: Connection, backend: str, proxy: str) -> None:
-    """Serve the app by one worker."""
+def _serve(ready: Connection, backend: str, proxy: str) -> None:
+    """Serve the app with one worker."""
     os.environ["OXAIGEN_AUTH_PROXY_URL_OVERRIDE"] = proxy
     os.environ["OXAIGEN_AUTH_CACHE_TTL_SECONDS"] = "3600"
-    anyio.run(_serve_until_terminated, tell, backend=backend)
+    anyio.run(_serve_until_terminated, ready, backend=backend)
 
 
-async def _serve_until_terminated(tell: Connection) -> None:
+async def _serve_until_terminated(ready: Connection) -> None:
     app = FastAPI()
     _add_route(app, "/protected", get_current_user)
-    _add_route(app, "/unprotected", anyone)
+    _add_route(app, "/unprotected", no_op)
     async with serving(app, listen()) as url:
-        tell.send(url)
+        ready.send(url)
         await anyio.sleep_forever()
 
 

@@ -1,9 +1,9 @@
-"""A long working day in minutes: mixed traffic, random faults, and nothing may grow or be wrong.
+"""Mixed traffic against a mock with random faults: looks for wrong answers and for leaks.
 
     python -m benchmarks.soak --minutes 10
 
-Each backend runs in a process of its own, against a mock in another. Whoever calls is known by
-number: a user, a permission or a rejection that belongs to another number is a wrong answer.
+Each backend runs in a process of its own, against a mock in another process. Users are numbered:
+an answer that belongs to another number than the token is wrong.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import argparse
 import gc
 import logging
 import os
-import random
 import sys
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from random import Random
 from statistics import median
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,7 +25,7 @@ import httpx
 from attrs import define, field
 from fastapi import Depends, FastAPI
 
-from benchmarks.orphans import end_with_parent
+from benchmarks.parent import exit_with_parent
 from benchmarks.proxy_process import SPAWN, serving_process
 from oxaigen_auth import (
     OxaigenAuthMiddleware,
@@ -45,17 +45,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from multiprocessing.connection import Connection
 
-PEOPLE = 300
+USERS = 300
 CALLERS = 16
 PAUSE = 0.02  # seconds that each caller waits between two calls, on average
-WARM_UP = 0.2  # of the whole time
-MOST_GROWTH = 3 * 2**20  # bytes
-MOST_SOCKETS = 16  # connections to the proxy at once
+WARM_UP = 0.2  # a fraction of the run
+MAX_GROWTH = 3 * 2**20  # bytes
+MAX_SOCKETS = 16  # connections to the proxy at once
 SETTINGS = OxaigenAuthSettings(
     proxy_timeout_seconds=0.5,
     cache_ttl_seconds=1.0,
-    cache_max_entries=PEOPLE // 2,
-    max_connections=MOST_SOCKETS,
+    cache_max_entries=USERS // 2,
+    max_connections=MAX_SOCKETS,
     refresh_ahead_seconds=0.2,
     stale_if_error_seconds=1.0,
 )
@@ -81,7 +81,7 @@ def token(number: int) -> str:
 
 
 def permission(number: int) -> str:
-    """Return the one of two permissions that this person has."""
+    """Return the permission of a user: each has one of two."""
     return ("audit", "export")[number % 2]
 
 
@@ -102,101 +102,106 @@ def _open_sockets() -> int:
         try:
             links.append(str(file.readlink()))
         except FileNotFoundError:
-            continue  # the one that listed them
+            continue  # the descriptor that listed the folder
     return sum(link.startswith("socket:") for link in links)
 
 
-class ErrorsLogged(logging.Handler):
-    """Keeps what is logged as an error: by the SDK, by the event loop, by anybody.
+class ErrorLog(logging.Handler):
+    """Collects the messages of all errors that are logged, by the SDK, the event loop or others.
 
-    Also what nobody can catch, such as the warning of a socket that nobody closed.
+    Also collects exceptions that cannot be raised, such as the warning of a socket left open.
     """
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
-        self.said: list[str] = []
+        self.messages: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.said.append(record.getMessage())
+        self.messages.append(record.getMessage())
 
-    def note_unraisable(self, what: sys.UnraisableHookArgs) -> None:
-        self.said.append(repr(what.exc_value))
+    def add_unraisable(self, args: sys.UnraisableHookArgs) -> None:
+        self.messages.append(repr(args.exc_value))
 
 
 @define(eq=False)
 class Soak:
-    """The callers of one backend, and what came of them."""
+    """The callers on one backend, and their results."""
 
     client: ProxyAuthClient
     app: httpx.AsyncClient
     mock: httpx.AsyncClient
-    dice: random.Random
+    random: Random
     outcomes: Counter[str] = field(factory=Counter)
     wrong: list[str] = field(factory=list)
 
     async def call_until(self, end: float) -> None:
-        kinds = [self.user, self.grant, self.request, self.junk, self.hasty, self.revoked]
+        weights = {
+            self.user: 40,
+            self.grant: 20,
+            self.request: 20,
+            self.invalid_token: 5,
+            self.cancelled: 10,
+            self.revoked: 5,
+        }
         while anyio.current_time() < end:
-            kind = self.dice.choices(kinds, weights=[40, 20, 20, 5, 10, 5])[0]
+            action = self.random.choices([*weights], weights=[*weights.values()])[0]
             try:
-                await kind(int(PEOPLE * self.dice.random() ** 2))
+                await action(int(USERS * self.random.random() ** 2))
             except OxaigenAuthUpstreamError:
                 self.outcomes["unavailable"] += 1
-            except Exception as error:  # noqa: BLE001 (whatever it is, it is a breach)
-                self.wrong.append(f"{kind.__name__}: {error!r}")
-            await anyio.sleep(self.dice.expovariate(1 / PAUSE))
+            except Exception as error:  # noqa: BLE001 (any other error is a failure)
+                self.wrong.append(f"{action.__name__}: {error!r}")
+            await anyio.sleep(self.random.expovariate(1 / PAUSE))
 
     async def user(self, number: int) -> None:
-        if self.dice.random() < 0.05:
+        if self.random.random() < 0.05:
             self.client.forget(token(number))
-        fresh = self.dice.random() < 0.05
+        fresh = self.random.random() < 0.05
         user = await self.client.get_me(token(number), fresh=fresh)
         self.check("user", user.user_name == f"person{number}", f"{number}: {user.user_name}")
 
     async def grant(self, number: int) -> None:
-        name = self.dice.choice(["audit", "export"])
+        name = self.random.choice(["audit", "export"])
         granted = await self.client.test_permission(token(number), name)
         self.check("permission", granted == (name == permission(number)), f"{number}: {name}")
 
     async def request(self, number: int) -> None:
-        """Ask by way of an app and its middleware."""
+        """Send a request to an app with the middleware."""
         got = await self.app.get("/me", headers={"authorization": f"Bearer {token(number)}"})
         if got.status_code == 502:
             raise OxaigenAuthUpstreamError(got.text)
         self.check("request", got.json() == {"user": f"person{number}"}, f"{number}: {got.text}")
 
-    async def junk(self, number: int) -> None:
+    async def invalid_token(self, number: int) -> None:
         try:
-            user = await self.client.get_me(f"junk-{number}-{self.dice.random()}")
+            user = await self.client.get_me(f"invalid-{number}-{self.random.random()}")
         except OxaigenAuthUnauthenticatedError:
-            self.outcomes["junk"] += 1
+            self.outcomes["invalid token"] += 1
         else:
-            self.wrong.append(f"junk became {user.user_name}")
+            self.wrong.append(f"an invalid token was accepted as {user.user_name}")
 
-    async def hasty(self, number: int) -> None:
-        with anyio.move_on_after(self.dice.uniform(0, 0.01)) as scope:
+    async def cancelled(self, number: int) -> None:
+        with anyio.move_on_after(self.random.uniform(0, 0.01)) as scope:
             await self.user(number)
         self.outcomes["cancelled"] += scope.cancelled_caught
 
     async def revoked(self, number: int) -> None:
-        """Sign somebody out, whom no other caller knows: nobody is let in with that token."""
-        theirs = token(PEOPLE + number)
-        await self._tell_the_mock("POST", {"token": theirs})
-        self.client.forget(theirs)
+        """Revoke a token that no other action uses, and check that it is rejected."""
+        revoked = token(USERS + number)
+        response = await self.mock.post("/_mock/api/revocations", json={"token": revoked})
+        response.raise_for_status()
+        self.client.forget(revoked)
         try:
-            user = await self.client.get_me(theirs)
+            user = await self.client.get_me(revoked)
         except (OxaigenAuthUnauthenticatedError, OxaigenAuthPermissionDeniedError):
             self.outcomes["revoked"] += 1
         else:
-            self.wrong.append(f"revoked, and still {user.user_name}")
+            self.wrong.append(f"a revoked token was accepted as {user.user_name}")
 
-    async def _tell_the_mock(self, method: str, order: dict[str, str]) -> None:
-        (await self.mock.request(method, "/_mock/api/revocations", json=order)).raise_for_status()
-
-    def check(self, kind: str, right: bool, what: str) -> None:  # noqa: FBT001 (read with its text)
+    def check(self, kind: str, correct: bool, detail: str) -> None:  # noqa: FBT001 (next to its detail)
         self.outcomes[kind] += 1
-        if not right:
-            self.wrong.append(f"{kind} {what}")
+        if not correct:
+            self.wrong.append(f"{kind} {detail}")
 
 
 @define(frozen=True)
@@ -206,7 +211,7 @@ class Report:
     upstream_calls: int
     samples: list[Sample]
     sockets_left: int
-    breaches: list[str]
+    failures: list[str]
 
     def lines(self) -> list[str]:
         before, after = _steady(self.samples)
@@ -216,7 +221,7 @@ class Report:
             f"{self.backend}: {counts}; {self.upstream_calls:,} calls to the proxy",
             f"  memory {before / 2**20:.1f} MiB after warm-up, {after / 2**20:.1f} MiB at the end",
             f"  sockets: {most} at most, {self.sockets_left} left at the end",
-            *[f"  BREACH: {breach}" for breach in self.breaches[:20]],
+            *[f"  FAILED: {failure}" for failure in self.failures[:20]],
         ]
 
 
@@ -234,10 +239,10 @@ def soak(backend: str, minutes: float, seed: int) -> Report:
 
 
 async def _soak(backend: str, url: str, seconds: float, seed: int) -> Report:
-    errors = ErrorsLogged()
+    errors = ErrorLog()
     logging.getLogger().addHandler(errors)
-    sys.unraisablehook = errors.note_unraisable
-    logging.getLogger("oxaigen_auth").setLevel(logging.ERROR)  # faults are what it warns of
+    sys.unraisablehook = errors.add_unraisable
+    logging.getLogger("oxaigen_auth").setLevel(logging.ERROR)  # it warns of the injected faults
     before = _open_sockets()
     samples: list[Sample] = []
     async with (
@@ -249,29 +254,37 @@ async def _soak(backend: str, url: str, seconds: float, seed: int) -> Report:
             httpx.AsyncClient(transport=in_process, base_url="http://app.example.com") as app,
             anyio.create_task_group() as callers,
         ):
-            own = Soak(client, app, mock, random.Random(seed))  # noqa: S311 (to be repeatable)
+            soak = Soak(client, app, mock, Random(seed))  # noqa: S311 (must be repeatable)
             end = anyio.current_time() + seconds
             for _ in range(CALLERS):
-                callers.start_soon(own.call_until, end)
+                callers.start_soon(soak.call_until, end)
             while anyio.current_time() < end:
                 samples.append(Sample.take())
                 await anyio.sleep(1)
         calls = client.stats().upstream_calls
     left = _open_sockets() - before
     gc.collect()
-    breaches = [*own.wrong, *(f"logged: {said}" for said in errors.said)]
-    breaches += _judge(samples, left, own.outcomes)
-    return Report(backend, dict(own.outcomes), calls, samples, left, breaches)
+    failures = [*soak.wrong, *(f"logged: {message}" for message in errors.messages)]
+    failures += _check(samples, left, soak.outcomes)
+    return Report(backend, dict(soak.outcomes), calls, samples, left, failures)
 
 
-def _judge(samples: Sequence[Sample], left: int, outcomes: Counter[str]) -> list[str]:
+def _check(samples: Sequence[Sample], left: int, outcomes: Counter[str]) -> list[str]:
     before, after = _steady(samples)
-    kinds = ("user", "permission", "request", "junk", "cancelled", "revoked", "unavailable")
-    found = [f"nothing came of {kind}" for kind in kinds if not outcomes[kind]]
-    if after - before > MOST_GROWTH:
+    kinds = (
+        "user",
+        "permission",
+        "request",
+        "invalid token",
+        "cancelled",
+        "revoked",
+        "unavailable",
+    )
+    found = [f"no result of the kind {kind!r}" for kind in kinds if not outcomes[kind]]
+    if after - before > MAX_GROWTH:
         found.append(f"memory grew by {(after - before) / 2**20:.1f} MiB")
-    if max(sample.sockets for sample in samples) > 2 * MOST_SOCKETS:
-        found.append("sockets: more than twice the connections that are allowed")
+    if max(sample.sockets for sample in samples) > 2 * MAX_SOCKETS:
+        found.append("more than twice as many sockets as MAX_CONNECTIONS allows")
     if left:
         found.append(f"{left} sockets left at the end")
     return found
@@ -288,41 +301,41 @@ def _app(client: ProxyAuthClient) -> FastAPI:
     return app
 
 
-def _serve_mock(tell: Connection, backend: str) -> None:
-    people = [
+def _serve_mock(ready: Connection, backend: str) -> None:
+    personas = [
         Persona(
             name=f"person{number}",
             token=token(number),
             user_name=f"person{number}",
             permissions=(permission(number),),
         )
-        for number in range(2 * PEOPLE)
+        for number in range(2 * USERS)
     ]
-    app = create_app(MockSettings(), personas=people)
+    app = create_app(MockSettings(), personas=personas)
     for fault in FAULTS:
         app.control.fault(**fault)
-    anyio.run(_serve_until_terminated, app, tell, backend=backend)
+    anyio.run(_serve_until_terminated, app, ready, backend=backend)
 
 
-async def _serve_until_terminated(app: Any, tell: Connection) -> None:
+async def _serve_until_terminated(app: Any, ready: Connection) -> None:
     async with serving(app, listen()) as url:
-        tell.send(url)
+        ready.send(url)
         await anyio.sleep_forever()
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Look for what goes wrong only after a while.")
+    parser = argparse.ArgumentParser(description="Look for leaks and for faults that need minutes.")
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--backend", choices=["asyncio", "trio", "both"], default="both")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     backends = ["asyncio", "trio"] if args.backend == "both" else [args.backend]
-    with ProcessPoolExecutor(len(backends), SPAWN, end_with_parent) as pool:
+    with ProcessPoolExecutor(len(backends), SPAWN, exit_with_parent) as pool:
         runs = [pool.submit(soak, backend, args.minutes, args.seed) for backend in backends]
         reports = [run.result() for run in runs]
     for report in reports:
         print("\n".join(report.lines()), flush=True)
-    return int(any(report.breaches for report in reports))
+    return int(any(report.failures for report in reports))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""From a decoded profile to a user, beside the published package's pydantic model."""
+"""Structuring a profile into a user, compared with the published package's pydantic model."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from time import process_time
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.harness import Figure, alternate_calls, measured, ratios
-from benchmarks.insides import parser, structurer
+from benchmarks.internals import parser, structurer
+from benchmarks.package_process import both_packages
 from benchmarks.proxy_process import profile
-from benchmarks.sides import both_sides
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from benchmarks.sides import Side
+    from benchmarks.package_process import PackageProcess
 
 ROUNDS = 30
 TIMES = 1000
@@ -29,7 +29,7 @@ def measure() -> list[Figure]:
 
 
 def _measure() -> list[tuple[float, ...]]:
-    with both_sides() as (ours, published):
+    with both_packages() as (ours, published):
         our, their, our_whole, their_whole = alternate_calls(
             ROUNDS,
             lambda: _round(ours, structure),
@@ -40,17 +40,17 @@ def _measure() -> list[tuple[float, ...]]:
     return [ratios(our, their), ratios(our_whole, their_whole)]
 
 
-def _round(side: Side, function: Callable[[], float]) -> float:
-    return float(side.call(function))
+def _round(process: PackageProcess, function: Callable[[], float]) -> float:
+    return float(process.call(function))
 
 
 def structure() -> float:
-    """Return the processor seconds that some profiles take to become users."""
+    """Return the processor seconds of structuring `TIMES` decoded profiles."""
     return _time(structurer(), [json.loads(profile(number)) for number in range(TIMES)])
 
 
 def parse() -> float:
-    """Return the processor seconds that the same ones take from their bytes on."""
+    """Return the processor seconds of parsing and structuring the same profiles from bytes."""
     return _time(parser(), [profile(number) for number in range(TIMES)])
 
 

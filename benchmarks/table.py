@@ -1,4 +1,4 @@
-"""How figures are printed: in columns, for the page of results, or beside those of another run."""
+"""Formats figures as columns, as Markdown for docs/performance.md, and next to another run."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def table(figures: Iterable[Figure]) -> str:
 
 
 def markdown(record: Record) -> str:
-    """Return what docs/performance.md holds of a record."""
-    head = ("figure", "median", "least to greatest", "target", "", "note")
+    """Return a record as it appears in docs/performance.md."""
+    head = ("figure", "median", "minimum-maximum", "target", "", "note")
     rows = [head, ("---",) * len(head), *map(_row, record.figures)]
     versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
     return "\n".join(
@@ -33,7 +33,7 @@ def markdown(record: Record) -> str:
 
 
 def comparison(before: Record, after: Record) -> str:
-    """Return the medians of both, the change, and whether the two spreads overlap."""
+    """Return both medians, the change, and whether the spreads overlap."""
     olds = {figure.name: figure for figure in before.figures}
     title = f"{before.commit} of {before.date}", f"{after.commit} of {after.date}"
     rows = [("figure", *title, "change", "")]

@@ -1,4 +1,4 @@
-"""What the benchmarks make of their figures; the measuring itself needs no tests but its runs."""
+"""How the benchmarks print, save and compare their figures."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def test_a_record_survives_json() -> None:
     assert Record.from_json(RECORD.to_json()) == RECORD
 
 
-def test_the_table_says_what_met_its_target_what_missed_it_and_what_was_not_measured() -> None:
+def test_the_table_shows_whether_each_figure_met_its_target_or_was_not_measured() -> None:
     assert [line.split() for line in table(RECORD.figures).splitlines()[1:]] == [
         ["fast", "1.10", "1.00-1.50", "≤", "1.2", "met"],
         ["slow", "0.50", "≥", "0.9", "MISSED", "by", "hand"],
@@ -30,8 +30,8 @@ def test_the_table_says_what_met_its_target_what_missed_it_and_what_was_not_meas
 
 def test_the_page_names_date_commit_machine_and_versions() -> None:
     page = markdown(RECORD)
-    for said in ("2026-11-24", "`abc1234`", "Linux, 2 cores", "Python 3.11", "| fast | 1.10 |"):
-        assert said in page
+    for text in ("2026-11-24", "`abc1234`", "Linux, 2 cores", "Python 3.11", "| fast | 1.10 |"):
+        assert text in page
 
 
 def test_a_comparison_says_whether_the_spreads_overlap() -> None:
@@ -42,7 +42,7 @@ def test_a_comparison_says_whether_the_spreads_overlap() -> None:
     assert absent.split() == ["absent", "-", "-"]
 
 
-def test_a_figure_that_cannot_be_measured_says_why() -> None:
+def test_a_figure_that_cannot_be_measured_has_the_reason() -> None:
     def measure() -> list[tuple[float, ...]]:
         raise NotMeasuredError("needs luck")
 
@@ -51,15 +51,15 @@ def test_a_figure_that_cannot_be_measured_says_why() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
-        (["rout"], "No figure is called rout"),
-        (["--saved", "no/such.json"], "There is no record in no/such.json"),
+        (["rout"], "There is no benchmark rout"),
+        (["--saved", "no/such.json"], "no/such.json is not a readable record"),
         (["--compare", "a", "b", "c"], "one record or two"),
     ],
 )
-def test_a_bad_argument_gets_one_clear_line(arguments: list[str], said: str) -> None:
-    with pytest.raises(SystemExit, match=said):
+def test_a_bad_argument_gets_one_clear_line(arguments: list[str], message: str) -> None:
+    with pytest.raises(SystemExit, match=message):
         main(arguments)
 
 

@@ -1,6 +1,6 @@
-"""The one place that knows the insides of both packages: past HTTP into the cache, and out again.
+"""Uses the internals of this package and of the published one: their caches and their parsers.
 
-Runs where either package is to be found, so it imports neither before it knows which.
+Runs with either package installed, so it imports neither of them at the top.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
 
     from oxaigen_auth import ProxyAuthClient
+    from oxaigen_auth._validation.question import Question
 
 BASE = "http://127.0.0.1:9"
-TTL = 3600.0  # seconds: nothing that is measured ends meanwhile
+TTL = 3600.0  # seconds: longer than any measurement
 
 
 def is_published() -> bool:
-    return find_spec("oxaigen_auth.src") is not None
+    return find_spec("oxaigen_auth._core") is None
 
 
 def parser() -> Callable[[bytes], Any]:
-    """Return what turns the body of an answer into a user."""
+    """Return a function that turns the body of an answer into a user."""
     if is_published():
         user = import_module("oxaigen_auth").User
         return lambda body: user(**json.loads(body))
@@ -40,7 +41,7 @@ def parser() -> Callable[[bytes], Any]:
 
 
 def structurer() -> Callable[[Any], object]:
-    """Return what makes a user of decoded JSON."""
+    """Return a function that turns decoded JSON into a user."""
     if is_published():
         user = import_module("oxaigen_auth").User
         return lambda profile: user(**profile)
@@ -51,38 +52,36 @@ def structurer() -> Callable[[Any], object]:
 
 
 def fill(users: int) -> object:
-    """Put users into a cache of exactly their number; give what keeps them alive."""
+    """Fill a cache that has room for exactly this number of users, and return its owner."""
     return asyncio.run(_fill_published(users)) if is_published() else filled_client(users)
 
 
 def filled_client(users: int) -> ProxyAuthClient:
-    """Return a client of ours that knows the tokens `token_of` these numbers."""
+    """Return a client that has cached `token_of` each of these numbers."""
     from oxaigen_auth import OxaigenAuthSettings, ProxyAuthClient  # noqa: PLC0415
-    from oxaigen_auth._core.fingerprint import fingerprint  # noqa: PLC0415
+    from oxaigen_auth._validation.question import Question  # noqa: PLC0415
 
     settings = OxaigenAuthSettings(
         cache_ttl_seconds=TTL, cache_max_entries=users, cache_max_bytes=2**40
     )
     client = ProxyAuthClient(BASE, settings=settings)
-    gc.disable()  # it would go through everything again and again
+    gc.disable()  # it would traverse all users many times
     for number in range(users):
-        _keep(client, fingerprint(token_of(number)), BASE, number)
+        _put(client, Question.of(token_of(number), BASE), number)
     gc.enable()
     return client
 
 
-def _keep(client: ProxyAuthClient, mark: bytes, base: str, number: int) -> None:
+def _put(client: ProxyAuthClient, question: Question, number: int) -> None:
     from oxaigen_auth._upstream.profile import parse_user  # noqa: PLC0415
-    from oxaigen_auth._validation.question import Question  # noqa: PLC0415
     from oxaigen_auth._validation.verdict import Accepted  # noqa: PLC0415
 
     store = client.validator.store
-    key = store.flight_key(Question(mark, base))
-    store.put(key, Accepted(parse_user(profile(number))), time.monotonic())
+    store.put(store.flight_key(question), Accepted(parse_user(profile(number))), time.monotonic())
 
 
 def steps(base: str, token: str) -> dict[str, Callable[[HTTPConnection], object]]:
-    """Return what `get_current_user` does on a hit, step by step."""
+    """Return the steps of `get_current_user` on a hit."""
     from oxaigen_auth._core.fingerprint import fingerprint  # noqa: PLC0415
     from oxaigen_auth._request.credentials import combined_headers, token_of_header  # noqa: PLC0415
     from oxaigen_auth._request.hosts import derive_base_url  # noqa: PLC0415
@@ -90,20 +89,21 @@ def steps(base: str, token: str) -> dict[str, Callable[[HTTPConnection], object]
     from oxaigen_auth.client import default_client  # noqa: PLC0415
 
     client = default_client()
-    settings, mark = client.settings, fingerprint(token)
-    _keep(client, mark, base, 0)
-    question = Question(mark, base)
+    settings, question = client.settings, Question.of(token, base)
+    _put(client, question, 0)
     return {
-        "none, but the connection is handed over": lambda _: None,
-        "hash of the token": lambda _: fingerprint(token),
-        "token out of the headers": lambda it: token_of_header(combined_headers(it.scope)),
-        "host out of the headers": lambda it: derive_base_url(combined_headers(it.scope), settings),
-        "look into the cache": lambda _: client.validator.cached(question, token),
+        "pass the connection, nothing else": lambda _: None,
+        "hash the token": lambda _: fingerprint(token),
+        "read the token from the headers": lambda it: token_of_header(combined_headers(it.scope)),
+        "read the host from the headers": lambda it: derive_base_url(
+            combined_headers(it.scope), settings
+        ),
+        "look up the cache": lambda _: client.validator.cached(question, token),
     }
 
 
 def token_of(number: int) -> str:
-    """Return the token of a user, of 800 characters and a few, as they are in production."""
+    """Return the token of a user. Like those in production, it has a little over 800 characters."""
     return f"{'x' * 800}-{number}"
 
 
