@@ -1,6 +1,6 @@
-"""Checks an environment that has the wheel, its dependencies and uvicorn, and nothing else.
+"""Checks an environment that contains only the wheel, its dependencies and uvicorn.
 
-Starts the mock and an app under uvicorn that asks it, and calls the app. Importing `oxaigen_auth`
+Starts the mock, and an app under uvicorn that uses it, and calls the app. Importing `oxaigen_auth`
 must load none of the mock's libraries, and a command that lacks its extra must name it.
 """
 
@@ -62,11 +62,11 @@ def main() -> None:
         [str(BIN / "oxaigen-auth-load"), "burst"],
         [str(BIN / "oxaigen-auth-mock"), "--reload"],
     ):
-        code, said = output(*command)
+        code, printed = output(*command)
         extra = "load" if "load" in command[0] else "reload"
-        assert code == 2, said
-        assert f'pip install "oxaigen-auth[{extra}]"' in said, said
-        assert len(said.splitlines()) == 1, said
+        assert code == 2, printed
+        assert f'pip install "oxaigen-auth[{extra}]"' in printed, printed
+        assert len(printed.splitlines()) == 1, printed
     Path("base_app.py").write_text(APP_SOURCE)
     env = os.environ | {"OXAIGEN_AUTH_PROXY_URL_OVERRIDE": MOCK}
     mock = subprocess.Popen([BIN / "oxaigen-auth-mock", "--port", "18765"])  # noqa: S603
