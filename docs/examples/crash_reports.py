@@ -6,8 +6,8 @@
         before_send_transaction=scrub_tokens,
     )
 
-A token is removed in two ways: after `Bearer` and after the name of the cookie, wherever these
-stand in an event; and, under any name, where the event repeats a token of the current request.
+A token is removed after `Bearer` and after the name of the cookie, anywhere in an event. The token
+of the current request is also removed under any other name.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 COOKIE = "OxaigenPlatformAuthAccessToken"  # OXAIGEN_AUTH_ACCESS_TOKEN_COOKIE_NAME
 FILTERED = "[Filtered]"
-MIN_LENGTH = 8  # of a token that is looked for; shorter ones are no secret, but common text
+MIN_LENGTH = 8  # of the tokens to search for; shorter ones could be common words
 
 # "Bearer …" and "Cookie=…", also as Python and JSON write them: {'Cookie': '…'}
 _TOKEN = re.compile(
@@ -56,7 +56,7 @@ def _scrub(value: Any, tokens: list[str]) -> Any:
 
 
 def _tokens(traceback: TracebackType | None) -> set[str]:
-    """Return the tokens of the requests that the current frames and the traceback hold."""
+    """Return the tokens of the requests in the current frames and in the traceback."""
     found: set[str] = set()
     for frame, _ in chain(walk_tb(traceback), walk_stack(currentframe())):
         for local in list(frame.f_locals.values()):

@@ -1,7 +1,7 @@
-"""Shows what the SDK does: a mock proxy and a real app, over real sockets, row by row.
+"""A demo of the SDK with a mock proxy and an app, over real sockets. Prints a table.
 
-Run it with `just demo`, or `just demo --backend asyncio`. Exit status 1 if any row differs from
-what was expected.
+Run it with `just demo`, or `just demo --backend asyncio`. The exit status is 1 if a row of the
+table differs from the expectation.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ GOOD, COLD, UNKNOWN = "mock-dev-token", "demo-cold-token", "demo-unknown-token"
 BURST = 1000
 COOKIE = "OxaigenPlatformAuthAccessToken"
 
-# Runs a module as `python -m` does, and ends when its input does: when the demo is gone.
+# Runs a module as `python -m` does, and ends when stdin is closed, because the demo has ended.
 LAUNCH = """
 import os, runpy, signal, sys, threading
 def end():
@@ -49,7 +49,7 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 @contextmanager
 def server(*command: str, **environment: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """Start a server that says where it listens; give its URL and its process."""
+    """Start a server that prints its URL, and yield the URL and the process."""
     with subprocess.Popen(  # noqa: S603 (our own commands)
         [sys.executable, "-c", LAUNCH, *command],
         cwd=HERE,
@@ -66,16 +66,16 @@ def server(*command: str, **environment: str) -> Iterator[tuple[str, subprocess.
 
 
 def _wait_for_url(process: subprocess.Popen[str]) -> str:
-    said: list[str] = []
+    lines: list[str] = []
     for line in process.stdout or ():
-        said.append(line)
+        lines.append(line)
         if match := re.search(r"(?:Listening|Running) on (http://\S+)", line):
             return match[1]
-    raise SystemExit(f"A server did not start. It said:\n{''.join(said)}")
+    raise SystemExit(f"A server did not start. Its output:\n{''.join(lines)}")
 
 
 def stop(process: subprocess.Popen[str]) -> None:
-    """Ask a server to end; after ten seconds kill it."""
+    """Terminate a server; kill it after ten seconds."""
     process.terminate()
     try:
         process.wait(10)
@@ -85,17 +85,17 @@ def stop(process: subprocess.Popen[str]) -> None:
 
 @define
 class Demo:
-    """The app under demonstration, the mock behind it, and whether all went as expected."""
+    """The app, its mock, and whether a row differed from the expectation."""
 
     http: httpx.AsyncClient
     app: str
     mock: str
     differs: bool = False
 
-    def row(self, what: str, expected: str, got: str) -> None:
+    def row(self, label: str, expected: str, got: str) -> None:
         same = expected == got
         self.differs |= not same
-        print(f"{'   ' if same else 'NO '}{what:<38}{expected:<34}{got}", flush=True)
+        print(f"{'   ' if same else 'NO '}{label:<38}{expected:<34}{got}", flush=True)
 
     async def get(self, path: str, token: str = "", cookie: str = "") -> httpx.Response:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -103,13 +103,13 @@ class Demo:
         return await self.http.get(f"{self.app}{path}", headers=headers)
 
     async def upstream_calls(self, token: str) -> int:
-        """Ask the mock, which lists tokens by a fingerprint, never by themselves."""
+        """Return the number of calls for a token. The mock lists tokens by fingerprint."""
         calls = (await self.http.get(f"{self.mock}/_mock/api/calls")).json()
         fingerprint = hashlib.sha256(token.encode()).hexdigest()[:12]
         return int(calls["tokens"][fingerprint]["endpoints"]["get-me"])
 
     async def answers(self) -> None:
-        """Show what each kind of caller gets."""
+        """Show the responses to each kind of caller."""
         r = await self.get("/v1/me")
         self.row("no token", "401 Bearer", f"{r.status_code} {r.headers['www-authenticate']}")
         r = await self.get("/v1/me", GOOD)
@@ -132,7 +132,7 @@ class Demo:
         )
 
     async def coalescing(self) -> None:
-        """Show how many calls the proxy gets."""
+        """Show the number of calls to the proxy."""
         got = [(await self.get("/v1/me", UNKNOWN)).status_code for _ in range(2)]
         calls = await self.upstream_calls(UNKNOWN)
         self.row(
@@ -148,13 +148,13 @@ class Demo:
                 group.start_soon(ask)
         calls = await self.upstream_calls(COLD)
         self.row(
-            f"{BURST} at once with one cold token",
+            f"{BURST} at once with one uncached token",
             f"{{200: {BURST}}}, 1 upstream call",
             f"{dict(statuses)}, {calls} upstream call",
         )
 
     async def outage(self) -> None:
-        """Show what is left when the proxy is gone."""
+        """Show the responses after the proxy has stopped."""
         r = await self.get("/v1/me", "demo-another-token")
         self.row(
             "mock stopped: protected route",
@@ -166,11 +166,11 @@ class Demo:
 
 
 async def run(app: str, mock: str, mock_process: subprocess.Popen[str]) -> bool:
-    """Print the table; tell whether any row differs from what was expected."""
+    """Print the table, and return whether any row differs from the expectation."""
     limits = httpx.Limits(max_connections=None)
     async with httpx.AsyncClient(limits=limits, timeout=60) as http:
         demo = Demo(http, app, mock)
-        print(f"   {'':<38}{'expected':<34}came")
+        print(f"   {'':<38}{'expected':<34}actual")
         await demo.answers()
         await demo.coalescing()
         await anyio.to_thread.run_sync(stop, mock_process)
@@ -179,14 +179,14 @@ async def run(app: str, mock: str, mock_process: subprocess.Popen[str]) -> bool:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Show the SDK at work, row by row.")
+    parser = argparse.ArgumentParser(description="Run a demo of the SDK.")
     parser.add_argument("--backend", choices=["asyncio", "trio"], default="trio")
     backend = parser.parse_args().backend
     tokens = f"{GOOD},{COLD}"
     with server(
         "oxaigen_auth_mock", "--port", "0", "--latency", "0.05", OXAIGEN_AUTH_MOCK_TOKENS=tokens
     ) as (mock, mock_process):
-        # In one process. On a busy machine a burst of connections waits long for its turn.
+        # In one process. On a busy machine, a burst of connections waits for a long time.
         options = f"--workers 0 --worker-class {backend} --keep-alive 60 --backlog 4096"
         command = ["hypercorn", *options.split(), "--bind", "127.0.0.1:0", "app:app"]
         with server(*command, OXAIGEN_AUTH_DEV_MODE="1", OXAIGEN_AUTH_DEV_PROXY_URL=mock) as (
@@ -195,7 +195,7 @@ def main() -> None:
         ):
             print(f"The app, under {backend}, is at {app}; the mock proxy is at {mock}.\n")
             differs = anyio.run(run, app, mock, mock_process)
-    print("\nSome rows differ from what was expected." if differs else "\nAll as expected.")
+    print("\nSome rows differ from the expectation." if differs else "\nAll as expected.")
     sys.exit(differs)
 
 

@@ -1,13 +1,13 @@
-"""A protected app that serves its own front end; the proxy, or its mock, is at another origin.
+"""A protected app that serves its own front end. The proxy, or its mock, has another origin.
 
-Two terminals, in this folder:
+Run in two terminals, in this folder:
 
     oxaigen-auth-mock --pick
     OXAIGEN_AUTH_DEV_MODE=1 hypercorn --bind 127.0.0.1:8000 app:app
 
-and http://127.0.0.1:8000 in a browser. Both have to go by the same host name, here 127.0.0.1:
-cookies know no ports, so the app gets the cookie that the mock sets. `?mock=` in the page's address
-says where the mock is, if it is not at http://127.0.0.1:8765.
+and open http://127.0.0.1:8000 in a browser. Both need the same host name, here 127.0.0.1: cookies
+do not depend on the port, so the app receives the cookie that the mock sets. `?mock=` in the page's
+URL sets the URL of the mock, if it is not http://127.0.0.1:8765.
 """
 
 from pathlib import Path

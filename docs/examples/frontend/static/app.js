@@ -1,20 +1,20 @@
-// The page: its buttons, and what they show. How to sign in is in auth.js.
+// The buttons of the page. auth.js signs in.
 
 import { accessToken, profile, refresh, signIn, signOut } from "./auth.js";
 
 const find = (id) => document.getElementById(id);
 
-function say(text) {
+function showStatus(text) {
   find("status").textContent = text;
 }
 
-/** Do something for a click, and say what came of it. */
-function onClick(id, act) {
+/** Run an action on a click, and show its error. */
+function onClick(id, action) {
   find(id).addEventListener("click", async () => {
     try {
-      await act();
+      await action();
     } catch (error) {
-      say(error.message);
+      showStatus(error.message);
     }
   });
 }
@@ -29,7 +29,7 @@ async function showProfile() {
     return [term, text];
   });
   find("profile").replaceChildren(...rows.flat());
-  say(`Signed in as ${user.user_name}.`);
+  showStatus(`Signed in as ${user.user_name}.`);
 }
 
 async function call(path, options) {
@@ -43,22 +43,22 @@ const bearer = () => ({
 });
 
 onClick("sign-in", async () => {
-  say("Signing in …");
+  showStatus("Signing in …");
   await signIn();
   await showProfile();
 });
 onClick("refresh", async () => {
   const { expires_in: seconds } = await refresh();
   await showProfile();
-  say(`Refreshed; the token lasts ${seconds} seconds.`);
+  showStatus(`Refreshed; the token lasts ${seconds} seconds.`);
 });
 onClick("sign-out", async () => {
   await signOut();
   find("profile").replaceChildren();
-  say("Signed out.");
+  showStatus("Signed out.");
 });
 onClick("call-bearer", () => call("/v1/me", bearer()));
 onClick("call-cookie", () => call("/v1/me"));
 onClick("call-audit", () => call("/v1/audit", bearer()));
 
-if (accessToken()) showProfile().catch((error) => say(error.message));
+if (accessToken()) showProfile().catch((error) => showStatus(error.message));
