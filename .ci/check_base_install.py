@@ -75,7 +75,7 @@ def main() -> None:
     try:
         wait_until_up(f"{MOCK}/health")
         wait_until_up(f"{APP}/me")
-        answers = [status(f"{APP}/me", token) for token in ("mock-dev-token", "junk", "")]
+        answers = [status(f"{APP}/me", token) for token in ("mock-dev-token", "invalid", "")]
         assert answers == [200, 401, 401], answers
     finally:
         for process in (app, mock):

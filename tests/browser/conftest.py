@@ -1,4 +1,4 @@
-"""A real browser, and the servers that it visits: each on an event loop in a thread of its own."""
+"""Fixtures with Chromium, and with servers that run on event loops in threads of their own."""
 
 import os
 import shutil
@@ -22,12 +22,12 @@ FLAGS = [
 ]  # fmt: skip
 
 
-PATIENCE = 60_000  # milliseconds: more than a page takes, however busy the machine
-expect.set_options(timeout=PATIENCE)
+TIMEOUT = 60_000  # milliseconds: longer than any page takes on a busy machine
+expect.set_options(timeout=TIMEOUT)
 
 
 def find_chromium() -> str:
-    """Find the system's Chromium; without one, skip here and fail in CI."""
+    """Return the path of Chromium. If it is not installed, skip the test, or fail in CI."""
     names = ("chromium", "chromium-browser", "google-chrome")
     found = [path for path in map(shutil.which, names) if path is not None]
     if found:
@@ -40,7 +40,7 @@ def find_chromium() -> str:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One browser per module: it runs an event loop that async tests elsewhere must not meet."""
+    """Start a browser for one module: its event loop would disturb async tests of others."""
     path = find_chromium()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
@@ -51,20 +51,20 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def context(
     browser: Browser,
-    start_mock: object,  # noqa: ARG001 - servers wait for pages to leave, so pages go first
+    start_mock: object,  # noqa: ARG001 - closed after the pages, because servers wait for them
     start_front_end: object,  # noqa: ARG001 - as above
 ) -> Iterator[BrowserContext]:
-    """Cookies of its own, and a test that fails if a page had an error or broke its own CSP."""
+    """Open a new browser context; fail the test if a page had an error or violated its CSP."""
     errors: list[str] = []
-    said: list[str] = []
+    messages: list[str] = []
     context = browser.new_context()
-    context.set_default_timeout(PATIENCE)
+    context.set_default_timeout(TIMEOUT)
     context.on("weberror", lambda error: errors.append(str(error.error)))
-    context.on("console", lambda message: said.append(message.text))
+    context.on("console", lambda message: messages.append(message.text))
     yield context
     context.close()
     assert errors == []
-    assert [text for text in said if "Content Security Policy" in text] == []
+    assert [text for text in messages if "Content Security Policy" in text] == []
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def page(context: BrowserContext) -> Page:
 
 @define
 class Mock:
-    """A running mock as a test sees it from its own thread."""
+    """A running mock, and access to its event loop from the thread of a test."""
 
     _portal: BlockingPortal
     handle: RunningMock
@@ -84,9 +84,9 @@ class Mock:
     def url(self) -> str:
         return self.handle.url
 
-    def do(self, act: Callable[[RunningMock], Any]) -> Any:
-        """Do something to the mock, on its event loop."""
-        return self._portal.call(act, self.handle)
+    def do(self, action: Callable[[RunningMock], Any]) -> Any:
+        """Call a function with the mock's handle on its event loop."""
+        return self._portal.call(action, self.handle)
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -97,7 +97,7 @@ def portal(request: pytest.FixtureRequest) -> Iterator[BlockingPortal]:
 
 @pytest.fixture
 def start_mock(portal: BlockingPortal) -> Iterator[Callable[..., Mock]]:
-    """Start mocks with these settings; they run until the test is over."""
+    """Return a function that starts mocks, which run until the end of the test."""
     with ExitStack() as running:
 
         def start(**settings: Any) -> Mock:
@@ -110,11 +110,14 @@ def start_mock(portal: BlockingPortal) -> Iterator[Callable[..., Mock]]:
 
 @pytest.fixture
 def show_control(start_mock: Callable[..., Mock], page: Page) -> Iterator[Callable[..., Mock]]:
-    """Start a mock with these settings, and open its control page, which asks nobody else."""
-    asked: list[str] = []
+    """Return a function that starts a mock and opens its control page.
+
+    The page must only send requests to the mock, and open no dialogs of the browser.
+    """
+    requested: list[str] = []
     own: list[str] = []
     dialogs: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    page.on("request", lambda request: requested.append(request.url))
     page.on("dialog", lambda dialog: dialogs.append(dialog.message))
 
     def show(**settings: Any) -> Mock:
@@ -125,7 +128,7 @@ def show_control(start_mock: Callable[..., Mock], page: Page) -> Iterator[Callab
         return mock
 
     yield show
-    assert [url for url in asked if not url.startswith(tuple(own))] == []
+    assert [url for url in requested if not url.startswith(tuple(own))] == []
     assert dialogs == []
 
 
@@ -133,7 +136,7 @@ def show_control(start_mock: Callable[..., Mock], page: Page) -> Iterator[Callab
 def start_front_end(
     portal: BlockingPortal, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[Mock], str]]:
-    """Serve the documented front end and its app for a mock; gives the address of its page."""
+    """Return a function that serves the example front end for a mock, and returns its URL."""
     with ExitStack() as running:
 
         def start(mock: Mock) -> str:

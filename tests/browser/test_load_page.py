@@ -1,4 +1,4 @@
-"""The page of a load in a browser, opened from a file."""
+"""The HTML report of the load tool, opened from a file in a browser."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,8 +16,8 @@ Show = Callable[..., Page]
 @pytest.fixture
 def show(browser: Browser, tmp_path: Path) -> Iterator[Show]:
     """Open the page of a report, which must neither write to the console nor load anything."""
-    said: list[str] = []
-    asked: list[str] = []
+    messages: list[str] = []
+    requested: list[str] = []
     file = tmp_path / "report.html"
     contexts = []
 
@@ -25,9 +25,9 @@ def show(browser: Browser, tmp_path: Path) -> Iterator[Show]:
         file.write_text(render_page(report), encoding="utf-8")
         context = browser.new_context(**options)
         contexts.append(context)
-        context.on("console", lambda message: said.append(message.text))
-        context.on("weberror", lambda error: said.append(str(error.error)))
-        context.on("request", lambda request: asked.append(request.url))
+        context.on("console", lambda message: messages.append(message.text))
+        context.on("weberror", lambda error: messages.append(str(error.error)))
+        context.on("request", lambda request: requested.append(request.url))
         page = context.new_page()
         page.goto(file.as_uri())
         return page
@@ -35,8 +35,8 @@ def show(browser: Browser, tmp_path: Path) -> Iterator[Show]:
     yield show
     for context in contexts:
         context.close()
-    assert said == []
-    assert asked == [file.as_uri()] * len(contexts)
+    assert messages == []
+    assert requested == [file.as_uri()] * len(contexts)
 
 
 def plot(page: Page, title: str) -> Locator:

@@ -34,15 +34,15 @@ class Running:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
-        self.url = self.greeted()
+        self.url = self.next_url()
 
-    def greeted(self) -> str:
-        """Wait for the next greeting; gives its URL."""
-        greeting = "Listening on "
-        line = next(line for line in self.process.stdout or () if line.startswith(greeting))
-        return line.removeprefix(greeting).rstrip()
+    def next_url(self) -> str:
+        """Wait until the mock prints its URL, and return it."""
+        start = "Listening on "
+        line = next(line for line in self.process.stdout or () if line.startswith(start))
+        return line.removeprefix(start).rstrip()
 
-    def complained(self) -> str:
+    def next_error(self) -> str:
         return (self.process.stderr and self.process.stderr.readline()) or ""
 
     def get_me(self, timeout: float = PATIENCE) -> httpx.Response:
@@ -54,7 +54,7 @@ class Running:
         assert any(each["total"] for each in calls)
 
     def end(self, signum: int) -> tuple[int, str]:
-        """Send a signal; gives the exit status, and what is left on stderr."""
+        """Send a signal, and return the exit status and the rest of stderr."""
         self.process.send_signal(signum)
         status = self.process.wait(timeout=PATIENCE)
         return status, (self.process.stderr and self.process.stderr.read()) or ""
@@ -76,16 +76,16 @@ def test_an_edited_persona_file_is_served_and_an_error_in_it_is_answered_with_50
     with running("--backend", backend, "--personas", str(path)) as mock:
         assert mock.get_me().json()["user_name"] == "ada"
         people(path, "ada", state="sleepy")
-        mistake = mock.complained()
-        assert "people.toml: personas[0].state is 'sleepy'; expected one of ok," in mistake
-        assert "answered with 503 until the files are fixed" in mock.complained()
+        error = mock.next_error()
+        assert "people.toml: personas[0].state is 'sleepy'; expected one of ok," in error
+        assert "answered with 503 until the files are fixed" in mock.next_error()
         refused = mock.get_me()
         assert refused.status_code == 503
-        assert refused.json()["detail"] in mistake
+        assert refused.json()["detail"] in error
         assert refused.headers["X-Oxaigen-Mock"] == "1"
         people(path, "bob")
         url = mock.url
-        assert mock.greeted() == url
+        assert mock.next_url() == url
         assert mock.get_me().json()["user_name"] == "bob"
         assert mock.end(signal.SIGTERM) == (0, "")
 
@@ -108,7 +108,7 @@ def test_a_call_that_is_never_answered_delays_neither_restart_nor_shutdown(
             return answers[0]
 
         assert call_and_edit("bob").status_code == 500
-        mock.greeted()
+        mock.next_url()
         with httpx.Client(base_url=mock.url, timeout=PATIENCE) as idle:
             assert idle.get("/health").status_code == 200
             assert mock.end(signal.SIGINT) == (0, "")
@@ -120,7 +120,7 @@ def test_connections_are_accepted_during_a_restart(tmp_path: Path) -> None:
     with running("--personas", str(path)) as mock:
         address = (httpx.URL(mock.url).host, httpx.URL(mock.url).port or 0)
         people(path, "bob")
-        restart = Thread(target=mock.greeted)
+        restart = Thread(target=mock.next_url)
         restart.start()
         while restart.is_alive():
             socket.create_connection(address, timeout=PATIENCE).close()
@@ -161,7 +161,7 @@ class Recorder:
 
 
 class Process:
-    """Records what it is told to do."""
+    """Records the calls of its methods."""
 
     def __init__(self, recorder: Recorder, **arguments: object) -> None:
         self.recorder = recorder

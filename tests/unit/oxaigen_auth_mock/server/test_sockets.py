@@ -16,7 +16,7 @@ def test_a_port_that_is_taken_is_an_os_error() -> None:
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "a..b"])
 def test_an_invalid_host_is_an_os_error(host: str) -> None:
-    with pytest.raises(OSError):  # noqa: PT011 - what it says is up to the system
+    with pytest.raises(OSError):  # noqa: PT011 - the message depends on the system
         listen(host)
 
 
@@ -124,7 +124,7 @@ def test_any_free_port_is_one_that_is_free_at_all_addresses(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     wanted: list[int] = []
-    bound = sockets._bind  # noqa: SLF001 - the one place where a port is taken
+    bound = sockets._bind  # noqa: SLF001 - the only function that binds a port
 
     def bound_late(family: int, address: tuple[Any, ...], **kwargs: Any) -> socket.socket:
         wanted.append(address[1])
@@ -145,7 +145,7 @@ def test_a_name_with_one_address_of_other_machines_is_refused(
         listen_on_all("my-laptop")
 
 
-@pytest.mark.parametrize(("host", "told"), [("0.0.0.0", "127.0.0.1"), ("::", "[::1]")])  # noqa: S104
-def test_the_url_of_a_listener_at_every_address_can_be_called(host: str, told: str) -> None:
+@pytest.mark.parametrize(("host", "expected"), [("0.0.0.0", "127.0.0.1"), ("::", "[::1]")])  # noqa: S104
+def test_the_url_of_a_listener_at_every_address_can_be_called(host: str, expected: str) -> None:
     with listen(host, allow_remote=True) as listener:
-        assert base_url(listener) == f"http://{told}:{listener.getsockname()[1]}"
+        assert base_url(listener) == f"http://{expected}:{listener.getsockname()[1]}"
