@@ -26,8 +26,8 @@ def install_exception_handlers(app: Starlette) -> None:
     """Answer this package's errors, when a route of the app raises them, as a dependency would.
 
     An `OxaigenAuthUnauthenticatedError` from `client.get_me` becomes a 401 with its challenge; the
-    other errors as README.md says ("What the caller gets"). `OxaigenAuthConfigurationError` stays
-    a 500, and so does a group of exceptions, unless all of them would get the same answer. A
+    other errors as README.md says ("Responses to the caller"). `OxaigenAuthConfigurationError`
+    stays a 500, and so does a group of exceptions, unless all of them would get the same answer. A
     WebSocket that is open already is closed: 1011 for an outage, else 1008.
 
     A handler that the app has for one of these errors comes first. `OxaigenAuthMiddleware` does

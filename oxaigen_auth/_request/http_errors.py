@@ -1,6 +1,6 @@
 """The HTTP errors of refused callers, for the dependencies and for raised exceptions.
 
-README.md, "What the caller gets", has the same table (RFC 6750 §3, RFC 6585 §4).
+README.md, "Responses to the caller", has the same table (RFC 6750 §3, RFC 6585 §4).
 """
 
 from __future__ import annotations
