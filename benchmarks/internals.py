@@ -59,6 +59,7 @@ def fill(users: int) -> object:
 def filled_client(users: int) -> ProxyAuthClient:
     """Return a client that has cached `token_of` each of these numbers."""
     from oxaigen_auth import OxaigenAuthSettings, ProxyAuthClient  # noqa: PLC0415
+    from oxaigen_auth._core.fingerprint import fingerprint  # noqa: PLC0415
     from oxaigen_auth._validation.question import Question  # noqa: PLC0415
 
     settings = OxaigenAuthSettings(
@@ -67,7 +68,7 @@ def filled_client(users: int) -> ProxyAuthClient:
     client = ProxyAuthClient(BASE, settings=settings)
     gc.disable()  # it would traverse all users many times
     for number in range(users):
-        _put(client, Question.of(token_of(number), BASE), number)
+        _put(client, Question(fingerprint(token_of(number)), BASE), number)
     gc.enable()
     return client
 
@@ -89,7 +90,7 @@ def steps(base: str, token: str) -> dict[str, Callable[[HTTPConnection], object]
     from oxaigen_auth.client import default_client  # noqa: PLC0415
 
     client = default_client()
-    settings, question = client.settings, Question.of(token, base)
+    settings, question = client.settings, Question(fingerprint(token), base)
     _put(client, question, 0)
     return {
         "pass the connection, nothing else": lambda _: None,
