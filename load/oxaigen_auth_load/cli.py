@@ -156,7 +156,8 @@ async def _run_all(
                     show=progress.show,
                     is_stopped=lambda: stop.requested,
                 )
-            runs.append(run_report(target.name, recording, await target.counts(), plan.used))
+            used = plan.used(recording.lookups + recording.active)
+            runs.append(run_report(target.name, recording, await target.counts(), used))
     return runs
 
 

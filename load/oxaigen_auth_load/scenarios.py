@@ -37,10 +37,9 @@ class Plan:
         """When the last lookup starts."""
         return self.starts[-1]
 
-    @property
-    def used(self) -> int:
-        """The number of tokens that are used at least once."""
-        return len(set(self.tokens))
+    def used(self, lookups: int | None = None) -> int:
+        """Return the number of distinct tokens in the first `lookups`. None: in all of them."""
+        return len(set(self.tokens[:lookups]))
 
 
 @frozen(kw_only=True)

@@ -13,7 +13,10 @@ def base_url(text: str) -> str:
         ValueError: not an http or https URL, or one with more than scheme, host, port and path.
     """
     if not is_base_url(text):
-        raise ValueError("expected a URL such as https://app.example.com")
+        raise ValueError(  # it is not shown, as it may hold a password
+            "the proxy's URL is invalid: expected http or https without user, query or fragment, "
+            "such as https://app.example.com"
+        )
     return text.rstrip("/")
 
 

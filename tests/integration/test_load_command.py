@@ -214,6 +214,7 @@ def test_pitfall_58_a_signal_keeps_what_there_is_and_says_that_it_is_partial(  #
         pressing.join()
         report = results(path)
         assert 0 < report["runs"][0]["lookups"] < 1000
+        assert 0.5 < report["runs"][0]["upstream_calls_per_token"] <= 1  # of the tokens looked up
         assert [run["name"] for run in report["runs"]] == ["client"]
         assert report["partial"].startswith("stopped after ")
         assert [each["met"] for each in report["expectations"]] == [True]

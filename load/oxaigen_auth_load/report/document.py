@@ -41,14 +41,14 @@ def plan_report(plan: Plan, **made_with: Any) -> dict[str, Any]:
         "scenario": plan.scenario,
         "lookups": len(plan.starts),
         "seconds": plan.seconds,
-        "tokens": plan.used,
+        "tokens": plan.used(),
         "invalid_tokens": len(plan.invalid),
         **made_with,
     }
 
 
 def run_report(name: str, recording: Recording, counts: Counts, tokens: int) -> dict[str, Any]:
-    """Report a run of a plan that used this many distinct tokens."""
+    """Report a run that looked up this many distinct tokens."""
     calls, line = counts.upstream_calls, recording.time_line
     # A target that counts its calls only at the end has none in the time line.
     timed = {"upstream_calls"} & line.counts.keys()
@@ -56,7 +56,7 @@ def run_report(name: str, recording: Recording, counts: Counts, tokens: int) -> 
         "name": name,
         **recording.report(),
         **asdict(counts, filter=exclude("queued")),
-        "upstream_calls_per_token": None if calls is None else calls / tokens,
+        "upstream_calls_per_token": calls / tokens if calls is not None and tokens else None,
         "notes": list(_notes(recording, counts)),
         "timeline": {"upstream_calls": None, **line.report("arrivals", *timed, "errors")},
     }

@@ -54,7 +54,7 @@ class Latency(TimedFault):
         expected = PARAMETERS[self.distribution]
         given = {each for each in chain(*PARAMETERS.values()) if getattr(self, each) is not None}
         if given != set(expected):
-            raise ValueError(f"a {self.distribution} latency takes only {' and '.join(expected)}")
+            raise ValueError(f"a {self.distribution} latency has exactly {' and '.join(expected)}")
         if (self.low or 0) > (self.high or 0):
             raise ValueError("low must not be greater than high")
         return self

@@ -647,9 +647,9 @@ async def test_without_a_base_url_the_error_lists_the_options() -> None:
     "url", ["app.example.com", "ftp://x", "http://", "http://u:p@x", "http://x?y"]
 )
 async def test_an_invalid_base_url_is_refused(client: ProxyAuthClient, url: str) -> None:
-    with pytest.raises(ValueError, match="expected a URL such as"):
+    with pytest.raises(ValueError, match="the proxy's URL is invalid"):
         await client.get_me(TOKEN, proxy_base_url=url)
-    with pytest.raises(ValueError, match="expected a URL such as"):
+    with pytest.raises(ValueError, match="the proxy's URL is invalid"):
         ProxyAuthClient(url)
 
 

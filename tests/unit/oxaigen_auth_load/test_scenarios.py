@@ -66,7 +66,7 @@ def test_evenly_spread_tokens_are_all_used_if_they_can_be(
 ) -> None:
     plan = assign_tokens("burst", burst(lookups), TokenMix(distinct=distinct), Random(seed))
     assert all(0 <= number < distinct for number in plan.tokens)
-    assert plan.used == min(distinct, lookups) or lookups < distinct
+    assert plan.used() == min(distinct, lookups) or lookups < distinct
 
 
 def test_skewed_tokens_follow_zipf() -> None:
@@ -101,7 +101,8 @@ def test_a_file_is_replayed_in_the_order_of_its_seconds(tmp_path: Path) -> None:
     plan = replay(path, 1, Random(1))
     assert list(plan.starts) == [0.25, 1.5, 2]
     assert list(plan.tokens) == [0, 1, 1]
-    assert (plan.distinct, plan.used, plan.seconds, len(plan.invalid)) == (2, 2, 2, 1)
+    assert (plan.distinct, plan.used(), plan.seconds, len(plan.invalid)) == (2, 2, 2, 1)
+    assert [plan.used(lookups) for lookups in range(4)] == [0, 1, 2, 2]
 
 
 def test_pitfall_59_a_file_that_begins_with_a_byte_order_mark_is_replayed(tmp_path: Path) -> None:

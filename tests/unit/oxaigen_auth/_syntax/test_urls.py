@@ -12,6 +12,6 @@ def test_a_base_url_loses_its_trailing_slash_and_nothing_else() -> None:
 
 @pytest.mark.parametrize("url", ["https://ada:hunter2", "https://ada:hunter2/x@proxy.example.com"])
 def test_a_bad_base_url_is_refused_without_being_shown(url: str) -> None:
-    with pytest.raises(ValueError, match="expected a URL") as caught:
+    with pytest.raises(ValueError, match="the proxy's URL is invalid") as caught:
         base_url(url)
     assert "hunter2" not in str(caught.value)

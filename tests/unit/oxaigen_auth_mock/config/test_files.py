@@ -215,7 +215,7 @@ def test_every_mistake_in_a_fault_file_is_named_by_its_path(write: Write) -> Non
             "faults[4].retry is unknown; expected one of endpoint, persona, every, probability, "
             "seed, times, when, kind, status, retry_after, detail; did you mean 'retry_after'?"
         ),
-        "faults[5]: a fixed latency takes only seconds",
+        "faults[5]: a fixed latency has exactly seconds",
         "faults[6].persona is a table; expected a line of 1 to 200 characters",
         "faults[6].when is true; expected one of before, after",
         "faults[6].status is null; it should be a valid integer",

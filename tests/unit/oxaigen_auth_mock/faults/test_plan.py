@@ -286,12 +286,12 @@ def test_an_invalid_value_is_an_error_at_its_path(
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        ({}, "a fixed latency takes only seconds"),
-        ({"seconds": 1, "low": 0}, "a fixed latency takes only seconds"),
-        ({"distribution": "uniform", "low": 1}, "a uniform latency takes only low and high"),
+        ({}, "a fixed latency has exactly seconds"),
+        ({"seconds": 1, "low": 0}, "a fixed latency has exactly seconds"),
+        ({"distribution": "uniform", "low": 1}, "a uniform latency has exactly low and high"),
         (
             {"distribution": "log-normal", "median": 1, "sigma": 1, "seconds": 1},
-            "a log-normal latency takes only median and sigma",
+            "a log-normal latency has exactly median and sigma",
         ),
         (
             {"distribution": "uniform", "low": 2, "high": 1},
