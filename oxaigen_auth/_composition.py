@@ -1,7 +1,7 @@
-"""Puts together what a client validates tokens with.
+"""Builds the validator of a client.
 
-Imported with the first client, not with the package: an app may need only the types, and this is
-most of what there is to import.
+Imported with the first client, not with the package, because it takes most of the import time and
+an app may need only the types.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def build_validator(
     clock: Callable[[], float],
     wall_clock: Callable[[], float],
 ) -> Validator:
-    """Return a validator that asks the proxy over HTTP and logs, beside what `observer` does."""
+    """Return a validator that asks the proxy over HTTP, notifies `observer`, and logs."""
     observers = Observers(observer, LogObserver(settings, clock))
     open_upstream = partial(Proxy, settings, ssl_context, observers.on_upstream_call)
     store = VerdictStore(settings, clock, wall_clock)

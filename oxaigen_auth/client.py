@@ -28,7 +28,7 @@ class ProxyAuthClient(metaclass=ClientType):
 
     Works on asyncio and trio, with or without `async with`. Without it, call `aclose()` at the end.
     A client may serve several event loops: they share its cache, but not its connections. Several
-    blocks may have it open at once, entered and left in any tasks. The last one closes it.
+    `async with` blocks may be open at once, in any tasks. The last one closes the client.
 
     Args:
         proxy_base_url: the URL of the proxy. Default: from the settings.
@@ -160,10 +160,9 @@ class ProxyAuthClient(metaclass=ClientType):
         return bool(unwrap(verdict))
 
     def forget(self, bearer_token: str) -> None:
-        """Discard all cached answers about a token, and outdate the lookups of it that run.
+        """Discard all cached answers about a token that was signed out or revoked.
 
-        For tokens that were signed out or revoked: a caller that waits for such a lookup asks
-        again. May be called from any thread.
+        A caller that waits for a lookup of it asks again. May be called from any thread.
         """
         if not isinstance(bearer_token, str):
             raise _not_a_token(bearer_token)
@@ -175,13 +174,13 @@ class ProxyAuthClient(metaclass=ClientType):
         return evolve(self._stats.stats)
 
     def _question(self, bearer_token: str | None, proxy_base_url: str | None) -> Question:
-        """Return the question who the bearer is. `extract_bearer_token` may return None."""
+        """Return the question for the bearer. `extract_bearer_token` may have returned None."""
         if not isinstance(bearer_token, str):
             raise _not_a_token(bearer_token)
         base = base_url(proxy_base_url) if proxy_base_url else self.base_url
         if base is None:
             raise OxaigenAuthConfigurationError(
-                "Nothing says where the auth proxy is: pass proxy_base_url, or set "
+                "The URL of the auth proxy is unknown: pass proxy_base_url, or set "
                 "OXAIGEN_AUTH_PROXY_URL_OVERRIDE or OXAIGEN_AUTH_DEV_MODE."
             )
         return user_question(bearer_token, base)
@@ -202,8 +201,7 @@ def default_client() -> ProxyAuthClient:
 async def aclose_client() -> None:
     """Close the default client. The next use makes a new one and reads the settings again.
 
-    Like `oxaigen_auth.testing.reset`, which needs no event loop, this resets all that outlives a
-    test.
+    Like `oxaigen_auth.testing.reset`, this also clears the process-wide caches.
     """
     client = default_client() if default_client.cache_info().currsize else None
     clear_process_caches()

@@ -1,7 +1,7 @@
-"""The FastAPI dependencies: each gives the route a typed user, or answers with an HTTP error.
+"""The FastAPI dependencies: each returns a typed user, or raises an HTTP error.
 
-The first two are also security schemes, so that the app's OpenAPI document says which routes need a
-token. FastAPI evaluates the annotations here, so they are not postponed.
+The first two are also security schemes, so that the app's OpenAPI document shows which routes need
+a token. FastAPI evaluates the annotations here, so they are not postponed.
 """
 
 from functools import cache
@@ -21,7 +21,7 @@ from oxaigen_auth._validation.verdict import Accepted, Rejected
 from oxaigen_auth.models import User
 
 _NO_SCOPES = SecurityScopes()
-_UNRESOLVED: Any = object()  # the default where FastAPI does not resolve dependencies
+_UNRESOLVED: Any = object()  # the default if FastAPI does not resolve dependencies
 
 
 class BearerScheme(ScopelessDependency, SecurityBase):
@@ -83,8 +83,8 @@ class CurrentUserOptional(BearerScheme):
         if security_scopes.scopes:
             refuse_scopes(connection.scope, security_scopes.scopes)
         identity = await identify(connection.scope)
-        nobody = identity.verdict is None or isinstance(identity.verdict, Rejected)
-        return None if nobody and identity.host_error is None else user_of(identity)
+        is_anonymous = identity.verdict is None or isinstance(identity.verdict, Rejected)
+        return None if is_anonymous and identity.host_error is None else user_of(identity)
 
 
 get_current_user = CurrentUser()
@@ -95,7 +95,7 @@ class PermittedUser(ScopelessDependency):
     """Return the caller, who must hold a permission. The caller is identified first.
 
     The user is that of `get_current_user`, or of the dependency that overrides it. The permission
-    is that of the request's own token.
+    is checked with the request's own token.
 
     Raises:
         HTTPException: 403 if the permission is missing, or the user may not use this app; 401
@@ -128,7 +128,7 @@ def require_permission(permission_name: Annotated[str, DeclaredInCode]) -> Permi
     """Return the dependency for a permission: the same object for equal names.
 
     So `app.dependency_overrides[require_permission("audit")] = …` works. An override of
-    `get_current_user` also decides who the user is here, and may refuse them.
+    `get_current_user` applies here as well.
 
     Raises:
         ValueError: the name is not of the form `[A-Za-z0-9_-]+`.

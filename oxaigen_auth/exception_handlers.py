@@ -26,9 +26,9 @@ def install_exception_handlers(app: Starlette) -> None:
     """Answer this package's errors, when a route of the app raises them, as a dependency would.
 
     An `OxaigenAuthUnauthenticatedError` from `client.get_me` becomes a 401 with its challenge; the
-    other errors as README.md says ("Responses to the caller"). `OxaigenAuthConfigurationError`
+    other errors as in README.md ("Responses to the caller"). `OxaigenAuthConfigurationError`
     stays a 500, and so does a group of exceptions, unless all of them would get the same answer. A
-    WebSocket that is open already is closed: 1011 for an outage, else 1008.
+    WebSocket that is open already is closed with 1011 for an outage, otherwise with 1008.
 
     A handler that the app has for one of these errors comes first. `OxaigenAuthMiddleware` does
     the same for the routes of its own app; an app that is mounted needs handlers of its own.
@@ -42,7 +42,7 @@ def install_exception_handlers(app: Starlette) -> None:
     """
     if app.middleware_stack is not None:
         raise RuntimeError("This app has started; call install_exception_handlers(app) before.")
-    handler: Any = _handle  # for Starlette, a handler is either of requests or of WebSockets
+    handler: Any = _handle  # Starlette's type allows either requests or WebSockets
     for error in (OxaigenAuthError, ExceptionGroup):
         app.exception_handlers.setdefault(error, handler)
 
@@ -62,7 +62,7 @@ def _sent(websocket: WebSocket) -> set[str]:
     """Return the types of the messages that a WebSocket's route has sent.
 
     An error that the handler raises is passed to it again, with a new `WebSocket`, so the result is
-    kept in the scope.
+    stored in the scope.
     """
     known = {WebSocketState.CONNECTING: set[str](), WebSocketState.CONNECTED: {"websocket.accept"}}
     sent = known.get(websocket.application_state, _ENDED)

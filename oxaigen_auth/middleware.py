@@ -1,4 +1,4 @@
-"""ASGI middleware that identifies the caller of each request, and refuses none."""
+"""ASGI middleware that identifies the caller of each request, and rejects no request."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from oxaigen_auth.models import User
 
 _log = logging.getLogger("oxaigen_auth")
 
-_OWNER = "oxaigen_auth.owner"  # in the state: the identity whose entries it holds
+_OWNER = "oxaigen_auth.owner"  # key in the state: the identity that set the other entries
 
 
 @define(eq=False)
 class OxaigenAuthMiddleware:
     """Sets `request.state.user` and `request.state.auth_error` of HTTP requests and WebSockets.
 
-    `user` is a `User` or None. `auth_error` is None, or why there is no user although the request
-    has a token, or that the user is stale. The dependencies protect routes, and reuse the result.
+    `user` is a `User` or None. `auth_error` is None, or the reason why a request with a token has
+    no user or a stale one. The dependencies protect routes, and reuse the result.
 
     During the app's lifespan, lookups run in a task group of their own. An app with invalid
-    settings, or with a route that would let in everybody because it misuses a dependency, does not
-    start. Errors of this package that a route raises are answered as by
+    settings, or with a route that would admit every caller because it misuses a dependency, does
+    not start. Errors of this package that a route raises are answered as by
     `install_exception_handlers`.
 
     Args:

@@ -16,7 +16,7 @@ from oxaigen_auth._models.checked_init import own_extra, tuple_of
 
 
 class _Entry(Model):
-    """An object inside a profile. One may serve many users."""
+    """An object inside a profile. Many users may share it."""
 
     __slots__ = ()
 
@@ -135,15 +135,15 @@ class User(Model):
 
     @property
     def is_anonymous(self) -> bool:
-        """Whether nobody is signed in; never true of a user that a dependency hands out."""
+        """Whether the user is not signed in; never true for a user that a dependency returns."""
         return not self.is_authenticated
 
     def has_role(self, name: str) -> bool:
-        """Return whether the profile has a role of exactly this name."""
+        """Return whether the profile has a role with exactly this name."""
         return any(role.name == name for role in self._workspace_roles)
 
     def has_permission(self, name: str) -> bool:
-        """Return whether the profile lists a permission of exactly this name.
+        """Return whether the profile lists a permission with exactly this name.
 
         This reads the profile only. `require_permission` asks the proxy, which decides.
         """

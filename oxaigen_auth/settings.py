@@ -25,7 +25,7 @@ _FALSE = frozenset({"0", "false", "no", "off"})
 _COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _DEV_MODE_IN_PRODUCTION = (
     "OXAIGEN_AUTH_DEV_MODE is on while OXAIGEN_AUTH_ENVIRONMENT is production, where no mock may "
-    "vouch for tokens; switch dev mode off, or, if this is not production, name what it is"
+    "accept tokens; switch dev mode off, or set the environment to what it is"
 )
 
 
@@ -136,7 +136,7 @@ class OxaigenAuthSettings(metaclass=SettingsType):
     environment: str | None = _setting(
         None,
         lambda v: v is None or type(v) is str,
-        "any text; production, in any case, is the one that changes anything",
+        "any text; only production, in upper or lower case, has an effect",
     )
     allowed_hosts: tuple[str, ...] = _list(
         _is_host_pattern,
@@ -166,7 +166,7 @@ class OxaigenAuthSettings(metaclass=SettingsType):
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> OxaigenAuthSettings:
-        """Read the variables that are set and not empty. Log unknown ones, once in a process.
+        """Read the variables that are set and not empty. Log unknown ones, once per process.
 
         Raises:
             OxaigenAuthConfigurationError: a variable is invalid, or dev mode is on in production.
@@ -180,8 +180,8 @@ class OxaigenAuthSettings(metaclass=SettingsType):
 
     @property
     def is_production(self) -> bool:
-        """Whether `environment` says production, in any case."""
-        # str(): it is also asked while a value of another type is about to be refused.
+        """Whether `environment` is production, in upper or lower case."""
+        # str(): this is also read before a value of another type is rejected.
         return str(self.environment).strip().lower() == "production"
 
     @property
@@ -202,7 +202,7 @@ class OxaigenAuthSettings(metaclass=SettingsType):
             raise explain_read(self, name)
 
 
-# That of attrs would say only that an attribute cannot be set.
+# The error of attrs suggests nothing.
 type.__setattr__(OxaigenAuthSettings, "__setattr__", refuse_change)
 
 
@@ -215,7 +215,7 @@ def _parse(setting: Attribute[Any], text: str) -> Any:
 
 
 def _fault(setting: Attribute[Any], value: object) -> str:
-    # Whatever stands before an "@" may be a password.
+    # The text before an "@" may be a password.
     shown = re.sub(r"^(.).*@", r"\1***@", repr(value))[:200]
     expected = setting.metadata["expected"]
     return f"{variable(setting.name)} is {shown}; expected {expected}"

@@ -1,4 +1,4 @@
-"""What the tests of an app need that uses this package."""
+"""Helpers for the tests of an app that uses this package."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ __all__ = ["reset"]
 
 
 def reset() -> None:
-    """Forget the default client with its settings and caches, and which warnings were logged.
+    """Discard the default client with its settings and caches, and log one-time warnings again.
 
-    The next use reads the environment afresh, so that no test sees what another one has set. Works
+    The next use reads the environment again, so no test sees the settings of another one. Works
     with and without a running event loop; connections end with the loops in which they were made.
-    In an event loop that goes on, `await aclose_client()` does the same and closes them at once.
+    In an event loop that continues, `await aclose_client()` does the same and closes them at once.
 
     >>> import pytest
     >>> @pytest.fixture(autouse=True)

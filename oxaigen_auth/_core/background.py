@@ -1,6 +1,6 @@
 """A task group that one task opens and another one may close.
 
-A task group must be left by the task that entered it. But test fixtures enter and leave in
+A task group must be exited by the task that entered it. But test fixtures enter and exit in
 different tasks, and several apps on one event loop may stop in any order. So the group runs in a
 background task of the event loop: an asyncio task, or a system task of trio.
 """
@@ -31,7 +31,7 @@ def running_loop() -> Any:
 
 
 def has_ended(loop: Any) -> bool:
-    """Whether an event loop was closed; always False for trio, which does not tell."""
+    """Whether an event loop was closed; always False on trio, which does not expose it."""
     return isinstance(loop, AbstractEventLoop) and loop.is_closed()
 
 
@@ -39,7 +39,7 @@ def keep_alive(thing: object) -> Callable[[], None]:
     """Keep an object alive until the event loop ends, or until the returned function is called.
 
     trio warns if an async generator is garbage-collected before it has ended, and cannot run its
-    cleanup. asyncio runs it, so that nothing is needed there.
+    cleanup. asyncio does run the cleanup.
     """
     if isinstance(running_loop(), AbstractEventLoop):
         return lambda: None
@@ -96,10 +96,10 @@ def start_background_task(
 
 @define(eq=False)
 class BackgroundTaskGroup:
-    """Opens a task group, hands it to `on_open`, and calls `on_close` when it is left.
+    """Opens a task group, passes it to `on_open`, and calls `on_close` when it has ended.
 
-    A task group ends early if somebody cancels one of its tasks natively before the task's first
-    step; then a new one is opened. If the background task itself is cancelled, none is.
+    On asyncio, the task group ends early if one of its tasks is cancelled natively before its first
+    step; then a new one is opened. If the background task itself is cancelled, none is opened.
     """
 
     on_open: Callable[[TaskGroup], None]

@@ -81,7 +81,7 @@ class Cache(Generic[V]):
         return entry.value
 
     def stored_at(self, key: Hashable) -> float:
-        """Return the time from which the age of a value counts, or minus infinity without one."""
+        """Return the time from which a value's age counts; minus infinity if there is none."""
         with self._lock:
             entry = self._entries.get(key)
             return -inf if entry is None else entry.stored_at

@@ -6,12 +6,12 @@ The life of a circuit, one for each upstream:
 
     closed   every call may run.
     open     calls are rejected, except for one probe each time that a backoff has passed. The next
-             probe does not wait for the end of the last one, so that a probe that hangs on a frozen
-             upstream blocks nobody.
+             probe does not wait for the end of the last one, so a probe that hangs does not block
+             the others.
 
 A failure counts unless the upstream has answered since the call began. Failures of one caller (the
 fingerprint of a token) count once a second at most. An answer resets all counts. A caller that can
-make the upstream fail for its own tokens must not shut out others:
+make the upstream fail for its own tokens must not block others:
 
     - The circuit is open for a caller that failed `threshold` times, and for all callers only if
       `threshold` different ones failed.
@@ -31,8 +31,8 @@ from attrs import define, field, frozen
 THRESHOLD = 5  # failures of one caller, or callers that failed
 FIRST_BACKOFF = 0.5  # seconds; each further one is twice as long, up to a limit
 MIN_INTERVAL = 1.0  # seconds between two failures of one caller that count
-MAX_CALLERS = 64  # whose failures are remembered; beyond that the oldest is discarded
-MAX_UPSTREAMS = 256  # that are remembered; beyond that the oldest is discarded
+MAX_CALLERS = 64  # with recorded failures, per upstream; above that the oldest is discarded
+MAX_UPSTREAMS = 256  # above that the oldest is discarded
 
 
 @frozen(eq=False)
@@ -59,7 +59,7 @@ class _Probe:
 @define(eq=False)
 class _Circuit:
     answered_at: float = -inf
-    callers: OrderedDict[bytes, _Failures] = field(factory=OrderedDict)  # who failed since then
+    callers: OrderedDict[bytes, _Failures] = field(factory=OrderedDict)  # that failed since then
     known: _Probe = field(factory=_Probe)  # for those callers
     others: _Probe = field(factory=_Probe)
 
@@ -85,7 +85,7 @@ class CircuitBreaker:
         return len(self._circuits)
 
     def acquire(self, upstream: str, caller: bytes) -> Permit | int:
-        """Return a permit, or in how many seconds to try again, at least 1."""
+        """Return a permit, or the seconds until the next attempt, at least 1."""
         with self._lock:
             now = self.clock()
             circuit = self._circuits.get(upstream)
@@ -136,7 +136,7 @@ class CircuitBreaker:
         return max(own, len(circuit.callers)) >= self.threshold
 
     def _back_off(self, probe: _Probe, now: float) -> float:
-        """Set the time of the next probe, and return in how many seconds it is."""
+        """Set the time of the next probe, and return the seconds until then."""
         probe.backoff = min(probe.backoff * 2 or FIRST_BACKOFF, self.max_backoff)
         seconds = probe.backoff * uniform(0.5, 1)  # noqa: S311
         probe.next_at = now + seconds

@@ -27,7 +27,7 @@ V = TypeVar("V")
 
 
 class FlightError(Exception):
-    """The flight finished without a value: the lookup raised, or as the subclasses say.
+    """The flight finished without a value, because the lookup raised or for a subclass's reason.
 
     Holds only the type of what the lookup raised, because a traceback's frames may hold secrets.
     """
@@ -42,7 +42,7 @@ class FlightTimeoutError(FlightError):
 
 
 class FlightTable(Protocol):
-    """What a flight needs of the `SingleFlight` that it belongs to."""
+    """The methods of `SingleFlight` that a flight calls."""
 
     def is_current(self, flight: Any) -> bool: ...
 
@@ -62,8 +62,8 @@ class Flight(Generic[V]):
     Args:
         share: the name of the share of `FairQueue` that the flight belongs to.
         shield: whether the lookup is shielded from the cancellation of its task group.
-        started_at: when the first caller came, on the event loop's clock, in seconds.
-        has_slot: whether the flight is one of those that may run.
+        started_at: when the first caller arrived, on the event loop's clock, in seconds.
+        has_slot: whether the flight may run.
         deadline_scope: the scope of the task that watches the deadline of this one flight.
     """
 
@@ -122,8 +122,8 @@ class Flight(Generic[V]):
             self._error = FlightError
             self._reason = f"The lookup failed with {type(error).__name__}."
         except get_cancelled_exc_class():  # noqa: ASYNC103
-            # The task ends here all the same. If this were raised, the native cancellation of this
-            # one task, which asyncio allows anybody, would cancel the whole group.
+            # The task ends here anyway. If this were raised, a native cancellation of this one task
+            # on asyncio would cancel the whole group.
             return  # noqa: ASYNC104
         finally:
             self._finish()

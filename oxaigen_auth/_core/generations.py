@@ -1,4 +1,4 @@
-"""Which answers of running lookups still count, by the token they are about."""
+"""Tracks which running lookups are outdated, by the token they are about."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _NOTHING = Pending()  # never changed
 
 @define(eq=False)
 class Generations:
-    """The generation of each token, a part of the key of its flights: no caller joins an old one.
+    """The generation of each token, a part of its flights' key, so no caller joins an older flight.
 
     A token has a generation other than 0 only while lookups of it run, so their number bounds the
     memory that this takes. Each generation is greater than all before it.
@@ -56,7 +56,7 @@ class Generations:
             del self._tokens[fingerprint]
 
     def of(self, fingerprint: bytes, base: str) -> Pending:
-        """Return the running lookups; they must not be changed."""
+        """Return the running lookups; the result must not be changed."""
         bases = self._tokens.get(fingerprint)
         return _NOTHING if bases is None else bases.get(base, _NOTHING)
 

@@ -1,4 +1,4 @@
-"""Values that are computed once in a process, and forgotten together."""
+"""Values that are computed once per process, and cleared together."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-MAX_CALLS = 1024  # different arguments that are remembered of one function
+MAX_CALLS = 1024  # cached results per function
 
 _caches: list[_lru_cache_wrapper[Any]] = []
 

@@ -10,12 +10,12 @@ from threading import Lock
 from attrs import define, field
 
 MINUTE = 60.0  # seconds
-MAX_TOKENS = 65_536  # remembered of all addresses; beyond that the oldest minute is discarded
+MAX_TOKENS = 65_536  # of all addresses together; above that the oldest minute is discarded
 
 
 @define(eq=False)
 class _Minute:
-    """The rejected tokens of one address since `start`, when the first of them came."""
+    """The rejected tokens of one address since `start`, when the first was recorded."""
 
     start: float
     tokens: set[bytes] = field(factory=set)
@@ -35,7 +35,7 @@ class RateLimit:
     _lock: Lock = field(factory=Lock, init=False)
 
     def retry_after(self, address: str) -> float:
-        """Return for how many more seconds an address is refused; 0 if it is not."""
+        """Return for how many more seconds an address is limited; 0 if it is not."""
         if not self.limit:
             return 0.0
         with self._lock:
@@ -45,7 +45,7 @@ class RateLimit:
             return max(0.0, minute.start + MINUTE - self.clock())
 
     def record(self, address: str, fingerprint: bytes) -> None:
-        """Count a rejected token, unless the address is refused already."""
+        """Count a rejected token, unless the address is limited already."""
         if not self.limit:
             return
         network = _network(address)
@@ -67,7 +67,7 @@ class RateLimit:
 
 
 def _network(address: str) -> str:
-    """Return what one client has: an IPv4 address, or the 64 bits of an IPv6 network (RFC 4291)."""
+    """Return an IPv4 address as it is, and the /64 network of an IPv6 address (RFC 4291)."""
     try:
         ip = ip_address(address)
     except ValueError:

@@ -14,8 +14,8 @@ shielded in a task group of that caller, as structured concurrency lets no task 
 If that caller is cancelled while others wait, it returns only when the flight is finished. A task
 would be most of a flight's cost, so one that waits for a slot has none.
 
-On asyncio anybody may cancel a task natively, also before its first step. Its code then never runs,
-and its task group is cancelled. So the owner of a group reports its end (`close_group`, or the
+On asyncio any code may cancel a task natively, even before its first step. It then never runs, and
+its task group is cancelled. So the owner of a group reports its end (`close_group`, or the
 owning caller), and each of its flights that is not finished is cancelled.
 """
 

@@ -1,4 +1,4 @@
-"""Estimates how much memory a value takes: of JSON's types, tuples, bytes and attrs classes."""
+"""Estimates the memory of JSON values, tuples, bytes and instances of attrs classes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from sys import getsizeof
 from typing import Any, cast
 
 _LEAVES = {str, bytes, int, float}
-_SMALL_INTEGERS = range(-5, 257)  # CPython has one object for each, as for most single letters
+_SMALL_INTEGERS = range(-5, 257)  # CPython shares one object for each, as for most single letters
 
 
 def size_of(value: object, at_most: float = inf) -> int:
     """Estimate the bytes that a value takes with everything that it refers to.
 
-    An object that is referred to several times counts as often. Stops soon after `at_most`. Takes
+    An object with several references counts once for each. Stops soon after `at_most`. Takes
     time in proportion to the number of objects, and does not recurse.
     """
     total = _rounded(getsizeof(value))
@@ -50,5 +50,5 @@ def _parts(whole: Any) -> Iterable[Any]:
 
 @cache
 def _attributes(kind: Hashable) -> tuple[str, ...]:
-    """Return the names of an attrs class's attributes; of another class none."""
+    """Return the attribute names of an attrs class; empty for another class."""
     return tuple(attribute.name for attribute in getattr(kind, "__attrs_attrs__", ()))

@@ -1,4 +1,4 @@
-"""Errors for calls in forms of the published package that have changed: what to write instead."""
+"""Errors for calls as in the published package, with the form to write instead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors for dependencies that are written without `Depends`, or with it where they are called."""
+"""Errors for dependencies without `Depends`, and for `Depends(require_permission)`."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from oxaigen_auth.errors import OxaigenAuthConfigurationError
 class ScopelessDependency:
     """A dependency of this package: it checks no OAuth2 scopes, and works in `Depends(...)` only.
 
-    `name` is how an app writes it. Without `Depends`, as a parameter's default or in `Annotated`,
-    FastAPI takes it for request data, and calls the route without calling the dependency.
+    `name` is the expression for it in an app. Without `Depends`, as a parameter's default or in
+    `Annotated`, FastAPI takes it for request data, and calls the route without the dependency.
     """
 
     name: str
 
     def __deepcopy__(self, _: object) -> NoReturn:
-        """Raise, because FastAPI copies the default of a parameter: it would reach the route."""
-        raise OxaigenAuthConfigurationError(stands_alone(self))
+        """Raise: FastAPI copies a parameter's default, and would pass the copy to the route."""
+        raise OxaigenAuthConfigurationError(missing_depends(self))
 
 
 class DeclaredInCode:
@@ -32,5 +32,5 @@ class DeclaredInCode:
         )
 
 
-def stands_alone(dependency: ScopelessDependency) -> str:
+def missing_depends(dependency: ScopelessDependency) -> str:
     return f"{dependency.name} does nothing without Depends: write Depends({dependency.name})"

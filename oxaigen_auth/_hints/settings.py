@@ -38,7 +38,7 @@ class SettingsType(type):
             raise AttributeError(f"{cls.__name__}.{name} cannot be deleted.")
         super().__delattr__(name)
 
-    if not TYPE_CHECKING:  # type checkers are to see the class as attrs makes it
+    if not TYPE_CHECKING:  # type checkers see the class as attrs makes it
 
         def __call__(cls, *args: object, **values: object) -> object:
             for name in values:
@@ -47,7 +47,7 @@ class SettingsType(type):
             return super().__call__(*args, **values)
 
         @property
-        def __signature__(cls) -> Signature:  # else that of `__call__`
+        def __signature__(cls) -> Signature:  # otherwise that of `__call__`
             made_by_attrs = signature(cls.__init__)
             return made_by_attrs.replace(parameters=[*made_by_attrs.parameters.values()][1:])
 
@@ -79,7 +79,7 @@ def refuse_change(settings: object, name: str, _: object) -> None:
 
 
 def _names(cls: type[Any]) -> list[str]:
-    """Return the names of the settings; none while attrs still makes the class."""
+    """Return the names of the settings; empty until attrs has made the class."""
     made = (
         vars(base)["__attrs_attrs__"] for base in cls.__mro__ if "__attrs_attrs__" in vars(base)
     )

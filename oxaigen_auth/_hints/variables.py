@@ -1,4 +1,4 @@
-"""The names of settings and of their environment variables, and what is meant by unknown ones."""
+"""The environment variables of the settings, and suggestions for unknown ones."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def variable(name: str) -> str:
 
 
 def suggest(name: str, names: Collection[str]) -> str:
-    """Return a question about the names that an unknown one resembles; empty if there is none."""
+    """Return "did you mean …?" with names similar to an unknown one; empty if there are none."""
     similar = get_close_matches(name, names, 2)
     return f"did you mean {' or '.join(similar)}?" if similar else ""
 
 
 def warn_of_unknown_variables(environ: Mapping[str, str], names: Collection[str]) -> None:
-    """Log each variable that looks like a setting and is none of these, once in a process."""
+    """Log each variable with the prefix of the settings that is none of them, once per process."""
     known = {variable(name) for name in names}
     for name, text in environ.items():
         upper = name.upper()

@@ -1,4 +1,4 @@
-"""The base class of the models: type checks, and how FastAPI writes a model out."""
+"""The base class of the models: type checks and serialization."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def names(model: type[Any]) -> list[str]:
-    """Return what a model's attributes are called, in order."""
+    """Return the names of a model's attributes, in order."""
     return [known.alias or known.name for known in _attributes(model)]
 
 
@@ -44,7 +44,7 @@ class Model:
     def __get_pydantic_core_schema__(
         cls, source: object, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
-        """Return how pydantic, and so FastAPI, serializes the model, and its fields."""
+        """Return the schema with which pydantic, and so FastAPI, serializes the model."""
         return core_schema_of(cls, cls._documented(), cls._shallow, handler)
 
     @classmethod
@@ -60,14 +60,14 @@ class Model:
         return {name: hint for name, hint in get_type_hints(cls).items() if name[0] != "_"}
 
     def _pairs(self) -> Iterator[tuple[str, Any]]:
-        """Return the fields as they are written out, each entry as it is."""
+        """Return the names and values of the serialized fields, in order."""
         return ((name, getattr(self, name)) for name in names(type(self)))
 
     def _shallow(self, info: SerializationInfo) -> dict[str, Any]:
-        """Return the fields to write out. A field that has its default counts as unset."""
+        """Return the fields to serialize. A field with its default counts as unset."""
         shown = dict(self._pairs())
         if info.exclude_unset or info.exclude_defaults:
-            default = dict(type(self)()._pairs())  # noqa: SLF001 (an empty one of us)
+            default = dict(type(self)()._pairs())  # noqa: SLF001 (the same class)
             if not info.exclude_defaults:
                 default.pop("is_authenticated", None)  # which is never unset
             return {k: v for k, v in shown.items() if k not in default or v != default[k]}
@@ -75,10 +75,7 @@ class Model:
 
     @classmethod
     def of_checked(cls, values: Iterable[Any]) -> Self:
-        """Make a model of values that have their types, in the order of its attributes.
-
-        Nothing is checked or copied: this is for the SDK, whose values nobody else has.
-        """
+        """Make a model from values in the order of its attributes, without checks or copies."""
         kind: Any = cls
         model = cls.__new__(cls)
         for put, value in zip(_setters(kind), values, strict=True):
@@ -86,7 +83,7 @@ class Model:
         return model
 
     def with_extra(self, extra: dict[str, Any]) -> Self:
-        """Return this model with these unknown fields, in the same way."""
+        """Return this model with these unknown fields, without checks or copies."""
         known = [getattr(self, it.name) for it in _attributes(type(self)) if it.alias != "extra"]
         return self.of_checked([*known, extra])
 
@@ -102,7 +99,7 @@ class Model:
 
     @property
     def extra(self) -> dict[str, Any]:
-        """The fields this version does not know, as a new dict at every read."""
+        """The fields without an attribute in this version, as a new dict at every read."""
         return deepcopy(self._extra) if self._extra else {}
 
     def __repr__(self) -> str:
@@ -117,6 +114,6 @@ def _setters(model: type[Model]) -> list[Callable[[object, Any], None]]:
 
 @cache
 def types_of(model: type[Model]) -> list[tuple[str, tuple[type, ...]]]:
-    """Return which types each attribute may have, but for lists and `extra`."""
+    """Return the types that each attribute may have, except lists and `extra`."""
     hints = get_type_hints(model)
     return [(name, get_args(it) or (it,)) for name, it in hints.items() if name[0] != "_"]

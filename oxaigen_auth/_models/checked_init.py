@@ -18,10 +18,10 @@ T = TypeVar("T")
 
 
 def check(name: str, allowed: Sequence[type], value: object) -> None:
-    """Check that a value has one of the types. A bool is no int.
+    """Check that a value has one of the types. A bool is not an int.
 
     Raises:
-        TypeError: it has another type.
+        TypeError: the value has another type.
     """
     if isinstance(value, tuple(allowed)) and (type(value) is not bool or bool in allowed):
         return
@@ -36,7 +36,7 @@ def tuple_of(entry: type[T], name: str, values: object) -> tuple[T, ...]:
     """Return the entries of a list, a tuple or another plain collection.
 
     Raises:
-        TypeError: it is none, or holds something else.
+        TypeError: `values` is not such a collection, or an entry has another type.
     """
     kind = type(values)
     if not isinstance(values, Iterable) or issubclass(kind, Mapping | str | bytes) or has(kind):
@@ -51,7 +51,7 @@ def own_extra(extra: dict[str, Any] | None) -> dict[str, Any] | None:
     """Return a deep copy, or None if it is empty.
 
     Raises:
-        TypeError: it is no dict with strings as keys.
+        TypeError: `extra` is not a dict with strings as keys.
     """
     if extra is not None and not isinstance(extra, dict):
         raise TypeError(f"extra must be dict or None, not {type(extra).__name__}")
@@ -60,5 +60,5 @@ def own_extra(extra: dict[str, Any] | None) -> dict[str, Any] | None:
     return deepcopy(extra) or None
 
 
-# attrs gives the annotation to the constructors of the models, and FastAPI evaluates it there.
+# attrs copies the annotation to the constructors of the models, where FastAPI evaluates it.
 own_extra.__annotations__["extra"] = Annotated[dict[str, Any] | None, NotAParameter]

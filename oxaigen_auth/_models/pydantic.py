@@ -1,6 +1,6 @@
-"""How pydantic, and so FastAPI, writes the models out, and why it never reads one.
+"""The pydantic schemas of the models: FastAPI serializes them, and never reads one from a request.
 
-Knows no model. pydantic is imported where it is used: a worker without FastAPI does not need it.
+pydantic is imported inside the functions, because a worker without FastAPI does not need it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ENTRY_ADVICE = "declare a model of your own for what callers send"
 
 
 class Serializer:
-    """Gives pydantic the serializer of a model that it meets where only `Any` is declared."""
+    """The descriptor `__pydantic_serializer__`, which pydantic uses for values of type `Any`."""
 
     def __get__(self, _: object, model: Hashable) -> Any:
         return _serializer_of(model)
@@ -37,9 +37,9 @@ def _serializer_of(model: Any) -> Any:
 
 
 class NotAParameter:
-    """Annotates a parameter of a constructor that FastAPI must not call with what a caller sends.
+    """Annotates a constructor's parameter, which FastAPI must not fill from a request.
 
-    FastAPI does so for `Depends()` beside a model, and for `Depends(User)`.
+    FastAPI would do so for a model with `Depends()`, and for `Depends(User)`.
     """
 
     @classmethod
@@ -48,7 +48,7 @@ class NotAParameter:
 
 
 def refusal(model: str) -> str:
-    """Return why a model is not made of what a caller sent, and what to write."""
+    """Return the error message for a model that FastAPI would read from a request."""
     advice = _USER_ADVICE if model == "User" else _ENTRY_ADVICE
     return f"a {model} is never read from a request: {advice}"
 
@@ -59,9 +59,9 @@ def core_schema_of(
     shallow: Callable[[Any, SerializationInfo], dict[str, Any]],
     handler: GetCoreSchemaHandler,
 ) -> CoreSchema:
-    """Return a schema that takes instances alone and writes them out as an object with `hints`.
+    """Return a schema that accepts only instances, and serializes them as objects with `hints`.
 
-    What `shallow` returns is filtered by pydantic, at every level (`exclude` and the like). No
+    pydantic filters the result of `shallow` at every level (`exclude` and the like). No
     field is required: in a union, pydantic would take a filtered user for another type.
     """
     from pydantic_core import core_schema  # noqa: PLC0415
@@ -75,24 +75,24 @@ def core_schema_of(
         extra_behavior="ignore" if "extra" in hints else "allow",
     )
     return core_schema.no_info_wrap_validator_function(
-        _takes_only(model),
+        _instance_validator(model),
         shape,
         ref=f"{model.__module__}.{model.__qualname__}:{id(model)}",
         serialization=core_schema.wrap_serializer_function_ser_schema(
-            _writes_only(model, shallow), info_arg=True
+            _instance_serializer(model, shallow), info_arg=True
         ),
     )
 
 
 def json_schema_of(schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-    """Return the JSON schema of a model, all of whose fields are written out."""
+    """Return the JSON schema of a model, with all fields required, as all are serialized."""
     reference = handler(schema)
     written = handler.resolve_ref_schema(reference)
     written["required"] = list(written["properties"])
     return reference
 
 
-def _takes_only(model: type[Any]) -> Callable[[Any, ValidatorFunctionWrapHandler], Any]:
+def _instance_validator(model: type[Any]) -> Callable[[Any, ValidatorFunctionWrapHandler], Any]:
     from pydantic_core import PydanticCustomError  # noqa: PLC0415
 
     name = model.__name__
@@ -100,22 +100,24 @@ def _takes_only(model: type[Any]) -> Callable[[Any, ValidatorFunctionWrapHandler
         f"{refusal(name)}; a route that answers with a {name} returns the object, not a dict"
     )
 
-    def take(value: Any, _: ValidatorFunctionWrapHandler) -> Any:
+    def validate(value: Any, _: ValidatorFunctionWrapHandler) -> Any:
         if isinstance(value, model):
             return value
         raise PydanticCustomError("oxaigen_auth_model", message)
 
-    return take
+    return validate
 
 
-def _writes_only(
+def _instance_serializer(
     model: type[Any], shallow: Callable[[Any, SerializationInfo], dict[str, Any]]
 ) -> Callable[[Any, SerializerFunctionWrapHandler, SerializationInfo], Any]:
     from pydantic_core import PydanticSerializationUnexpectedValue  # noqa: PLC0415
 
-    def write(value: Any, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:
-        if not isinstance(value, model):  # of a union, it is another member
+    def serialize(
+        value: Any, handler: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> Any:
+        if not isinstance(value, model):  # it is another member of a union
             raise PydanticSerializationUnexpectedValue(f"expected {model.__name__}")
         return handler(shallow(value, info))
 
-    return write
+    return serialize

@@ -1,4 +1,4 @@
-"""Finds routes that would let in everybody: ignored scopes, or a `User` without `Depends`.
+"""Finds routes that would admit every caller: ignored scopes, or a `User` without `Depends`.
 
 Reads the routes of a FastAPI app and of the apps mounted in it. Ignores what it cannot read, such
 as an ASGI app of another framework.
@@ -16,14 +16,14 @@ from pydantic import BaseModel
 from starlette.datastructures import State
 from starlette.types import Scope
 
-from oxaigen_auth._hints.dependencies import ScopelessDependency, stands_alone
+from oxaigen_auth._hints.dependencies import ScopelessDependency, missing_depends
 from oxaigen_auth._request.app_routes import Route, routes_of
 from oxaigen_auth.errors import OxaigenAuthConfigurationError
 from oxaigen_auth.models import User
 
 _log = logging.getLogger("oxaigen_auth")
 
-_CHECK = "oxaigen_auth_check"  # in the app's state
+_CHECK = "oxaigen_auth_check"  # key in the app's state
 _PARAMETERS = ("path_params", "query_params", "header_params", "cookie_params", "body_params")
 
 
@@ -36,13 +36,13 @@ class AppCheck:
 
 
 def check_app(app: object) -> AppCheck:
-    """Read the routes of an app and of those that are mounted in it, and remember the result."""
+    """Check the routes of an app and of its mounted apps, and store the result in its state."""
     found = AppCheck()
     try:
         for route in routes_of(app):
             _check_scopes(route, found)
             found.faults.extend(_forgotten_depends(route))
-    except Exception:  # noqa: BLE001 (an app that cannot be read is not to be shut out)
+    except Exception:  # noqa: BLE001 (an app with unreadable routes may still run)
         _log.debug("Cannot read the routes of %r", type(app), exc_info=True)
     state = getattr(app, "state", None)
     if isinstance(state, State):
@@ -51,18 +51,18 @@ def check_app(app: object) -> AppCheck:
 
 
 def refuse_faulty_app(app: object) -> None:
-    """Read an app's routes before it starts.
+    """Check an app's routes before it starts.
 
     Raises:
-        OxaigenAuthConfigurationError: names each route that declares what it does not get.
+        OxaigenAuthConfigurationError: a route has a fault; the message lists all of them.
     """
     faults = check_app(app).faults
     if faults:
-        raise OxaigenAuthConfigurationError("\n  ".join(["These routes are wrong:", *faults]))
+        raise OxaigenAuthConfigurationError("\n  ".join(["Invalid routes:", *faults]))
 
 
 def check_once(scope: Scope) -> None:
-    """Log what is wrong with the connection's app, where its start did not."""
+    """Log the faults of the connection's app, unless it has been checked already."""
     app = scope.get("app")
     if app is not None and _known(app) is None:
         for fault in check_app(app).faults:
@@ -70,7 +70,7 @@ def check_once(scope: Scope) -> None:
 
 
 def refuse_scopes(scope: Scope, scopes: list[str]) -> None:
-    """Refuse a connection whose route gives scopes to a dependency of ours, unless it checks them.
+    """Refuse a connection whose route gives scopes to our dependencies, unless the app checks them.
 
     Raises:
         OxaigenAuthConfigurationError: nothing checks the scopes.
@@ -78,7 +78,7 @@ def refuse_scopes(scope: Scope, scopes: list[str]) -> None:
     app, given = scope.get("app"), frozenset(scopes)
     known = _known(app) or AppCheck()
     if given not in known.checked_scopes and given not in check_app(app).checked_scopes:
-        raise OxaigenAuthConfigurationError(f"{scope.get('path')}: {_nobody_checks(given)}")
+        raise OxaigenAuthConfigurationError(f"{scope.get('path')}: {_unchecked(given)}")
 
 
 def _known(app: object) -> AppCheck | None:
@@ -94,7 +94,7 @@ def _check_scopes(route: Route, found: AppCheck) -> None:
         if scopes <= checked:
             found.checked_scopes.add(scopes)
             continue
-        fault = f"{route.name}: {_nobody_checks(scopes - checked)}"
+        fault = f"{route.name}: {_unchecked(scopes - checked)}"
         if fault not in found.faults:
             found.faults.append(fault)
 
@@ -105,7 +105,7 @@ def _scopes(dependant: Any) -> frozenset[str]:
     return frozenset().union(*(getattr(dependant, name, None) or () for name in names))
 
 
-def _nobody_checks(scopes: frozenset[str]) -> str:
+def _unchecked(scopes: frozenset[str]) -> str:
     named = ", ".join(map(repr, sorted(scopes)))
     write = " and ".join(f'Depends(require_permission("{scope}"))' for scope in sorted(scopes))
     return f"nothing checks the scopes {named} given to Security(...); write {write} instead"
@@ -118,7 +118,7 @@ def _forgotten_depends(route: Route) -> Iterator[str]:
             for parameter in getattr(dependant, kind):
                 alone = _alone(parameter, hints)
                 if alone is not None:
-                    yield f"{route.name}: {stands_alone(alone)}, in {parameter.name!r}"
+                    yield f"{route.name}: {missing_depends(alone)}, in {parameter.name!r}"
                 elif _holds_user(parameter.field_info.annotation, set()):
                     yield f"{route.name}: {_write_depends(dependant.call, parameter)}"
 
@@ -126,12 +126,8 @@ def _forgotten_depends(route: Route) -> Iterator[str]:
 def _alone(parameter: Any, hints: Mapping[str, Any]) -> ScopelessDependency | None:
     """Return the dependency of ours that a parameter has as its default, or in `Annotated`."""
     beside = getattr(hints.get(parameter.name), "__metadata__", ())
-    found = (it for it in (parameter.field_info.default, *beside) if _is_ours(it))
-    return next(found, None)
-
-
-def _is_ours(thing: object) -> bool:
-    return isinstance(thing, ScopelessDependency)
+    candidates = (parameter.field_info.default, *beside)
+    return next((it for it in candidates if isinstance(it, ScopelessDependency)), None)
 
 
 def _hints(call: Any) -> dict[str, Any]:
@@ -147,13 +143,13 @@ def _write_depends(call: Any, parameter: Any) -> str:
     dependency = "get_current_user_optional" if optional else "get_current_user"
     user = "User | None" if optional else "User"
     return (
-        f"{function}() would take a User from the request, in {parameter.name!r}; "
-        f"write user: Annotated[{user}, Depends({dependency})], and take it from nowhere else"
+        f"{function}() would read a User from the request, in {parameter.name!r}; "
+        f"write user: Annotated[{user}, Depends({dependency})], and in no other way"
     )
 
 
 def _holds_user(annotation: Any, seen: set[Any]) -> bool:
-    """Return whether a value of this type is a `User`, or holds one."""
+    """Return whether a value of this type is a `User`, or contains one."""
     annotation = getattr(annotation, "__value__", annotation)  # of a `type` statement
     parts = get_args(annotation)
     if not parts and isinstance(annotation, type) and annotation not in seen:

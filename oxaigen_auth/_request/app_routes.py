@@ -25,7 +25,7 @@ class Route:
         return list(self._below(self.dependant))
 
     def call(self, dependant: Any) -> Any:
-        """Return what is called, out of a `partial` or a bound `__call__`."""
+        """Return the called object, unwrapped from a `partial` or a bound `__call__`."""
         call: Any = self.overrides.get(dependant.call, dependant.call)
         while isinstance(call, partial):
             call = call.func
@@ -53,7 +53,7 @@ def _apps(app: Any, prefix: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
 
 
 def _contexts(app: Any) -> Iterator[Any]:
-    """Yield an app's routes as they are reached: later FastAPIs keep included routers apart."""
+    """Yield an app's routes, also those of included routers, which later FastAPIs keep apart."""
     expand: Any = getattr(routing, "iter_route_contexts", iter)
     yield from expand(app.routes or ())
 

@@ -1,4 +1,4 @@
-"""Reads the bearer token from an ASGI connection's headers, which may hold anything."""
+"""Reads the bearer token from the untrusted headers of an ASGI connection."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def extract_bearer_token(
 def combined_headers(scope: Scope) -> dict[bytes, bytes]:
     """Return headers by name; values of a repeated header are joined with newlines.
 
-    No value may hold a newline itself (RFC 9110 §5.5).
+    A single value cannot contain a newline (RFC 9110 §5.5).
     """
     headers = scope["headers"]
     found = dict(headers)
@@ -87,8 +87,8 @@ def token_of_header(headers: dict[bytes, bytes]) -> str | None:
 def token_of_cookie(headers: dict[bytes, bytes], name: str) -> str | None:
     """Return the single value of a cookie. HTTP/2 may spread cookies over several headers.
 
-    Agrees with Starlette's `request.cookies`. But a caller's other cookies cost little: only a
-    value of this name is unquoted, in linear time (CVE-2024-7592), and only if it may be a token.
+    Agrees with Starlette's `request.cookies`, but unquotes only values of this name that may be
+    tokens, and in linear time (CVE-2024-7592).
     """
     found: set[str] = set()
     for match in _cookie(name).finditer(b";" + headers.get(b"cookie", b"").replace(b"\n", b";")):
@@ -100,7 +100,7 @@ def token_of_cookie(headers: dict[bytes, bytes], name: str) -> str | None:
 
 @lru_cache(maxsize=16)
 def _cookie(name: str) -> re.Pattern[bytes]:
-    """Return a pattern of the values of a cookie, each pair with a semicolon before it."""
+    """Return a pattern for the values of a cookie; each pair must follow a semicolon."""
     return re.compile(b";" + _SPACES + re.escape(name.encode()) + _SPACES + b"=([^;]*)")
 
 

@@ -28,15 +28,15 @@ _SILENCE = 60.0  # seconds
 _SHOWN = 100  # characters
 _NOT_ALLOWED = (
     "Refused a request for host %s: OXAIGEN_AUTH_ALLOWED_HOSTS does not list it; add it there if "
-    "this app is reached under it"
+    "this app is served under it"
 )
 _SEVERAL = (
     "Refused a request with several values of X-Forwarded-Host, %s: set "
-    "OXAIGEN_AUTH_ALLOWED_HOSTS, with which the first value counts if it is listed"
+    "OXAIGEN_AUTH_ALLOWED_HOSTS; then the first value counts if it is listed"
 )
 _MALFORMED = (
-    "Refused a request for host %s: it is missing or malformed; see to it that X-Forwarded-Host, "
-    "or else Host, is host[:port], or set OXAIGEN_AUTH_PROXY_URL_OVERRIDE"
+    "Refused a request for host %s: it is missing or malformed; make X-Forwarded-Host, or "
+    "otherwise Host, host[:port], or set OXAIGEN_AUTH_PROXY_URL_OVERRIDE"
 )
 
 
@@ -59,7 +59,7 @@ def derive_proxy_base_url(connection: HTTPConnection) -> str:
 
 
 def derive_base_url(headers: dict[bytes, bytes], settings: OxaigenAuthSettings) -> str:
-    """Return the URL of the proxy for a request, where the settings name no proxy."""
+    """Return the URL of the proxy for a request, if the settings do not define it."""
     scheme, patterns = settings.proxy_scheme, settings.allowed_hosts
     url, allowed = resolve_base_url(request_host(headers, scheme, patterns), scheme, patterns)
     if not allowed:
@@ -101,7 +101,7 @@ def _refused_hosts() -> RefusedHosts:
 
 def _shown(host: bytes) -> str:
     """Return a host for the log: in ASCII, of limited length, without a password."""
-    _, at, name = host.rpartition(b"@")  # what stands before it may be a password
+    _, at, name = host.rpartition(b"@")  # the text before it may be a password
     text = (b"***@" + name if at else name).decode("latin-1")
     return ascii(text[:_SHOWN]) + ("…" if len(text) > _SHOWN else "")
 
@@ -110,5 +110,5 @@ def _shown(host: bytes) -> str:
 def _warn_of_unchecked_hosts() -> None:
     _log.warning(
         "The auth proxy's address comes from request headers unchecked: set "
-        "OXAIGEN_AUTH_ALLOWED_HOSTS to the hosts that this app is reached under."
+        "OXAIGEN_AUTH_ALLOWED_HOSTS to the hosts that this app is served under."
     )

@@ -56,14 +56,14 @@ def refusal_of_verdict(verdict: Rejected | RateLimited | Unavailable) -> HTTPExc
 
 
 def missing(name: str) -> HTTPException:
-    """Return the answer to a caller who lacks a permission."""
+    """Return the HTTP error for a caller without a permission."""
     return HTTPException(403, f"Missing permission: {name}", _insufficient_scope(name))
 
 
 def refusal_of_error(error: Exception) -> HTTPException | None:  # noqa: PLR0911 (a table)
-    """Return the answer to a request whose route raised this; None for what is a bug of the app.
+    """Return the HTTP error for an exception that a route raised; None if it is a bug of the app.
 
-    A group of exceptions is answered if all that it holds would get the same answer.
+    An exception group gets the HTTP error that all its exceptions have in common, if any.
     """
     if isinstance(error, ExceptionGroup):
         answers = [refusal_of_error(part) for part in error.exceptions]
@@ -105,7 +105,7 @@ def _insufficient_scope(name: str) -> dict[str, str]:
 
 
 def _challenge(text: str) -> dict[str, str]:
-    """Say what is wrong with the credentials (RFC 6750 §3)."""
+    """Return the header that asks for credentials (RFC 6750 §3)."""
     return {"WWW-Authenticate": text}
 
 

@@ -1,7 +1,7 @@
-"""Identifies the caller of a connection: each question is asked once, however many need it.
+"""Identifies the caller of a connection, and asks each question about it only once.
 
-The verdicts are kept in the connection's own `scope`, never on an object that outlives it. A scope
-that has changed since, or a copy of it with other headers, may put another question.
+The verdicts are stored in the connection's `scope`, so none outlives it. A scope with changed
+headers, or a copy with other headers, may lead to another question.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from oxaigen_auth.client import ProxyAuthClient, default_client
 from oxaigen_auth.errors import OxaigenAuthUnauthenticatedError, OxaigenAuthUntrustedHostError
 from oxaigen_auth.models import User
 
-CLIENT = "oxaigen_auth.client"  # in the scope: that of the innermost middleware, or None
-IDENTITY = "oxaigen_auth.identity"  # in the scope: the last result of `identify`
-MAX_VERDICTS = 8  # that are kept of one connection
+CLIENT = "oxaigen_auth.client"  # key in the scope: the innermost middleware's client, or None
+IDENTITY = "oxaigen_auth.identity"  # key in the scope: the last result of `identify`
+MAX_VERDICTS = 8  # per connection
 _CROSS_SITE = Rejected("Cross-site request refused", forbidden=True)
 
 
 @define(eq=False)
 class Identity:
-    """What is known of a connection's caller.
+    """The caller of a connection, as far as it is known.
 
     Attributes:
         client: the client that is asked.
         question: None if there is nothing to ask.
         verdict: None if the connection has no token.
         host_error: why the request's host is invalid; then there is no verdict.
-        source: what all of this was derived from.
-        verdicts: those on the connection's earlier questions.
+        source: the values from which it was derived.
+        verdicts: the answers to earlier questions of the connection.
     """
 
     client: ProxyAuthClient
@@ -65,8 +65,8 @@ class Identity:
             validator.record_rejection(address, question)
         self.verdict = verdict
 
-    def recall(self, question: Question) -> bool:
-        """Look for a verdict without a lookup. Return whether there is nothing left to ask."""
+    def use_cached(self, question: Question) -> bool:
+        """Use a known or cached verdict. Return whether no lookup or check is left to do."""
         if self.verdicts:
             self.verdict = self.verdicts.get((self.client, question))
             if self.verdict is not None:
@@ -116,7 +116,7 @@ async def identify(scope: Scope) -> Identity:
         question = identity.question
         if question is None:
             check_once(scope)
-        elif not identity.recall(question):
+        elif not identity.use_cached(question):
             check_once(scope)
             await identity.ask(question, _address(scope))
     except BaseException as error:
@@ -128,7 +128,7 @@ async def identify(scope: Scope) -> Identity:
 
 
 def _read(scope: Scope, headers: dict[bytes, bytes], client: ProxyAuthClient) -> Identity:
-    """Return what the scope alone shows, with a question if the proxy has to be asked."""
+    """Return the identity that the scope shows, with a question if the proxy must be asked."""
     settings = client.settings
     try:
         token = token_of_header(headers)
@@ -147,7 +147,7 @@ def _read(scope: Scope, headers: dict[bytes, bytes], client: ProxyAuthClient) ->
 
 
 def _address(scope: Scope) -> str:
-    """Return the network address that the connection comes from; "" where it has none.
+    """Return the network address of the client, or "" if there is none.
 
     For a Unix socket, servers give None, an empty host, or the path of the socket.
     """

@@ -1,4 +1,4 @@
-"""Hosts that a request may name, and the patterns of those that it is allowed to."""
+"""Parses the hosts and origins of requests, and patterns of allowed ones."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Host:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether this is the machine that asks (RFC 6761 §6.3, RFC 1122 §3.2.1.3, RFC 4291)."""
+        """Whether this is the local machine (RFC 6761 §6.3, RFC 1122 §3.2.1.3, RFC 4291)."""
         if self.name == "localhost" or self.name.endswith(".localhost"):
             return True
         try:
@@ -51,7 +51,7 @@ class Host:
 
 @frozen
 class Origin:
-    """Where a page comes from (RFC 6454 §4); in a pattern its host is one."""
+    """The origin of a page (RFC 6454 §4), or a pattern of origins, whose host is a pattern."""
 
     scheme: str
     host: Host
@@ -110,7 +110,7 @@ def resolve_base_url(header: bytes, scheme: str, patterns: tuple[str, ...]) -> t
 
     Without patterns every well-formed host is allowed.
     """
-    # What is too long is not remembered, so that requests cannot fill the memory with hosts.
+    # A host that is too long is not cached, so that requests cannot fill the memory.
     return _resolve_base_url(header, scheme, patterns) if len(header) <= _MAX_HOST else ("", False)
 
 

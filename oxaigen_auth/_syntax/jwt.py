@@ -1,4 +1,4 @@
-"""When a token that reads as a JWT expires. Verifies nothing: the proxy does that."""
+"""Reads when a JWT expires, without verifying it: the proxy does that."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _TO_STANDARD = str.maketrans("-_", "+/")  # from the URL-safe alphabet (RFC 4648
 def expiry(token: str) -> float | None:
     """Return `exp` (RFC 7519 §4.1.4) in seconds since the epoch, from minus infinity to infinity.
 
-    None if the token is no JWT in compact form (RFC 7515 §7.1), or has no `exp` that is a number.
-    What is returned is not to be trusted, except that the token should not be used after it.
+    None if the token is not a JWT in compact form (RFC 7515 §7.1), or has no numeric `exp`. The
+    result is unverified, so it may only shorten the use of a token.
     """
     match = _FORM.fullmatch(token)
     claims = None if match is None else _claims(match[1])
@@ -24,7 +24,7 @@ def expiry(token: str) -> float | None:
 
 
 def _claims(payload: str) -> object:
-    """Decode a payload. Every number becomes a float, which no number of digits makes slow."""
+    """Decode a payload. Numbers become floats, because an int of many digits is slow to parse."""
     try:
         padded = payload.translate(_TO_STANDARD) + "=" * (-len(payload) % 4)
         return json.loads(a2b_base64(padded).decode(), parse_int=float)

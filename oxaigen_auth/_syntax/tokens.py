@@ -1,4 +1,4 @@
-"""What a bearer token and a permission name may look like."""
+"""The syntax of bearer tokens and permission names."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def is_permission_name(text: str) -> bool:
 
 
 def check_permission_name(name: object) -> str:
-    """Return the name, which is safe to put into a path; of an enum's member, its value.
+    """Return the name, which is safe in a path. For an enum member, this is its value.
 
     Raises:
-        ValueError: the name is not of the form that the product page gives.
+        ValueError: the name does not have the form that the product page defines.
     """
     if not isinstance(name, str) or not is_permission_name(name):
         raise ValueError(

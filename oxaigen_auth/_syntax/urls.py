@@ -25,7 +25,7 @@ def is_base_url(value: Any) -> bool:
         return False
     try:
         url = urlsplit(value)
-        has_place = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
+        has_authority = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
     except ValueError:
         return False
-    return has_place and not set(value) & set(" ?#@\\")
+    return has_authority and not set(value) & set(" ?#@\\")

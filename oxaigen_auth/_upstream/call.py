@@ -1,4 +1,4 @@
-"""One call to the proxy: sends a request, again if the connection is dead, and reads the body."""
+"""One call to the proxy: sends a request, retries it on a dead connection, and reads the body."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from oxaigen_auth._validation.verdict import Unavailable
 
 TOO_LARGE = f"the body is larger than {MAX_BODY} bytes"
 
-# What a kept-alive connection raises when the other side closed it before our request came.
+# Raised for a kept-alive connection that the server closed before our request arrived.
 _DEAD = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 
 
@@ -42,7 +42,7 @@ class Call:
     async def send(
         self, transport: httpx.AsyncHTTPTransport, request: httpx.Request
     ) -> Answer | Unavailable:
-        """Send a request, once more if the kept-alive connection that it went out on was dead."""
+        """Send a request, and retry it once if its kept-alive connection was dead."""
         try:
             return await self._send_once(transport, request)
         except _DEAD as error:
@@ -64,7 +64,7 @@ class Call:
         self._answered = True
         async with aclosing(response):
             if self.refuse_mock and MOCK_HEADER in response.headers:
-                return MOCKED  # whatever its body holds
+                return MOCKED  # whatever its body contains
             body = await self._read(response)
         if has_trailing_data(response):
             with move_on_after(CLOSE_TIMEOUT, shield=True):
@@ -72,26 +72,26 @@ class Call:
         return Answer(response.status_code, response.headers, body)
 
     async def _trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """Learn whether the request opened a connection."""
+        """Note whether the request opened a connection."""
         if event == "connection.connect_tcp.complete":
             self._new_connection = True
             self._unused = info["return_value"]
         elif event == "http11.send_request_headers.started":
             self._unused = None
-            # The library awaits this for each event; there is nothing more to learn.
+            # The library awaits this for each event, and no later one is of interest.
             self._extensions.pop("trace", None)
 
     async def _close_unused(self) -> None:
-        """Close a connection that the library gave up before it used it, and would leave open.
+        """Close a connection that the library opened but did not use, and would leave open.
 
-        It does so when it is cancelled during the TLS handshake.
+        That happens when it is cancelled during the TLS handshake.
         """
         if self._unused is not None:
             with move_on_after(CLOSE_TIMEOUT, shield=True):
                 await self._unused.aclose()
 
     async def _read(self, response: httpx.Response) -> bytes:
-        """Return the body as it came. One that is too large is cut off by cancelling the call.
+        """Return the body as received. If it is too large, cancel the call.
 
         Leaving the loop instead would abandon the library's nested generators half-way.
         """
@@ -101,7 +101,7 @@ class Call:
             if len(body) > MAX_BODY:
                 self.too_large = True
                 self.scope.cancel()
-        if len(body) > MAX_BODY:  # and complete, so that there was nothing left to cancel
+        if len(body) > MAX_BODY:  # the last chunk; there was nothing left to cancel
             raise AnswerError(TOO_LARGE)
         return bytes(body)
 

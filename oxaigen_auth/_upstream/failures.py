@@ -38,11 +38,11 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def _reason(error: BaseException) -> str | None:
     match error:
         case ssl.SSLCertVerificationError():
-            return "the certificate is not trusted" + _said_of(error, "verify_message")
+            return "the certificate is not trusted" + _library_text(error, "verify_message")
         case ssl.SSLError():
-            return "TLS failed" + _said_of(error, "reason")
+            return "TLS failed" + _library_text(error, "reason")
         case socket.gaierror():
-            return "the host name was not found" + _said_of(error, "strerror")
+            return "the host name was not found" + _library_text(error, "strerror")
         case ConnectionRefusedError():
             return "the connection was refused"
         case OSError(errno=int(code)) if code > 0:
@@ -51,7 +51,7 @@ def _reason(error: BaseException) -> str | None:
             return None
 
 
-def _said_of(error: Exception, attribute: str) -> str:
+def _library_text(error: Exception, attribute: str) -> str:
     """Return a library's text in parentheses, such as " (Temporary failure in name resolution)"."""
-    said = getattr(error, attribute, None)
-    return f" ({said})" if said else ""
+    text = getattr(error, attribute, None)
+    return f" ({text})" if text else ""

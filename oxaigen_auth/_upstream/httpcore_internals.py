@@ -1,6 +1,6 @@
-"""The two places where the HTTP library has no public way, and its private attributes are used.
+"""The two uses of the HTTP library's private attributes, where it has no public API.
 
-Should they change, the fallback is safe, the log says so once, and a test fails.
+If they change, the fallback is safe and logged once, and a test fails.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ def wrap_network_backend(transport: Any, wrap: Callable[[Any], Any]) -> None:
 
 
 def has_trailing_data(response: Any) -> bool:
-    """Return whether more data came after an answer, which the next call would take for its own.
+    """Return whether data followed a response, which the next call would read as its own.
 
-    Return True if it is unknown. Then no connection is used twice.
+    Return True if it is unknown, so that no connection is reused.
     """
     stream = response.stream
     try:

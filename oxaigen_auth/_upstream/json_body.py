@@ -10,18 +10,18 @@ from typing import Any, NoReturn
 
 MAX_DEPTH = 32
 
-# The charsets but Unicode's that `Content-Type` may name, by what Python calls them.
+# The charsets other than Unicode's that `Content-Type` may declare, with Python's names.
 _SINGLE_BYTE = {"iso-8859-1": "latin-1", "us-ascii": "ascii", "windows-1252": "cp1252"}
 
 
 class WireError(ValueError):
-    """The answer does not have the documented shape. The message names the place, no value."""
+    """The answer does not have the documented shape. The message has its location, but no value."""
 
 
 def parse_json(body: bytes, charset: str = "") -> Any:
     """Decode JSON that can be encoded again: no NaN, no infinity, no lone surrogates, not deep.
 
-    Of a name that stands twice in an object the last one counts (RFC 8259 §4 leaves it open).
+    If an object repeats a name, the last value counts (RFC 8259 §4 leaves it open).
     `charset` is the one of the `Content-Type`, in lower case.
 
     Raises:
@@ -40,13 +40,13 @@ def parse_json(body: bytes, charset: str = "") -> Any:
 
 
 def _text(body: bytes, charset: str) -> str:
-    """Decode UTF-8, or what the first bytes show to be another form of Unicode.
+    """Decode UTF-8, or the encoding of Unicode that the first bytes show.
 
-    A byte order mark is left out (RFC 8259 §8.1). The declared charset counts only where the bytes
-    are no Unicode: JSON has none, and what servers declare is often wrong.
+    A byte order mark is removed (RFC 8259 §8.1). The declared charset counts only if the bytes are
+    not Unicode: JSON has no charset, and servers often declare a wrong one.
 
     Raises:
-        UnicodeDecodeError: the bytes are no text.
+        UnicodeDecodeError: the bytes are not text.
     """
     try:
         return body.decode(json.detect_encoding(body))

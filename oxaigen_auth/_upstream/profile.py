@@ -1,7 +1,7 @@
-"""Makes a `User` of the proxy's profile.
+"""Makes a `User` from the proxy's profile.
 
-A profile that has all known fields, each of its type, is read as it stands. Any other is left to
-the converter in `structuring`, which repairs what it can and names the place of what it cannot.
+A profile that has all known fields, with the documented types, is read directly. Any other is
+read by the converter in `structuring`, which is lenient, and reports the location of an error.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ from oxaigen_auth._upstream.structuring import (
 )
 from oxaigen_auth.models import User, UserWorkspace, WorkspacePermission, WorkspaceRole
 
-# What users share is bounded in bytes, whatever the profiles hold: about 5 MiB in all.
-MAX_REMEMBERED = 256  # workspaces with roles and permissions
-MAX_KEY = 2048  # bytes of JSON or so, for which they are remembered
+# The memory that users share is bounded, whatever the profiles contain: about 5 MiB in all.
+MAX_CACHED = 256  # workspaces with roles and permissions
+MAX_KEY = 2048  # bytes; larger ones are not cached
 
 Nested: TypeAlias = tuple[
     UserWorkspace | None, tuple[WorkspaceRole, ...], tuple[WorkspacePermission, ...]
 ]
 
-_PLAIN = 2  # the last version of marshal's format that writes equal things equally
+_PLAIN = 2  # the last version of marshal's format that writes equal values equally
 
 
 def parse_user(body: bytes, charset: str = "") -> User:
     """Read a profile object; `charset` as for `parse_json`.
 
     Raises:
-        WireError: not JSON, not a profile, or not something that could be answered with again.
+        WireError: not JSON, not JSON that can be serialized again, or not a profile.
     """
     return structure_user(parse_json(body, charset))
 
 
 def structure_user(profile: object) -> User:
-    """Make a user of decoded JSON.
+    """Make a user from decoded JSON.
 
     Raises:
         WireError: not a profile.
@@ -63,12 +63,12 @@ _nested = itemgetter(*_NESTED)
 
 
 def structure_exact(profile: Any) -> User:
-    """Make a user of a profile whose known fields are all there.
+    """Make a user from a profile that has all known fields.
 
     Raises:
         KeyError: a field is missing.
-        TypeError: a field has not its type.
-        BaseValidationError: so says cattrs.
+        TypeError: a field has a wrong type.
+        BaseValidationError: the workspace, the roles or the permissions are invalid.
     """
     scalars = _scalars(profile)
     if not _types_match(tuple(map(type, scalars))):
@@ -76,7 +76,7 @@ def structure_exact(profile: Any) -> User:
     is_authenticated, number, user_name, email, kind, *rest = scalars
     if kind and len(kind) <= MAX_SHORT:
         kind = first(kind)
-    nested = _structured(_nested(profile))
+    nested = _structure_nested(_nested(profile))
     extra = None
     if len(profile) != len(KNOWN):
         extra = {name: value for name, value in profile.items() if name not in KNOWN}
@@ -91,20 +91,20 @@ def _types_match(types: tuple[type, ...]) -> bool:
     return all(one in allowed for one, allowed in zip(types, _TYPES.values(), strict=True))
 
 
-def _structured(nested: tuple[Any, ...]) -> Nested:
+def _structure_nested(nested: tuple[Any, ...]) -> Nested:
     """Return workspace, roles and permissions: the same objects for the same JSON.
 
-    Users have few different ones. Unlike a comparison, what `marshal` writes tells True from 1.
+    Many users have the same. The key is marshalled, because True and 1 compare equal.
     """
     key = dumps(nested, _PLAIN)
-    return _remembered(key) if len(key) <= MAX_KEY else _made(nested)
+    return _cached_nested(key) if len(key) <= MAX_KEY else _convert_nested(nested)
 
 
-@lru_cache(maxsize=MAX_REMEMBERED)
-def _remembered(key: bytes) -> Nested:
-    return _made(loads(key))  # noqa: S302 (written by `dumps` a moment ago)
+@lru_cache(maxsize=MAX_CACHED)
+def _cached_nested(key: bytes) -> Nested:
+    return _convert_nested(loads(key))  # noqa: S302 (written by `dumps` just before)
 
 
-def _made(nested: tuple[Any, ...]) -> Nested:
+def _convert_nested(nested: tuple[Any, ...]) -> Nested:
     user = CONVERTER.structure(dict(zip(_NESTED, nested, strict=True)), User)
     return user.user_workspace, user._workspace_roles, user._workspace_permissions  # noqa: SLF001

@@ -1,6 +1,6 @@
-"""Asks proxies over HTTP: each call is bounded in time, size and number, and becomes a verdict.
+"""Asks proxies over HTTP: each call is bounded in time and size, and becomes a verdict.
 
-It drives the HTTP library's transport, not its client: a transport follows no redirect, keeps no
+It uses the HTTP library's transport, not its client: a transport follows no redirect, keeps no
 cookie, and reads no proxy or .netrc from the environment, so that a token goes to the auth proxy
 and nowhere else.
 """
@@ -29,7 +29,7 @@ from oxaigen_auth._validation.verdict import Unavailable, Verdict
 from oxaigen_auth.settings import OxaigenAuthSettings
 
 KEEPALIVE = 5.0  # seconds
-MAX_HOSTS = 8  # to which a transport keeps connections open
+MAX_HOSTS = 8  # with a kept-alive connection, per transport
 
 
 @define(eq=False)
@@ -39,7 +39,7 @@ class Proxy:
     Does not limit the number of calls: the caller does.
 
     Args:
-        settings: the timeout covers a whole call, from when the caller came to the last byte. In
+        settings: the timeout covers a whole call, from the caller's arrival to the last byte. In
             production, every answer of the mock is *unavailable*.
         ssl_context: None: the system's certificates.
         on_request: called for each request that is sent.
@@ -72,7 +72,7 @@ class Proxy:
     ) -> Verdict[Any]:
         """Return the proxy's verdict.
 
-        `since` is when the timeout began to count, on the event loop's clock; None: now.
+        `since` is when the timeout started, on the event loop's clock; None: now.
         """
         answer = await self._call(question, secret, since)
         if isinstance(answer, Unavailable):
@@ -94,7 +94,7 @@ class Proxy:
     async def _call(
         self, question: Question, secret: Secret, since: float | None
     ) -> Answer | Unavailable:
-        """Return the complete answer. Whatever prevents it is *unavailable*."""
+        """Return the complete answer, or *unavailable* for any failure."""
         timeout = self.settings.proxy_timeout_seconds
         began = current_time()
         start = began if since is None else since
@@ -110,11 +110,11 @@ class Proxy:
                 return Unavailable(str(error))
             except ResolverBusyError as error:
                 return Unavailable(str(error), timed_out=True)
-            except Exception as error:  # noqa: BLE001 (whatever it was, nothing is known)
+            except Exception as error:  # noqa: BLE001 (any failure means that nothing is known)
                 return Unavailable(why_it_failed(error), is_outage=True)
         if call.too_large:
             return Unavailable(TOO_LARGE)
-        # If most of the time went by in a queue of this client, the proxy may be fine.
+        # If the call spent most of the time in a queue of this client, the proxy may be fine.
         is_outage = began - start <= timeout / 2
         reason = f"there was no answer within {timeout:g} seconds"
         return Unavailable(reason, is_outage=is_outage, timed_out=True)

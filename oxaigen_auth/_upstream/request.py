@@ -1,4 +1,4 @@
-"""The two requests to the proxy, complete: the HTTP library adds nothing to them."""
+"""Builds the requests to the proxy with all headers: the HTTP library adds none."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from oxaigen_auth._core.background import call_soon_threadsafe, running_loop
 from oxaigen_auth._core.recent_set import RecentSet
 from oxaigen_auth._upstream.httpcore_internals import wrap_network_backend
 
-MAX_KNOWN = 256  # names that were resolved lately
+MAX_KNOWN = 256  # recently resolved names
 MAX_UNKNOWN = 512  # other names that are resolved at once, each in a thread
 ATTEMPT_DELAY = 0.25  # seconds until the next address is tried as well (RFC 8305 §5)
 
@@ -55,7 +55,7 @@ class Resolver:
         lookup = self._running.get(host) or self._start(host)
         await lookup.done.wait()
         if lookup.error is not None:
-            raise type(lookup.error)(*lookup.error.args)  # one of the caller's own
+            raise type(lookup.error)(*lookup.error.args)  # a new one for each caller
         return lookup.addresses
 
     def _start(self, host: str) -> _Lookup:
@@ -79,7 +79,7 @@ class Resolver:
             lookup.addresses = list(dict.fromkeys(str(address[0]) for *_, address in found))
         except OSError as error:
             lookup.error = error.with_traceback(None)
-        except ValueError:  # it cannot be encoded, or holds a null character
+        except ValueError:  # it cannot be encoded, or contains a null character
             lookup.error = socket.gaierror(socket.EAI_NONAME, "it is not a host name")
         call_soon_threadsafe(loop, partial(self._finish, host, lookup))
 
@@ -92,7 +92,7 @@ class Resolver:
 
 @define(eq=False)
 class ResolvingBackend:
-    """A network backend of the HTTP library that leaves names to a `Resolver`."""
+    """A network backend of the HTTP library that resolves names with a `Resolver`."""
 
     backend: Any
     resolver: Resolver
@@ -122,7 +122,7 @@ def _is_address(host: str) -> bool:
 async def _connect_to_first(
     addresses: Iterable[str], connect: Callable[[str], Awaitable[Any]]
 ) -> Any:
-    """Try one address after another, each a moment after the last, until one is connected."""
+    """Try the addresses, each `ATTEMPT_DELAY` after the last, until one is connected."""
     streams: list[Any] = []
     failures: list[Exception] = []
 

@@ -17,7 +17,7 @@ from oxaigen_auth._upstream.profile import parse_user
 from oxaigen_auth._validation.verdict import Accepted, Rejected, Unavailable, Verdict
 from oxaigen_auth.models import User
 
-MOCK_HEADER = "X-Oxaigen-Mock"  # with which the mock marks each of its answers
+MOCK_HEADER = "X-Oxaigen-Mock"  # on each answer of the mock
 MOCKED = Unavailable(
     "a mock answered in production, where its answers are ignored; set the URL of the real proxy",
     log_level=logging.ERROR,
@@ -136,7 +136,7 @@ def _detail(answer: Answer, token: str, default: str) -> str:
 
 
 def _retry_after(headers: Mapping[str, str]) -> int | None:
-    """Return `Retry-After` in seconds, whichever form it has (RFC 9110 §10.2.3)."""
+    """Return `Retry-After` in seconds, from either of its forms (RFC 9110 §10.2.3)."""
     text = headers.get("retry-after", "")
     if text.isascii() and text.isdigit():
         return min(int(text[:9]), MAX_RETRY_AFTER)

@@ -1,4 +1,4 @@
-"""Makes models of the proxy's JSON with cattrs: strict about known fields, tolerant about others.
+"""Makes models from the proxy's JSON with cattrs: strict about known fields, tolerant about others.
 
 cattrs' own hooks would turn null into "None" and false into True.
 """
@@ -25,7 +25,7 @@ from oxaigen_auth.models import User, UserWorkspace, WorkspacePermission, Worksp
 
 MAX_DIGITS = 1000
 MAX_SHARED = 1024  # entries and account types that users share
-MAX_SHORT = 256  # bytes of JSON or so, for which they are shared
+MAX_SHORT = 256  # bytes; larger ones are not shared
 KNOWN = frozenset(names(User)) - {"extra"}
 
 T = TypeVar("T")
@@ -62,7 +62,7 @@ def _is_list(of: Any) -> bool:
 
 
 def _configure_lists(converter: Converter) -> None:
-    """Read lists up to the first fault; cattrs would gather one for each entry, at 2 kB each."""
+    """Read lists up to the first error; cattrs would collect one for each entry, at 2 kB each."""
 
     def factory(of: Any, _: Converter) -> Callable[[Any, Any], object]:
         entry = get_args(of)[0]
@@ -97,7 +97,7 @@ def _configure_user(converter: Converter) -> None:
 
 
 def _configure_entry(converter: Converter, model: Any) -> None:
-    """Read an object whose fields have their types as it stands, and leave others to cattrs."""
+    """Read an object directly if its fields have the documented types, otherwise with cattrs."""
     structure = _without_extra(converter, model)
     types = types_of(model)
     names = [name for name, _ in types]
@@ -123,7 +123,7 @@ def _split(value: object, names: Collection[str]) -> tuple[dict[str, Any], dict[
     """Return the known fields of an object, without nulls so that defaults apply, and the others.
 
     Raises:
-        TypeError: it is no object.
+        TypeError: `value` is not an object.
     """
     if type(value) is not dict:
         raise TypeError("expected an object")
@@ -155,22 +155,22 @@ CONVERTER = _converter()
 
 
 def structure_lenient(profile: object) -> User:
-    """Make a user of a profile whose fields may be missing or null, and its numbers strings.
+    """Make a user from a profile with missing or null fields, or numbers as strings.
 
     Raises:
-        WireError: it is not a profile, or no documented field has a value.
+        WireError: not a profile, or no documented field has a value.
     """
     try:
         user = CONVERTER.structure(profile, User)
     except Exception as error:  # noqa: BLE001 (hooks may raise anything)
         faults = transform_error(error, "profile", lambda fault, _: str(fault))
         raise WireError(faults[0].replace("._", ".")) from None  # its name on the wire
-    if not _says_something(profile, user):
+    if not _has_documented_value(profile, user):
         raise WireError("none of the documented fields has a value @ profile")
     return user
 
 
-def _says_something(profile: Any, user: User) -> bool:
+def _has_documented_value(profile: Any, user: User) -> bool:
     """Return whether a documented field was sent with a value: not null, not empty."""
     if profile.get("is_authenticated") is not None:
         return True

@@ -1,4 +1,4 @@
-"""HTTP transports that serve one call at a time, the last used one first."""
+"""A pool of HTTP transports, each for one call at a time. The last used one is reused first."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T = TypeVar("T", bound=Closable)
 
 @define(eq=False)
 class TransportPool(Generic[T]):
-    """Holds as many transports as were needed at once lately.
+    """Holds as many transports as were recently in use at the same time.
 
     Args:
         make: makes one more transport.
@@ -37,7 +37,7 @@ class TransportPool(Generic[T]):
 
     @contextmanager
     def checkout(self) -> Iterator[T]:
-        """Yield a transport that nobody else uses meanwhile."""
+        """Yield a transport for exclusive use."""
         transport = self._idle.pop()[1] if self._idle else self._make()
         try:
             yield transport

@@ -1,4 +1,4 @@
-"""Logs what an operator should know about the proxy."""
+"""Logs the events that concern an operator."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _log = logging.getLogger("oxaigen_auth")
 
 @define(eq=False)
 class LogObserver(Observer):
-    """Logs failures, an open circuit, and stale verdicts, these once a second at most."""
+    """Logs failures, open circuits, and stale verdicts; the latter at most once a second."""
 
     settings: OxaigenAuthSettings
     clock: Callable[[], float]
@@ -67,5 +67,5 @@ class LogObserver(Observer):
 def _warn_of_dev_mode() -> None:
     _log.warning(
         "OXAIGEN_AUTH_DEV_MODE is on: the auth proxy is the development one at "
-        "OXAIGEN_AUTH_DEV_PROXY_URL, where a mock vouches for tokens. Never use it in production."
+        "OXAIGEN_AUTH_DEV_PROXY_URL, where a mock accepts tokens. Never use it in production."
     )

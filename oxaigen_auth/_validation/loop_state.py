@@ -1,4 +1,4 @@
-"""What a client holds for each event loop: connections and running lookups."""
+"""The connections and running lookups of a client, for each event loop."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class LoopState:
     _release: Callable[[], None] = field(default=lambda: None, init=False)
 
     async def start(self) -> None:
-        """Tie the connections to the loop. Does not yield to it."""
+        """Arrange for the connections to close with the loop. Does not yield to it."""
         self._closer = self._close_with_loop()
         await anext(self._closer)
         self._release = keep_alive(self)
@@ -71,7 +71,7 @@ class LoopState:
             await self._group.open()
 
     async def leave(self) -> None:
-        """Close everything with the last user."""
+        """Close everything if this was the last user."""
         self.users -= 1
         if not self.users:
             await self.aclose()
@@ -88,10 +88,10 @@ class LoopState:
                 await self._group.aclose()
 
     async def _close_with_loop(self) -> AsyncGenerator[None]:
-        """Close the connections when this generator ends: by hand, or when the event loop does.
+        """Close the connections when this generator is closed, or the event loop ends.
 
-        Both backends end the async generators that are left when they shut down. It is the only
-        moment they offer for closing what belongs to a loop.
+        Both backends close remaining async generators at shutdown. They have no other hook for
+        closing what belongs to a loop.
         """
         try:
             yield
@@ -131,8 +131,8 @@ class LoopStates:
         """Run this loop's lookups in a task group while any such block on this loop lasts.
 
         The end of the last block also ends the lookups and connections. With `last_closes` for any
-        of them, it closes the client as well. Otherwise the client can be used again, as frameworks
-        need it whose servers start and stop.
+        of them, it closes the client as well. Otherwise the client can be used again, such as
+        after a restart of the server.
         """
         await self.enter(last_closes=last_closes)
         try:

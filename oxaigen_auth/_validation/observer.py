@@ -1,4 +1,4 @@
-"""What happens during validation, for counts, logs, metrics and spans."""
+"""The events of validation, for counts, logs, metrics and spans."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from oxaigen_auth._validation.verdict import Verdict
 
 
 class Observer:
-    """Receives each event. Override what is of interest; an override must not raise."""
+    """Receives each event. An override must not raise."""
 
     def on_hit(self, question: Question, /) -> None:
         """A question was answered from the cache."""
@@ -22,7 +22,7 @@ class Observer:
         """A caller joined the lookup of another one."""
 
     def on_queue_timeout(self, question: Question, /) -> None:
-        """A lookup was given up, because too many others were running."""
+        """A lookup got no slot in time, because too many others were running."""
 
     def on_lookup(self, question: Question, /) -> None:
         """A lookup is about to ask the proxy."""
@@ -34,7 +34,7 @@ class Observer:
         """A lookup did not ask the proxy, because its circuit is open."""
 
     def on_verdict(self, question: Question, verdict: Verdict[Any], /) -> None:
-        """A lookup asked the proxy, with this verdict."""
+        """A lookup asked the proxy and got this verdict."""
 
     def on_circuit_open(self, base_url: str, backoff: float, /) -> None:
         """The circuit of a proxy opened. The first probe is due in `backoff` seconds."""
@@ -46,7 +46,7 @@ class Observer:
         """A lookup was started before the TTL of a cached verdict ends."""
 
     def on_rate_limited(self) -> None:
-        """A caller was refused because of its address, which sent too many rejected tokens."""
+        """A caller was refused because its address sent too many rejected tokens."""
 
     def on_forget(self) -> None:
         """A token was forgotten."""

@@ -1,4 +1,4 @@
-"""What is asked of the proxy about a token."""
+"""A question to the proxy about a token."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Secret(str):
 
 
 class Question(NamedTuple):
-    """Who is the bearer of a token, or, with a permission, does the bearer hold it?
+    """Asks for the bearer of a token, or whether the bearer holds a permission.
 
-    The token is given by its fingerprint. The base URL ends without a slash.
+    The fingerprint identifies the token. The base URL ends without a slash.
     """
 
     fingerprint: bytes
@@ -32,8 +32,8 @@ class Question(NamedTuple):
 
 
 def user_question(token: str, base_url: str) -> Question:
-    """Return the question who the bearer of a token is."""
-    # `Question(…)` would go through Python code once more, which a hit would notice.
+    """Return the question for the bearer of a token."""
+    # `Question(…)` would add a Python call, a measurable part of a hit.
     return tuple.__new__(Question, (fingerprint(token), base_url, ""))
 
 

@@ -2,7 +2,7 @@
 
 cached      the verdict in the store, or None; does not wait
 validate    joins the running lookup of the question, or starts one
-_look_up    the lookup itself, run once for all who wait: store, circuit breaker, proxy
+_look_up    the lookup itself, run once for all waiting callers: store, circuit breaker, proxy
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from oxaigen_auth._validation.verdict import Accepted, Rejected, Unavailable, Ve
 from oxaigen_auth._validation.verdict_store import VerdictStore
 from oxaigen_auth.settings import OxaigenAuthSettings
 
-MAX_PROVEN = 256  # base URLs that gave an accepted answer lately
+MAX_PROVEN = 256  # base URLs that recently accepted a token
 _NO_TOKEN = Rejected("Invalid token")
 
 
@@ -39,7 +39,7 @@ class Validator:
 
     Args:
         clock: returns seconds, for the circuit breaker and the rate limit.
-        store: what is remembered, shared by all event loops.
+        store: the cached verdicts, shared by all event loops.
         open_upstream: opens the connections of one event loop.
     """
 
@@ -64,7 +64,7 @@ class Validator:
         self._rate_limit = RateLimit(settings.max_rejected_per_minute, self.clock)
 
     def cached(self, question: Question, token: str) -> Verdict[Any] | None:
-        """Return the cached verdict, or None: then `validate` the question.
+        """Return the cached verdict, or None if `validate` must be called.
 
         Ask for a permission only after the user has been identified.
         """
@@ -80,12 +80,12 @@ class Validator:
     async def validate(
         self, question: Question, token: str, *, fresh: bool = False
     ) -> Verdict[Any]:
-        """Return the verdict of a lookup that is shared with all who ask the same meanwhile.
+        """Return the verdict of a lookup, which all callers with the same question share.
 
         With `fresh`, the lookup starts after this call.
 
-        Thousands of callers may wait here, so each holds as little as possible: one coroutine, and
-        no callable where it joins a lookup. The garbage collector visits all that they hold.
+        Thousands of callers may wait here, and the garbage collector visits all that they hold. So
+        each has one coroutine only, and no callable if it joins a lookup.
         """
         if self.loops.closed:
             raise client_closed()
@@ -93,10 +93,10 @@ class Validator:
             return _NO_TOKEN
         token = secret = Secret(token)
         self.observer.on_miss(question)
-        came = current_time()
+        called_at = current_time()
         state = self.loops.current() or await self.loops.open()
         flight: Flight[Verdict[Any]] | None = None
-        is_cancelled = False  # but not by this caller
+        is_cancelled = False  # by other code than this caller
         verdict: Verdict[Any]
         self.store.begin(question)
         try:
@@ -111,9 +111,9 @@ class Validator:
             except FlightError as error:
                 verdict = Unavailable(str(error), timed_out=isinstance(error, FlightTimeoutError))
                 is_cancelled = isinstance(error, FlightCancelledError) and not self.loops.closed
-            is_older = flight is not None and flight.started_at < came
-            if is_cancelled or self._is_useless(verdict, key, is_older=is_older):
-                deadline = came + self.settings.proxy_timeout_seconds
+            is_older = flight is not None and flight.started_at < called_at
+            if is_cancelled or self._must_retry(verdict, key, is_older=is_older):
+                deadline = called_at + self.settings.proxy_timeout_seconds
                 verdict = await self._retry(question, secret, deadline, fresh=fresh)
         finally:
             self.store.end(question)
@@ -121,8 +121,8 @@ class Validator:
             return self._stale(question) or verdict
         return verdict
 
-    def _is_useless(self, verdict: Verdict[Any], key: FlightKey, *, is_older: bool) -> bool:
-        """Return whether the caller should ask again, as the verdict is not about its own call.
+    def _must_retry(self, verdict: Verdict[Any], key: FlightKey, *, is_older: bool) -> bool:
+        """Return whether the verdict does not count for the caller, which must ask again.
 
         Either the token was forgotten or rejected meanwhile, or the caller joined an older lookup
         that timed out.
@@ -134,7 +134,7 @@ class Validator:
     async def _retry(
         self, question: Question, secret: Secret, deadline: float, *, fresh: bool
     ) -> Verdict[Any]:
-        """Ask again, and as often as others forget the token, but not beyond `deadline`."""
+        """Ask again until `deadline`, as often as the token is forgotten meanwhile."""
         with CancelScope(deadline=deadline):
             while not self.loops.closed:
                 key = self.store.flight_key(question)
@@ -148,7 +148,7 @@ class Validator:
                     verdict = await state.flights.run(key, look_up, fresh=fresh)
                 except FlightError as error:
                     return Unavailable(str(error))
-                if not self._is_useless(verdict, key, is_older=False):
+                if not self._must_retry(verdict, key, is_older=False):
                     return verdict
         if self.loops.closed:
             return Unavailable("the client was closed", timed_out=True)
@@ -165,7 +165,7 @@ class Validator:
         question = asked_for.question
         self.store.begin(question)
         try:
-            key = self.store.flight_key(question)  # another one, if it was forgotten since
+            key = self.store.flight_key(question)  # another one, if the token was forgotten
             cached = None if flight.fresh else self.store.get(question)
             if cached is not None:
                 return cached
@@ -199,7 +199,7 @@ class Validator:
         return verdict
 
     def _now(self) -> float:
-        """Read the clock. No two readings are equal, so that of two lookups the newer is known."""
+        """Read the clock. Readings only increase, so the newer of two lookups is always known."""
         self._last_asked = max(self.clock(), nextafter(self._last_asked, inf))
         return self._last_asked
 
@@ -221,7 +221,7 @@ class Validator:
             self.observer.on_refresh(question)
 
     def is_rate_limited(self, address: str) -> int:
-        """Return for how many seconds an address is refused; 0 if it is not."""
+        """Return for how many seconds an address is limited; 0 if it is not."""
         seconds = ceil(self._rate_limit.retry_after(address))
         if seconds:
             self.observer.on_rate_limited()

@@ -54,7 +54,7 @@ class Unavailable:
 
     Args:
         retry_after: the proxy's own hint, in seconds.
-        log_level: above a warning where waiting does not help, because something must be repaired.
+        log_level: higher than a warning if the failure does not end by itself.
         is_outage: the proxy could not be reached, or answered 502, 503 or 504.
         timed_out: a deadline ended the lookup.
     """
@@ -87,7 +87,7 @@ def unwrap(verdict: Verdict[T]) -> T:
         OxaigenAuthPermissionDeniedError: rejected, but only for this app.
         OxaigenAuthUpstreamError: unavailable.
     """
-    if isinstance(verdict, Accepted):  # far quicker than the patterns below, and the usual case
+    if isinstance(verdict, Accepted):  # the usual case, and much faster than the patterns below
         return verdict.value
     match verdict:
         case Rejected(detail, forbidden=True):

@@ -1,8 +1,8 @@
-"""The verdicts that a client remembers, and how it forgets them. Shared by all its event loops.
+"""The cached verdicts of a client, shared by all its event loops.
 
 A verdict is discarded when its token is forgotten or rejected. Lookups that run at that moment are
 outdated by generations: the key of a flight holds one, so that no caller joins an outdated flight,
-and its answer is neither stored nor believed. That holds on every event loop, and for every proxy
+and its answer is neither stored nor used. That holds on every event loop, and for every proxy
 if the token was forgotten.
 """
 
@@ -26,8 +26,8 @@ from oxaigen_auth._validation.verdict import Accepted, Rejected, Stale, Verdict
 from oxaigen_auth.models import User
 from oxaigen_auth.settings import OxaigenAuthSettings
 
-MAX_BASE_URLS = 8  # for which one token is remembered, but never more than half of a cache
-MAX_PERMISSIONS = 64  # that are remembered of one token; the same holds
+MAX_BASE_URLS = 8  # cached per token, but at most half of a cache
+MAX_PERMISSIONS = 64  # cached per token, with the same limit
 ENTRY_SIZE = 320  # bytes that a cache takes for an entry, apart from the value and the question
 MANY_EXPIRED = 3  # accepted tokens in a row that had expired: then the clock may be wrong
 
@@ -37,7 +37,7 @@ _log = logging.getLogger("oxaigen_auth")
 
 @define(eq=False)
 class VerdictStore:
-    """Users, permissions and rejections, each in a cache of its own: no flood of one evicts others.
+    """Users, permissions and rejections, each in a cache of its own, so that none evicts another.
 
     For one question there is a user or a rejection, never both, and never an older one than was
     stored before: two event loops may look up the same token at once.
@@ -80,7 +80,7 @@ class VerdictStore:
     def get_stale(self, question: Question) -> Stale[Any] | None:
         """Return what the proxy accepted, up to `stale_if_error_seconds` past its TTL.
 
-        For when the proxy is unavailable. Never that a permission is missing.
+        Used when the proxy is unavailable. A missing permission is not returned.
         """
         stored = self._accepted(question).stale(question)
         return None if stored is None or stored.value is False else Stale(stored.value)
@@ -114,7 +114,7 @@ class VerdictStore:
     def is_outdated(self, key: FlightKey, verdict: Accepted[Any]) -> bool:
         """Return whether a token was forgotten since `key` was made, or rejected by a newer lookup.
 
-        Each caller asks this between `begin` and `end`, when a lookup has accepted the token.
+        The caller must call this between `begin` and `end`.
         """
         running = self._running(key.question)
         return key.generation < running.forgotten or verdict.asked < running.rejected
@@ -127,7 +127,7 @@ class VerdictStore:
         Return the verdict, with the time of its lookup if it accepts the token.
 
         `asked` is when the lookup started, a reading of `clock`; `exp` when the token expires, in
-        seconds since the epoch, or None if it does not say.
+        seconds since the epoch, or None if that is unknown.
         """
         if isinstance(verdict, Accepted):
             verdict = Accepted(verdict.value, asked)
@@ -164,7 +164,7 @@ class VerdictStore:
     def _reject(self, key: FlightKey, verdict: Rejected, asked: float) -> None:
         """Discard every older acceptance by this proxy. Store the rejection if nothing is newer.
 
-        A permission check that finds the token itself invalid ends newer acceptances as well.
+        If the rejection comes from a permission check, newer acceptances are discarded as well.
         """
         fingerprint, base_url, permission = key.question
         user = Question(fingerprint, base_url)
@@ -191,7 +191,7 @@ class VerdictStore:
         left = exp - self.wall_clock()
         self._expired = min(self._expired, 0) if left > 0 else self._expired + 1
         if self._expired == MANY_EXPIRED:
-            self._expired = -inf  # no sum changes that: the warning is logged once
+            self._expired = -inf  # adding 1 does not change it: the warning is logged once
             _log.warning(
                 "The last %d tokens that the auth proxy accepted had expired by the clock of this "
                 "machine, so none of them is cached: check the clock",

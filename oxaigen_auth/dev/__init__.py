@@ -1,4 +1,4 @@
-"""What helps to develop an app that uses this package, and has no place in production."""
+"""Development tools, not for production."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    """Import the mock when it is first wanted: `python -m oxaigen_auth.dev.mock_server` is it."""
+    """Import the mock at first use, because `python -m` warns if its module is already imported."""
     if name == "create_mock_app":
         from oxaigen_auth.dev.mock_server import create_mock_app  # noqa: PLC0415 (see above)
 

@@ -1,4 +1,4 @@
-"""The documented entry to the mock auth proxy; everything behind it is `oxaigen_auth_mock`'s.
+"""The documented entry point of the mock auth proxy, which is in `oxaigen_auth_mock`.
 
 `hypercorn oxaigen_auth.dev.mock_server:app` serves it, and so does uvicorn. Importing this module
 reads no environment: `app` does that when a server first calls it.
@@ -20,7 +20,7 @@ __all__ = ["app", "create_mock_app", "main"]
 class _AppOnFirstCall:
     """Builds its mock when it is first called.
 
-    A module `__getattr__` would do for uvicorn; hypercorn looks only at what the module holds.
+    A module `__getattr__` works with uvicorn, but not with hypercorn, which reads `__dict__`.
     """
 
     @cached_property

@@ -611,7 +611,11 @@ async def test_dev_mode_is_logged_once_in_a_process_with_its_first_lookup(
         await client.get_me(TOKEN)
     assert warnings_of_dev_mode(caplog) == [record]
     assert (record.name, record.levelno) == ("oxaigen_auth", logging.WARNING)
-    for words in ("OXAIGEN_AUTH_DEV_PROXY_URL", "a mock vouches", "Never use it in production"):
+    for words in (
+        "OXAIGEN_AUTH_DEV_PROXY_URL",
+        "a mock accepts tokens",
+        "Never use it in production",
+    ):
         assert words in record.getMessage()
     assert MARK not in caplog.text
 

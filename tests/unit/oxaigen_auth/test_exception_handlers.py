@@ -133,7 +133,7 @@ async def test_what_a_route_raises_is_answered_as_by_a_dependency(
 
 
 OTHERS = [
-    OxaigenAuthConfigurationError("Nothing says where the auth proxy is"),
+    OxaigenAuthConfigurationError("The URL of the auth proxy is unknown"),
     OxaigenAuthError("of a later version"),
     ExceptionGroup("", [OxaigenAuthUnauthenticatedError("a"), ValueError("b")]),
     ExceptionGroup("", [ValueError("b"), OxaigenAuthUnauthenticatedError("a")]),

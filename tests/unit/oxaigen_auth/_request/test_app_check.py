@@ -166,7 +166,7 @@ def test_a_user_parameter_that_the_caller_would_fill_is_found(
     assert fault.startswith(f"{method.upper()} /me: ")
     optional = route is with_default
     assert f"Depends(get_current_user{'_optional' if optional else ''})" in fault
-    assert f"{(bare if route is deeper else route).__name__}() would take a User" in fault
+    assert f"{(bare if route is deeper else route).__name__}() would read a User" in fault
 
 
 class Plain(BaseModel):
@@ -252,7 +252,7 @@ async def test_without_a_lifespan_a_missing_depends_is_logged_once(
         assert (await get(app, "/me")).status_code == 401
     errors = [it.getMessage() for it in caplog.records if it.levelno == logging.ERROR]
     assert len(errors) == 1
-    assert errors[0].startswith("POST /forgotten: bare() would take a User from the request")
+    assert errors[0].startswith("POST /forgotten: bare() would read a User from the request")
 
 
 # Dependencies that stand alone, without `Depends`.

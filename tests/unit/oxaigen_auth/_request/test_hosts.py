@@ -137,7 +137,7 @@ def test_pitfall_19_a_host_that_is_not_allowed_is_refused_and_logged(
     assert [record.getMessage() for record in caplog.records] == [
         (
             "Refused a request for host 'evil.example.org': OXAIGEN_AUTH_ALLOWED_HOSTS does not "
-            "list it; add it there if this app is reached under it"
+            "list it; add it there if this app is served under it"
         )
     ]
 

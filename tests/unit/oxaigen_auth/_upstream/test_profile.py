@@ -425,7 +425,7 @@ def shared_bytes() -> int:
     """Return what is held in the memory that profiles share, and in nothing else."""
     gc.collect()
     before = tracemalloc.get_traced_memory()[0]
-    for cache in (profile_module._remembered, structuring.first, profile_module._types_match):  # noqa: SLF001
+    for cache in (profile_module._cached_nested, structuring.first, profile_module._types_match):  # noqa: SLF001
         cache.cache_clear()
     gc.collect()
     return before - tracemalloc.get_traced_memory()[0]
