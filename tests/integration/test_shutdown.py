@@ -16,7 +16,7 @@ from attrs import define, field
 
 from oxaigen_auth_mock.server.sockets import base_url, listen
 from tests.support.paths import ROOT
-from tests.support.processes import PATIENCE, kill_group
+from tests.support.processes import TIMEOUT, kill_group
 from tests.support.raw_server import PROFILE, answer, serving
 from tests.support.tokens import OTHER, TOKEN
 
@@ -61,7 +61,7 @@ async def app_process(
     """Serve the example app by hypercorn's command, with every warning an error."""
     command = [sys.executable, "-X", "dev", "-W", "error", "-m", "hypercorn"]
     options = ["--worker-class", worker, "--error-logfile", "-"]
-    options += ["--graceful-timeout", str(grace), "--keep-alive", str(PATIENCE)]
+    options += ["--graceful-timeout", str(grace), "--keep-alive", str(TIMEOUT)]
     with listen() as listener:
         async with await anyio.open_process(
             [*command, *options, "--bind", f"fd://{listener.fileno()}", "docs.examples.app:app"],
@@ -101,13 +101,13 @@ async def stop_during_a_lookup(
     got: list[int | str] = []
 
     async def ask(url: str) -> None:
-        async with httpx.AsyncClient(timeout=PATIENCE) as caller:
+        async with httpx.AsyncClient(timeout=TIMEOUT) as caller:
             try:
                 got.append((await caller.get(f"{url}/v1/me", headers=BEARER)).status_code)
             except httpx.RemoteProtocolError:
                 got.append("cut off")
 
-    with anyio.fail_after(PATIENCE):
+    with anyio.fail_after(TIMEOUT):
         async with (
             serving(proxy) as upstream,
             app_process(worker, upstream.url, deadline, grace) as (app, url),

@@ -110,10 +110,10 @@ def a_client() -> ProxyAuthClient:
 @pytest.mark.parametrize("kind", LEAKS)
 def test_a_token_that_a_client_holds_is_found(kind: str, watch: Watch) -> None:
     client: Any = a_client()
-    watch.look_at_clients()
+    watch.search_clients()
     assert watch.take() == []
     client.leak = LEAKS[kind]()
-    watch.look_at_clients()
+    watch.search_clients()
     assert any(way.startswith("in use: ProxyAuthClient > ") for way in watch.take())
     del client.leak
 
@@ -127,7 +127,7 @@ def test_objects_of_the_tests_are_not_searched(watch: Watch) -> None:
     token = TOKEN
     client.leak = [Thing(), closure, (x for x in [token])]
     assert closure() == TOKEN
-    watch.look_at_clients()
+    watch.search_clients()
     assert watch.take() == []
 
 
@@ -135,10 +135,10 @@ def test_a_token_in_a_key_of_the_cache_is_found(watch: Watch) -> None:
     client = a_client()
     store = client.validator.store
     store.put(store.flight_key(user_question(TOKEN, "base")), Accepted(User()), store.clock())
-    watch.look_at_clients()
+    watch.search_clients()
     assert watch.take() == []
     store.put(FlightKey(Question(TOKEN.encode(), "base"), 0), Accepted(User()), store.clock())
-    watch.look_at_clients()
+    watch.search_clients()
     found = watch.take()
     assert any("VerdictStore > Cache > dict > bytes holds it" in way for way in found)
     assert any(way.endswith("VerdictStore shows it in its repr") for way in found)
@@ -232,7 +232,7 @@ async def test_a_running_lookup_may_hold_its_token(watch: Watch) -> None:
     looked = anyio.Event()
 
     async def look(_: bytes) -> bytes:
-        watch.look_at_clients(this_loop=True)
+        watch.search_clients(this_loop=True)
         looked.set()
         return answer(200, PROFILE)
 
@@ -243,10 +243,10 @@ async def test_a_running_lookup_may_hold_its_token(watch: Watch) -> None:
 
 
 def test_a_token_in_a_leftover_of_the_sdk_is_found(watch: Watch) -> None:
-    watch.look_at_all()
+    watch.search_all()
     assert watch.take() == []
     left = [Rejected(TOKEN)]
-    watch.look_at_all()
+    watch.search_all()
     assert "left over: Rejected > str holds it" in watch.take()
     assert left
 
@@ -343,7 +343,7 @@ def test_a_thorough_watch_fails_a_test_for_what_it_leaves(monkeypatch: pytest.Mo
     frozen: list[str] = []
     monkeypatch.setattr(gc, "freeze", lambda: frozen.append("all that was there"))
     watch = Watch(thorough=True)
-    monkeypatch.setattr(watch, "look_at_all", lambda: watch.found.append("left over: a token"))
+    monkeypatch.setattr(watch, "search_all", lambda: watch.found.append("left over: a token"))
     begin, end = watch.pytest_collection_finish(), watch.pytest_runtest_teardown()
     next(begin)
     next(end)

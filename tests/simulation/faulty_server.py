@@ -1,4 +1,4 @@
-"""A server of plain sockets and threads, whose every byte a test decides."""
+"""A server of plain sockets and threads, for which a test chooses every byte."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LONGEST = 20  # seconds that a connection lasts at most
 
 
 def answer(body: bytes, status: int = 200, *fields: bytes, length: object = None) -> bytes:
-    """Return a whole answer; its length is the body's unless a test knows better."""
+    """Return a whole answer. `length` replaces the length of the body."""
     stated = len(body) if length is None else length
     head = [f"HTTP/1.1 {status} Reason".encode(), f"Content-Length: {stated}".encode(), *fields]
     return b"\r\n".join([*head, b"", body])
@@ -39,7 +39,7 @@ def profile(number: int) -> bytes:
 
 
 def good(peer: socket.socket, request: bytes) -> None:
-    """Answer as the proxy does, who everybody is, and that everything is permitted."""
+    """Answer as a proxy that accepts every token and grants every permission."""
     peer.sendall(answer(profile(number_in(request)) if request.startswith(b"GET") else b"true"))
 
 
@@ -72,7 +72,7 @@ def resets_after(part: bytes) -> Behaviour:
 
 
 def drips(head: bytes, part: bytes = b"a", pause: float = 0.05) -> Behaviour:
-    """Send a part now and then, until the peer is gone."""
+    """Send a part every `pause` seconds, until the peer is gone."""
     return sends_for_ever(head, repeat(part), pause)
 
 
@@ -99,27 +99,27 @@ def afterwards(part: bytes, pause: float) -> Behaviour:
 
 @define(eq=False)
 class FaultyServer:
-    """Does with each request what `behave` says at that moment."""
+    """Passes each request to the current `behave`."""
 
     listener: socket.socket
     ssl_context: SSLContext | None = None
     behave: Behaviour = good
     requests: list[bytes] = field(factory=list)
-    behaving: set[socket.socket] = field(factory=set)  # the connections on which it does so now
+    behaving: set[socket.socket] = field(factory=set)  # connections with a running `behave`
 
     @property
     def port(self) -> int:
         return int(self.listener.getsockname()[1])
 
     def run(self) -> None:
-        with suppress(OSError):  # that is how the end is told
+        with suppress(OSError):  # raised when the listener is shut down
             while True:
                 peer, _ = self.listener.accept()
                 Thread(target=self._serve, args=(peer,), daemon=True).start()
 
     def _serve(self, peer: socket.socket) -> None:
         peer.settimeout(LONGEST)
-        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what is sent arrives at once
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # small parts arrive at once
         with peer, suppress(OSError):
             if self.ssl_context is None:
                 self._converse(peer)

@@ -1,6 +1,6 @@
-"""What the fuzzers share: inputs that are drawn from one seed each, and mutations of bytes.
+"""Shared by the fuzzers: inputs, each drawn from one seed, and mutations of bytes.
 
-An input that fails says its seed. To run only that one:
+The error of a failed input contains its seed. To run only that one:
 
     FUZZ_SEED=1234 uv run pytest tests/simulation -k <the test that failed>
 """
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
 SEED = os.environ.get("FUZZ_SEED", "")
-# In every token that is drawn. Not the mark of all the tests, which no log may ever show: here
-# pieces of tokens get into hosts as well, and the log names a host that is refused.
+# In every drawn token. It differs from the mark of the other tests, which no log may contain: here
+# parts of tokens occur in hosts as well, and refused hosts are logged.
 MARK = "s3cret"
-ODD = (
+SPECIAL_BYTES = (
     *(bytes([byte]) for byte in b" \t\r\n\0\x1f\x7f\x80\x85\xa0\xff;,=\"'\\/:@.[]{}*%-0A"),
     *(b"\xe2\x84\xaa", b"\xc3\xa9", b"\xef\xbb\xbf", b"\xed\xa0\x80", b"\\u0000", b"\\ud800"),
     *(b"\r\n", b"\r\n\r\n", b"; ", b"//", b"..", b"%00", b"99999999999999999999", b"A" * 9000),
@@ -38,7 +38,7 @@ def dice_of(seed: int) -> Dice:
 
 @contextmanager
 def tried(seed: int, *what: object) -> Iterator[None]:
-    """Say which input it was that failed; `what` may be added to while it is tried."""
+    """Report the seed and the input if the block fails."""
     try:
         yield
     except Exception as error:
@@ -46,7 +46,7 @@ def tried(seed: int, *what: object) -> Iterator[None]:
 
 
 def mutated(dice: Dice, data: bytes, donors: Sequence[bytes]) -> bytes:
-    """Change up to three places; what is put there may come from a donor."""
+    """Change up to three slices; the new bytes may come from a donor."""
     for _ in range(dice.number(1, 3)):
         start = dice.number(0, len(data))
         end = start + dice.pick(0, 1, 1, 2, dice.number(0, len(data)))
@@ -71,9 +71,9 @@ def _swap_case(_: Dice, piece: bytes, __: Sequence[bytes]) -> bytes:
     return piece.swapcase()
 
 
-def _put_odd(dice: Dice, piece: bytes, _: Sequence[bytes]) -> bytes:
-    odd: bytes = dice.pick(*ODD)
-    return odd + piece if dice.chance(0.5) else odd
+def _insert_special(dice: Dice, piece: bytes, _: Sequence[bytes]) -> bytes:
+    special: bytes = dice.pick(*SPECIAL_BYTES)
+    return special + piece if dice.chance(0.5) else special
 
 
 def _splice(dice: Dice, _: bytes, donors: Sequence[bytes]) -> bytes:
@@ -81,4 +81,4 @@ def _splice(dice: Dice, _: bytes, donors: Sequence[bytes]) -> bytes:
     return donor[dice.number(0, len(donor)) :]
 
 
-_CHANGES = (_drop, _repeat, _flip, _swap_case, _put_odd, _put_odd, _splice)
+_CHANGES = (_drop, _repeat, _flip, _swap_case, _insert_special, _insert_special, _splice)

@@ -1,6 +1,6 @@
-"""Profiles as a proxy might send them, and what each is worth by the documents alone.
+"""Profiles as a proxy might send them, and the users that the documentation demands for them.
 
-Shares no code with the SDK: JSON is read by another parser, and the shape of a profile is a table.
+Shares no code with the SDK: another parser reads the JSON, and a table defines the shape.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ SHAPE: dict[str, Any] = {
 
 
 class UnusableError(Exception):
-    """It is no profile."""
+    """The body is not a profile."""
 
 
 def readings(body: bytes) -> list[dict[str, Any] | None]:
-    """Return what a user of this profile may be written out as; None stands for "not usable".
+    """Return the documents that a user of this profile may have; None stands for "not usable".
 
-    Where a name comes twice, the last value counts; one before it may be unusable, or be ignored.
+    If a name is repeated, the last value counts; an earlier one may be unusable, or be ignored.
     """
     try:
         text = text_of(body)
@@ -54,7 +54,7 @@ def readings(body: bytes) -> list[dict[str, Any] | None]:
 
 
 def text_of(body: bytes) -> str:
-    """Return the text of JSON: in whichever form of Unicode it begins with a character of ASCII."""
+    """Return the text of JSON, in the encoding of Unicode in which it begins with ASCII."""
     for encoding in UNICODE:
         with suppress(UnicodeDecodeError):
             text = body.decode(encoding)
@@ -75,7 +75,7 @@ def document(data: Any) -> dict[str, Any]:
     if not is_sound(data, MAX_DEPTH):
         raise UnusableError
     profile: dict[str, Any] = shaped(data, SHAPE)
-    if not any(is_said(profile[name], shape) for name, shape in SHAPE.items()):
+    if not any(has_value(profile[name], shape) for name, shape in SHAPE.items()):
         raise UnusableError
     if profile["is_authenticated"] is None:
         profile["is_authenticated"] = True
@@ -83,17 +83,17 @@ def document(data: Any) -> dict[str, Any]:
     return known | {"extra": profile}
 
 
-def is_said(value: Any, shape: Any) -> bool:
-    """Tell whether a documented field has a value, in itself or in an object within it."""
+def has_value(value: Any, shape: Any) -> bool:
+    """Return whether a documented field has a value, in itself or in an object within it."""
     if isinstance(shape, dict) and value:
-        return any(is_said(value[name], inner) for name, inner in shape.items())
+        return any(has_value(value[name], inner) for name, inner in shape.items())
     if isinstance(shape, list):
-        return any(is_said(it, shape[0]) for it in value)
+        return any(has_value(it, shape[0]) for it in value)
     return value is not None and value not in ("", {})
 
 
 def is_sound(value: object, room: int) -> bool:
-    """Tell whether all text and all numbers can be written again, nested within the room."""
+    """Return whether all text and numbers can be serialized again, in at most `room` levels."""
     if isinstance(value, str):
         return bool(value.encode()) or not value
     if isinstance(value, float):
@@ -105,7 +105,7 @@ def is_sound(value: object, room: int) -> bool:
 
 
 def shaped(value: Any, shape: Any) -> Any:
-    """Return a value in the shape that it has to have; null is a field that is missing."""
+    """Return a value in its documented shape; null stands for a missing field."""
     if isinstance(shape, dict):
         if type(value) is not dict:
             raise UnusableError
@@ -207,7 +207,7 @@ DONORS = [
 
 
 def draw_body(dice: Dice) -> bytes:
-    """Draw a profile that was changed as JSON, as bytes, both or not at all."""
+    """Draw a profile with changes to its JSON, its bytes, both or neither."""
     profile = dict(PROFILE)
     for _ in range(dice.pick(0, 1, 1, 1, 2, 3)):
         alter(dice, profile)
@@ -220,7 +220,7 @@ def draw_body(dice: Dice) -> bytes:
 
 
 def alter(dice: Dice, profile: dict[str, Any]) -> None:
-    """Change one place of a profile."""
+    """Change one field of a profile."""
     value = dice.pick(*SCALARS)
     how = dice.number(0, 6)
     if how == 0:
@@ -241,7 +241,7 @@ def nested(value: Any, depth: int, name: str | None) -> Any:
 
 
 def written(dice: Dice, profile: dict[str, Any]) -> bytes:
-    """Write a profile as JSON, or as what only Python takes for it."""
+    """Write a profile as JSON, or in a form that only Python accepts as JSON."""
     text = json.dumps(profile, ensure_ascii=dice.chance(0.5), separators=dice.pick(*SEPARATORS))
     if dice.chance(0.1):
         text = f"{text[:-1]}, {json.dumps(dice.pick(*NAMES))}: {json.dumps(dice.pick(*SCALARS))}}}"

@@ -1,4 +1,4 @@
-"""Requests as they come from clients that know the rules, half know them, or mean harm."""
+"""Draws requests: valid, malformed and malicious ones."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from tests.simulation.scheduler import Dice
 
 METHODS = (*sorted(SAFE), "POST", "PUT", "DELETE")
-GOOD, NO_AUDITOR, SHAKY, FOREIGN, BROKEN, BAD = (
-    f"{MARK}-{kind}" for kind in ("good", "no-auditor", "shaky", "foreign", "broken", "bad")
+GOOD, NO_AUDITOR, SHAKY, FORBIDDEN, BROKEN, BAD = (
+    f"{MARK}-{kind}" for kind in ("good", "no-auditor", "shaky", "forbidden", "broken", "bad")
 )
 TOKENS = [
-    *(token.encode() for token in (*[GOOD] * 5, NO_AUDITOR, SHAKY, FOREIGN, BROKEN, BAD)),
+    *(token.encode() for token in (*[GOOD] * 5, NO_AUDITOR, SHAKY, FORBIDDEN, BROKEN, BAD)),
     *(
         f"{MARK}{text}".encode("latin-1")
         for text in ("-worse", "-good\x85", " two", "é", "x" * 8186, "x" * 8187)
     ),
-    f'"{GOOD[:-1]}\\144"'.encode(),  # a cookie's way to write it
+    f'"{GOOD[:-1]}\\144"'.encode(),  # quoted as in a cookie
 ]
 SCHEMES = [*[b"Bearer "] * 6, b"bearer  ", b" BEARER \t", b"Basic ", b"Bearer", b"Bearer\t", b""]
 COOKIES = [COOKIE.encode() + end for end in (b"=", b"=", b"=", b' = "', b"_=", b"")]
@@ -76,7 +76,7 @@ CLIENTS = [
 
 
 def draw(dice: Dice, variant: Variant) -> dict[str, Any]:
-    """Draw a scope, as a server would make it of what came."""
+    """Draw the scope of a request, as a server would make it."""
     names = [dice.pick(*NAMES) for _ in range(dice.number(0, 4))]
     names += dice.pick([], [b"host"], [b"host"], [b"host"])
     names += dice.pick([], [b"authorization"], [b"authorization"], [b"cookie"], [b"cookie"])

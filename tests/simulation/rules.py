@@ -1,7 +1,6 @@
-"""What must become of a request, written from the documents alone: shares no code with the SDK.
+"""The expected outcome of a request, from the documentation alone: shares no code with the SDK.
 
-Knows nothing of regular expressions, caches, or flights; only what DESIGN's rules, RFC 9110 and
-RFC 6265 say of tokens, cookies, hosts and origins.
+Implements the rules of README.md, RFC 9110 and RFC 6265 for tokens, cookies, hosts and origins.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ PORTS = {"http": "80", "https": "443"}
 BYTES = {str(number) for number in range(256)}
 LABEL = set("abcdefghijklmnopqrstuvwxyz0123456789-_")
 
-Place = tuple[str, str]  # a host's name and port; "" is the standard port
+HostPort = tuple[str, str]  # a host's name and port; "" is the standard port
 
 
 @frozen(kw_only=True)
 class Variant:
-    """Settings, and what they mean to the rules."""
+    """Settings, and their effect on the rules."""
 
     environ: dict[str, str]
     fixed: str | None = None
@@ -41,8 +40,8 @@ class Variant:
 
 
 @frozen
-class Who:
-    """What is known of a caller. `kind` is one of those in `Rules.who`."""
+class Caller:
+    """The expected caller. `kind` is one of those in `Rules.identify`."""
 
     kind: str
     detail: str | None = None
@@ -52,56 +51,59 @@ class Who:
 
 @define(eq=False)
 class Rules:
-    """The rules over one session of requests: what is remembered counts. `says` is the proxy."""
+    """The rules for one session of requests, with cached verdicts. `reply_to` is the proxy."""
 
     variant: Variant
-    says: Callable[[str], tuple[str, str | None]]
+    reply_to: Callable[[str], tuple[str, str | None]]
     calls: list[tuple[str, str, str]] = field(factory=list)
-    known: dict[tuple[str, str], Who] = field(factory=dict)
+    known: dict[tuple[str, str], Caller] = field(factory=dict)
     grants: set[tuple[str, str]] = field(factory=set)
     bad: dict[object, set[str]] = field(factory=dict)
 
-    def who(self, scope: dict[str, Any]) -> Who:
-        """Return who calls: nobody, refused, throttled, foreign, forbidden, lost, down or user."""
+    def identify(self, scope: dict[str, Any]) -> Caller:
+        """Return the caller of a request.
+
+        The kinds: anonymous, refused, rate_limited, cross_site, forbidden, bad_host, down, user.
+        """
         values = lines(scope["headers"])
         header, cookies = values.get(b"authorization", []), values.get(b"cookie", [])
         if len(header) > 1:
-            return Who("refused", "More than one Authorization header")
+            return Caller("refused", "More than one Authorization header")
         tokens = bearer(header[0]) if header else set()
         if not tokens:
             tokens = access_cookies(cookies)
             if len(tokens) > 1:
-                return Who("refused", "More than one access cookie")
-            if tokens and self.is_foreign(scope.get("method"), values):
-                return Who("foreign", "Cross-site request refused")
+                return Caller("refused", "More than one access cookie")
+            if tokens and self.is_cross_site(scope.get("method"), values):
+                return Caller("cross_site", "Cross-site request refused")
         if not tokens:
-            return Who("nobody")
+            return Caller("anonymous")
         base = self.variant.fixed or self.base(values)
         if base is None:
-            return Who("lost", "Invalid host header")
+            return Caller("bad_host", "Invalid host header")
         return self.ask(scope, tokens.pop(), base)
 
-    def ask(self, scope: dict[str, Any], token: str, base: str) -> Who:
+    def ask(self, scope: dict[str, Any], token: str, base: str) -> Caller:
         known = self.known.get((token, base))
         if known is not None and known.kind == "user":
             return known
         has_address = scope["client"] is not None and scope["client"][0] != ""
-        brought = self.bad.setdefault(network(scope["client"]), set()) if has_address else set()
-        if 0 < self.variant.limit < len(brought):
-            return Who("rate_limited", "Too many rejected tokens")
+        rejected = self.bad.setdefault(network(scope["client"]), set()) if has_address else set()
+        if 0 < self.variant.limit < len(rejected):
+            return Caller("rate_limited", "Too many rejected tokens")
         if known is not None:
-            brought.update({token} if known.kind == "refused" else ())
+            rejected.update({token} if known.kind == "refused" else ())
             return known
         if not is_visible(token):
-            brought.add(token)
-            return Who("refused", "Invalid token")
+            rejected.add(token)
+            return Caller("refused", "Invalid token")
         self.calls.append(("get-me", base, token))
-        who = Who(*self.says(token), token, base)
-        if who.kind == "refused":
-            brought.add(token)
-        if who.kind != "down":
-            self.known[token, base] = who
-        return who
+        caller = Caller(*self.reply_to(token), token, base)
+        if caller.kind == "refused":
+            rejected.add(token)
+        if caller.kind != "down":
+            self.known[token, base] = caller
+        return caller
 
     def base(self, values: dict[bytes, list[bytes]]) -> str | None:
         place = requested(values, self.variant.scheme, self.variant)
@@ -110,14 +112,14 @@ class Rules:
         name, port = place
         return f"{self.variant.scheme}://{name}" + (f":{port}" if port else "")
 
-    def is_foreign(self, method: str | None, values: dict[bytes, list[bytes]]) -> bool:
+    def is_cross_site(self, method: str | None, values: dict[bytes, list[bytes]]) -> bool:
         if not self.variant.guard or method in SAFE:
             return False
         origins = values.get(b"origin")
         if origins is None:
             return b"cross-site" in values.get(b"sec-fetch-site", [])
         scheme, _, rest = b" ".join(origins).decode("latin-1").partition("://")
-        origin = place_of(rest.encode("latin-1"), scheme) if scheme in PORTS else None
+        origin = parse_host(rest.encode("latin-1"), scheme) if scheme in PORTS else None
         if origin is None:
             return True
         same = origin == requested(values, scheme, self.variant)
@@ -125,7 +127,7 @@ class Rules:
 
 
 def lines(headers: list[tuple[bytes, bytes]]) -> dict[bytes, list[bytes]]:
-    """Return each header's values. A line break in one, which HTTP has not, begins another."""
+    """Return each header's values. A line break, which HTTP does not allow, begins another."""
     values: dict[bytes, list[bytes]] = {}
     for name, value in headers:
         values.setdefault(name, []).extend(value.split(b"\n"))
@@ -139,7 +141,7 @@ def bearer(value: bytes) -> set[str]:
 
 
 def access_cookies(values: list[bytes]) -> set[str]:
-    """Return the different tokens that the cookies bring; whatever Starlette calls a space is."""
+    """Return the different tokens in the cookies. Spaces are those that Starlette strips."""
     pairs = [pair.partition("=") for pair in b";".join(values).decode("latin-1").split(";")]
     return {unquoted(value.strip()) for name, _, value in pairs if name.strip() == COOKIE} - {""}
 
@@ -158,25 +160,25 @@ def is_visible(token: str) -> bool:
     return len(token) <= 8192 and all("!" <= character <= "~" for character in token)
 
 
-def requested(values: dict[bytes, list[bytes]], scheme: str, variant: Variant) -> Place | None:
+def requested(values: dict[bytes, list[bytes]], scheme: str, variant: Variant) -> HostPort | None:
     """Return the host that a request was sent to: `X-Forwarded-Host`, else `Host`.
 
-    Of several forwarded ones the first, which must be listed.
+    With several forwarded ones, the first counts, and must be listed.
     """
     forwarded = values.get(b"x-forwarded-host")
     if forwarded is None:
         hosts = values.get(b"host", [b""])
-        return place_of(hosts[0], scheme) if len(hosts) == 1 else None
+        return parse_host(hosts[0], scheme) if len(hosts) == 1 else None
     first, *others = b",".join(forwarded).split(b",")
     if not others:
-        return place_of(first, scheme)
-    place = place_of(first.strip(b" \t"), variant.scheme)
+        return parse_host(first, scheme)
+    place = parse_host(first.strip(b" \t"), variant.scheme)
     is_listed = variant.lists and place is not None and variant.allows(*place)
-    return place_of(first.strip(b" \t"), scheme) if is_listed else None
+    return parse_host(first.strip(b" \t"), scheme) if is_listed else None
 
 
-def place_of(text: bytes, scheme: str) -> Place | None:
-    """Read `host[:port]` (RFC 3986 §3.2.2), in one spelling."""
+def parse_host(text: bytes, scheme: str) -> HostPort | None:
+    """Read `host[:port]` (RFC 3986 §3.2.2), in normal form."""
     if not text.isascii() or len(text) > 260:
         return None
     name, bracket, rest = text.decode().lower().rpartition("]")
@@ -184,7 +186,7 @@ def place_of(text: bytes, scheme: str) -> Place | None:
         name, colon, port = rest.partition(":")
         rest = colon + port
         name = name.removesuffix(".")
-        valid = all(is_label(label) for label in name.split(".")) and is_no_odd_number(name)
+        valid = all(is_label(label) for label in name.split(".")) and is_ipv4_if_numeric(name)
     else:
         name, rest = f"{name}]", rest.removeprefix(".")
         valid = name.startswith("[") and is_ipv6(name[1:-1])
@@ -200,8 +202,8 @@ def is_label(text: str) -> bool:
     return 0 < len(text) <= 63 and set(text) <= LABEL and "-" not in {text[0], text[-1]}
 
 
-def is_no_odd_number(name: str) -> bool:
-    """Tell whether a name that ends in a number is an IPv4 address."""
+def is_ipv4_if_numeric(name: str) -> bool:
+    """Return whether a name is an IPv4 address, if it ends in a number."""
     parts = name.split(".")
     numbers = [
         part for part in parts if part.isdigit() and part == str(int(part)) and len(part) < 4
@@ -218,7 +220,7 @@ def is_ipv6(text: str) -> bool:
 
 
 def network(client: tuple[str, int] | None) -> object:
-    """Return what counts as one client: an IPv4 address, or 64 bits of an IPv6 one."""
+    """Return an IPv4 address, or the /64 network of an IPv6 address."""
     address = client[0].removeprefix("::ffff:") if client else ""
     try:
         return ip_network((address, 64 if ":" in address else 32), strict=False)

@@ -1,4 +1,4 @@
-"""What both kinds of schedule share: seeds that can be run again, dice, and native cancellation.
+"""Shared by both kinds of schedule: replayable seeds, random draws, and native cancellation.
 
 A schedule is drawn from its seed alone, and nothing in it waits for time to pass, so that the same
 seed is the same run. asyncio steps its tasks in the order in which they became ready. trio shuffles
@@ -7,7 +7,8 @@ before that only if `_ALLOW_DETERMINISTIC_SCHEDULING` is set. `replayable` sets 
 seeds the generator. Hypothesis's plugin for trio uses the same two names.
 
 On asyncio any code may cancel a task at any step (`Task.cancel`); `Task.cancelling()` counts the
-cancellations that the task has not handled. trio has only cancel scopes, so `Natively` uses those.
+cancellations that the task has not handled. trio has only cancel scopes, so
+`NativeCancellation` uses those.
 
 `check_flights` reads the private tables of `SingleFlight`: its invariants are about them.
 
@@ -67,8 +68,8 @@ def schedule(seed: int, plan: object) -> Iterator[None]:
 
 
 @define(eq=False)
-class Natively:
-    """Cancels tasks from outside on asyncio; on trio it does what it is given instead."""
+class NativeCancellation:
+    """Cancels tasks natively on asyncio; on trio it calls a given function instead."""
 
     backend: str
 
@@ -78,7 +79,7 @@ class Natively:
         return choices[self.backend]()
 
     def left_over(self) -> int:
-        """Return how many cancellations this task has not dealt with."""
+        """Return how many cancellations this task has not handled."""
         choices: dict[str, Callable[[], int]]
         choices = {"asyncio": lambda: _this_task().cancelling(), "trio": lambda: 0}
         return choices[self.backend]()
@@ -114,7 +115,7 @@ def is_dying(flight: Flight[Any]) -> bool:
 
 
 def check_flights(flights: SingleFlight[Any]) -> None:
-    """Hold what the module of the single-flight says always holds."""
+    """Check the invariants in the docstring of `_core/singleflight.py`."""
     table, active = flights._flights, flights._active  # noqa: SLF001
     waiting, queue = flights._waiting, flights._queue  # noqa: SLF001
     for key, flight in table.items():

@@ -27,7 +27,7 @@ from oxaigen_auth.models import User
 from tests.simulation.client_plan import LAST, NO_TOKEN, PLAIN, Plan, Question, draw
 from tests.simulation.scheduler import (
     SEED,
-    Natively,
+    NativeCancellation,
     check_flights,
     check_no_flight_is_left,
     running_tasks,
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 SHORT, LONG = 1_000, 100_000  # schedules for each backend
-PATIENCE = 1_000  # checkpoints until everyone must have left
+MAX_STEPS = 1_000  # until every caller must have left
 
 
 def check(world: World) -> None:
@@ -54,33 +54,33 @@ def check(world: World) -> None:
 
 
 def check_caller(world: World, caller: Caller) -> None:
-    """Hold what a caller got against what the proxy said, and when."""
+    """Check a caller's outcome against the replies of the proxy and their times."""
     base, token, name = caller.plan.question
-    said = caller.outcome
-    if isinstance(said, RuntimeError):
+    outcome = caller.outcome
+    if isinstance(outcome, RuntimeError):
         assert world.client.validator.loops.closed
         return
     assert not caller.too_late
-    if isinstance(said, OxaigenAuthUpstreamError):
+    if isinstance(outcome, OxaigenAuthUpstreamError):
         assert world.troubles
     elif token == NO_TOKEN:
-        assert isinstance(said, OxaigenAuthUnauthenticatedError)
-        assert said.message == "Invalid token"
-    elif isinstance(said, OxaigenAuthError):
-        check_refusal(world, caller, said)
-    elif isinstance(said, User):
-        assert said.user_name == token
-        call = world.calls[(said.id or 0) - 1]
+        assert isinstance(outcome, OxaigenAuthUnauthenticatedError)
+        assert outcome.message == "Invalid token"
+    elif isinstance(outcome, OxaigenAuthError):
+        check_refusal(world, caller, outcome)
+    elif isinstance(outcome, User):
+        assert outcome.user_name == token
+        call = world.calls[(outcome.id or 0) - 1]
         assert call.question == (base, token, "")
         check_acceptance(world, caller, [call])
     else:
-        words = {True: ["yes"], False: ["denied"]}[said]
+        replies = {True: ["yes"], False: ["denied"]}[outcome]
         asked = [call for call in world.calls if call.question == (base, token, name)]
-        check_acceptance(world, caller, [call for call in asked if call.says in words])
+        check_acceptance(world, caller, [call for call in asked if call.reply in replies])
 
 
 def check_acceptance(world: World, caller: Caller, calls: list[Call]) -> None:
-    """Hold one of the calls to be new enough for this caller."""
+    """Check that one of the calls is new enough for this caller."""
     stale = world.plan.settings.stale_if_error_seconds
     longest = world.plan.settings.cache_ttl_seconds
     longest += stale * bool(world.troubles) * (caller.outcome is not False)
@@ -97,21 +97,21 @@ def newest_rejection(world: World, question: Question) -> int:
     ended = [
         call for call in world.calls if call.ended < inf and call.question[:2] == (base, token)
     ]
-    return max((call.number for call in ended if call.says in {"no", "forbidden"}), default=0)
+    return max((call.number for call in ended if call.reply in {"no", "forbidden"}), default=0)
 
 
 def check_refusal(world: World, caller: Caller, error: OxaigenAuthError) -> None:
     base, token, name = caller.plan.question
-    word, number = error.message.split()
+    reply, number = error.message.split()
     call = world.calls[int(number) - 1]
     assert call.question[:2] == (base, token)
-    assert call.says == word
+    assert call.reply == reply
     kinds = {
         "no": OxaigenAuthUnauthenticatedError,
         "forbidden": OxaigenAuthPermissionDeniedError,
     }
-    assert type(error) is kinds[word]
-    # Of a permission only the answer itself is fresh, not who the user is.
+    assert type(error) is kinds[reply]
+    # With a permission, `fresh` concerns the permission only, not the user.
     fresh = caller.plan.fresh and not name
     assert call.number > max(caller.forgotten, caller.calls * fresh)
     assert is_young(call, caller, world.plan.settings.negative_cache_ttl_seconds)
@@ -124,8 +124,8 @@ def check_refusal(world: World, caller: Caller, error: OxaigenAuthError) -> None
 def check_order(world: World, caller: Caller, call: Call, question: Question) -> None:
     """Check that an answer is no older than one that a caller had got when this one asked.
 
-    A refusal that is remembered is about the user, whatever was asked. Two who want fresh answers
-    may overtake each other, and the older one's is not kept.
+    A cached refusal is about the user, whatever was asked. Two callers that want fresh answers may
+    overtake each other, and the older answer is not stored.
     """
     overtaking = sum(planned.fresh for planned in world.plan.callers) > 1
     assert overtaking or call.number >= caller.newest[question]
@@ -141,7 +141,7 @@ def check_end(world: World) -> None:
     assert all(len(cache) <= most for cache in caches)
     assert not len(memory._generations)  # noqa: SLF001
     happened = {what for events in world.plan.events.values() for what, *_ in events}
-    steady = world.plan.calm and world.plan.settings is PLAIN and happened <= {"forget_junk"}
+    steady = world.plan.calm and world.plan.settings is PLAIN and happened <= {"forget_unknown"}
     assert not steady or len(world.calls) == len({call.question for call in world.calls})
     check_counts(world)
 
@@ -151,7 +151,7 @@ def check_counts(world: World) -> None:
     assert stats.upstream_calls == len(world.calls)
     begun = stats.misses - stats.coalesced + stats.refreshed
     assert stats.upstream_calls + stats.short_circuited <= begun
-    ended = Counter(call.says for call in world.calls if call.ended < inf)
+    ended = Counter(call.reply for call in world.calls if call.ended < inf)
     assert stats.accepted == ended["yes"] + ended["denied"]
     assert stats.rejected == ended["no"] + ended["forbidden"]
     assert stats.unavailable == ended["down"]
@@ -160,7 +160,7 @@ def check_counts(world: World) -> None:
     users = [name for _, token, name in asked if token != NO_TOKEN]
     assert len(users) <= stats.hits + stats.misses
     rejections = ended["no"] + ended["forbidden"]
-    if not (world.forgotten or rejections or world.troubles):  # after which some ask again
+    if not (world.forgotten or rejections or world.troubles):  # after these, some callers ask again
         assert stats.hits + stats.misses <= len(users) + sum(map(bool, users))
 
 
@@ -169,11 +169,11 @@ def was_under_way(call: Call, caller: Caller) -> bool:
 
 
 def is_young(call: Call, caller: Caller, longest: float) -> bool:
-    """Whether an answer was under way when the caller asked, or kept no longer than it may be."""
+    """Whether an answer was under way when the caller asked, or is not cached for too long."""
     return was_under_way(call, caller) or caller.at - call.asked < longest
 
 
-async def run(plan: Plan, natively: Natively) -> World:
+async def run(plan: Plan, natively: NativeCancellation) -> World:
     async with anyio.create_task_group() as tasks:
         world = World(plan, tasks, natively, check_caller)
         blocks: dict[str, Callable[[], Any]]
@@ -186,12 +186,12 @@ async def run(plan: Plan, natively: Natively) -> World:
             await checkpoint()
             check(world)
         getattr(world, plan.finale)()
-        moments = 0
+        steps = 0
         while world.busy:
             await checkpoint()
             check(world)
-            moments += 1
-            assert moments < PATIENCE, "a caller waits for ever"
+            steps += 1
+            assert steps < MAX_STEPS, "a caller waits forever"
         check_end(world)
         world.closing.set()
     assert world.client.validator.loops.closed or plan.where != "block"
@@ -209,7 +209,7 @@ async def test_no_schedule_gives_a_wrong_answer_or_leaves_anything_behind(
     anyio_backend_name: str,
     long: bool,  # noqa: FBT001
 ) -> None:
-    natively, before = Natively(anyio_backend_name), running_tasks()
+    natively, before = NativeCancellation(anyio_backend_name), running_tasks()
     tally: Counter[str] = Counter()
     for seed in seeds(LONG if long else SHORT):
         plan = draw(seed)
@@ -223,7 +223,7 @@ async def test_no_schedule_gives_a_wrong_answer_or_leaves_anything_behind(
 
 
 async def test_the_same_seed_is_the_same_run(anyio_backend_name: str) -> None:
-    natively = Natively(anyio_backend_name)
+    natively = NativeCancellation(anyio_backend_name)
     for seed in range(50):
         plan = draw(seed)
         with schedule(seed, plan):

@@ -37,7 +37,7 @@ SETTINGS = OxaigenAuthSettings(
 
 
 def misbehaves(peer: socket.socket, request: bytes) -> None:
-    """Answer well, late, half, twice, or not at all, as the number of the token has it."""
+    """Answer well, late, partly, twice, or not at all, depending on the number in the token."""
     number = number_in(request)
     dice = Random(SEED + number)
     whole = answer(profile(number) if request.startswith(b"GET") else b"true")
@@ -55,7 +55,7 @@ def misbehaves(peer: socket.socket, request: bytes) -> None:
             time.sleep(DEADLINE * dice.uniform(0.9, 1.2))  # about when the caller gives up
             good(peer, request)
         case _:
-            peer.sendall(whole + whole)  # once more, without a request
+            peer.sendall(whole + whole)  # a second time, without a request
 
 
 async def test_everyone_gets_their_own_user_or_an_error(long: bool) -> None:  # noqa: FBT001
@@ -64,9 +64,9 @@ async def test_everyone_gets_their_own_user_or_an_error(long: bool) -> None:  # 
     outcomes: Counter[str] = Counter()
     turns = anyio.CapacityLimiter(AT_ONCE)
 
-    async def call(number: int, patience: float) -> None:
+    async def call(number: int, seconds: float) -> None:
         async with turns:
-            with anyio.move_on_after(patience):
+            with anyio.move_on_after(seconds):
                 try:
                     user = await client.get_me(f"{MARK}-{number}")
                     assert user.user_name == f"user{number}"

@@ -1,4 +1,4 @@
-"""Every way we know of in which a proxy can misbehave, over real sockets.
+"""All known kinds of misbehaviour of a proxy, over real sockets.
 
 Each call must end with the verdict beside it, by its deadline and not when the connection ends,
 without more than 8 MiB of memory; and the next call, to a proxy that behaves, must find its own
@@ -134,7 +134,7 @@ UNAVAILABLE: dict[str, Behaviour] = {
     "a negative length": sends(answer(ADA, length=-1)),
     "a length that is none": sends(answer(ADA, length="many")),
     "two lengths": sends(answer(ADA, 200, b"Content-Length: 5")),
-    # what is no profile
+    # not a profile
     "nothing": sends(answer(b"")),
     "HTML": sends(answer(b"<!doctype html><title>Sign in</title>")),
     "XML": sends(answer(b'<?xml version="1.0"?><user/>')),
@@ -221,31 +221,31 @@ def memory(kind: str) -> int:
     raise LookupError(kind)  # pragma: no cover (Linux has both)
 
 
-def forget_the_most() -> None:
+def reset_peak_memory() -> None:
     Path("/proc/self/clear_refs").write_text("5")
 
 
 async def try_out(client: ProxyAuthClient, server: FaultyServer, behaviour: Behaviour) -> str:
-    """Let the server misbehave once; return the outcome, when everything else is as it must be."""
+    """Let the server misbehave once, check the limits, and return the outcome."""
     url = f"http://127.0.0.1:{server.port}"
     assert await outcome(client, url) == "accepted"
     server.requests.clear()
     server.behave = behaviour
-    forget_the_most()
+    reset_peak_memory()
     before, started = memory("VmRSS"), anyio.current_time()
     result = await outcome(client, url)
     assert anyio.current_time() - started < LATEST
     assert memory("VmHWM") - before < MOST_MEMORY
     assert {request.split()[1] for request in server.requests} == {b"/_oxa_auth/get-me"}
     server.behave = good
-    await until_all_is_said(server)
+    await until_idle(server)
     assert (await client.get_me(f"{MARK}-2", proxy_base_url=url)).user_name == "user2"
     return result
 
 
-async def until_all_is_said(server: FaultyServer) -> None:
+async def until_idle(server: FaultyServer) -> None:
     with anyio.fail_after(LONGEST):
-        while server.behaving:  # noqa: ASYNC110 (other threads tell)
+        while server.behaving:  # noqa: ASYNC110 (other threads change it)
             await anyio.sleep(0.01)
 
 
@@ -262,7 +262,9 @@ async def test_a_faulty_answer_is_unavailable_in_time(name: str, server: FaultyS
 
 
 @pytest.mark.parametrize("name", EXACT)
-async def test_an_odd_answer_has_its_exact_verdict_in_time(name: str, server: FaultyServer) -> None:
+async def test_an_unusual_answer_has_its_exact_verdict_in_time(
+    name: str, server: FaultyServer
+) -> None:
     expected, behaviour = EXACT[name]
     async with ProxyAuthClient(settings=SETTINGS) as client:
         assert await try_out(client, server, behaviour) == expected
@@ -330,7 +332,7 @@ def secured(certificate: trustme.LeafCert) -> ssl.SSLContext:
 
 
 def self_signed() -> ssl.SSLContext:
-    """Let an authority speak for itself."""
+    """Return a context that uses the certificate of an authority itself."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority = trustme.CA()
     with authority.cert_pem.tempfile() as own, authority.private_key_pem.tempfile() as key:

@@ -1,4 +1,4 @@
-"""The fuzzers' own parts: what fails can be run again, and nothing is left unchanged for ever."""
+"""Tests of the fuzzers: a failed input can be run again, and inputs do change."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from tests.simulation.fuzz import dice_of, mutated, tried
 
 
-def test_an_input_that_fails_says_its_seed() -> None:
+def test_an_input_that_fails_reports_its_seed() -> None:
     with pytest.raises(AssertionError, match=r"FUZZ_SEED=7 fails: .*some input"):
         with tried(7, "some input"):
             raise ValueError

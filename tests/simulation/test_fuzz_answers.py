@@ -2,7 +2,7 @@
 
 One seed is a session: some calls one after another by one proxy, whose connections are used again
 where the library thinks that they may be. After each changed answer comes a good call, whose caller
-gets their own user. What is accepted, the standard library's HTTP and another JSON parser confirm.
+gets their own user. The standard library's HTTP and another JSON parser confirm what is accepted.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from pydantic import TypeAdapter
 
 from oxaigen_auth import OxaigenAuthSettings, User
 
-# Verdicts are what an answer is read as; the client would hide some of it.
+# A verdict shows how an answer was read; the client would hide a part of it.
 from oxaigen_auth._validation.verdict import Accepted, Rejected, Unavailable
-from tests.simulation.fuzz import MARK, ODD, SEED, dice_of, mutated, seeds, tried
+from tests.simulation.fuzz import MARK, SEED, SPECIAL_BYTES, dice_of, mutated, seeds, tried
 from tests.simulation.profiles import draw_body, readings, text_of
 from tests.support.asked_proxy import AskedProxy
 from tests.support.raw_server import PROFILE, answer
@@ -64,12 +64,19 @@ HEADERS = [
     *(b"Location: /elsewhere", b"Content-Type: text/html; charset=utf-16", b" folded", b"X" * 9000),
 ]
 INTERIM = [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"]
-DONORS = [*HEADERS, *INTERIM, *ODD, b"0\r\n\r\n", b"ffffffffffffffffff\r\n", answer(200, PROFILE)]
+DONORS = [
+    *HEADERS,
+    *INTERIM,
+    *SPECIAL_BYTES,
+    b"0\r\n\r\n",
+    b"ffffffffffffffffff\r\n",
+    answer(200, PROFILE),
+]
 
 
 @define(eq=False)
 class Wire:
-    """A connection that ends in memory. `answers` says what each token is answered with."""
+    """A connection that ends in memory. `answers` has the responses to each token."""
 
     answers: dict[bytes, deque[bytes]]
     coming: deque[bytes] = field(factory=deque)
@@ -83,7 +90,7 @@ class Wire:
         self.coming.extend(self.answers.get(token, ()))
 
     async def read(self, max_bytes: int, **_: Any) -> bytes:
-        self.ended = not self.coming  # what more it waits for never comes
+        self.ended = not self.coming  # no more data will arrive
         data = b"" if self.ended else self.coming.popleft()
         if data[max_bytes:]:
             self.coming.appendleft(data[max_bytes:])
@@ -109,14 +116,14 @@ class WiredProxy(AskedProxy):
 
 @define(eq=False)
 class Drawn:
-    """An answer's bytes, and whether they are still a rejection, which nothing may make a user."""
+    """An answer's bytes, and whether they are a rejection, which must not become a user."""
 
     data: bytes
     rejects: bool
 
 
 def draw(dice: Dice) -> Drawn:
-    """Draw an answer that was changed anywhere; of a rejection, anywhere but in its status line."""
+    """Draw a changed answer. The status line of a rejection is not changed."""
     rejects = dice.chance(0.3)
     status = dice.pick(*REJECTIONS) if rejects else dice.pick(*STATUSES)
     line = b"HTTP/1.1 %d Reason\r\n" % status
@@ -154,16 +161,16 @@ def pieces(dice: Dice, data: bytes) -> deque[bytes]:
 
 
 class Sock(io.BytesIO):
-    """What the standard library's HTTP client takes for a socket."""
+    """A socket for the standard library's HTTP client."""
 
     def makefile(self, *_: Any) -> Sock:
         return self
 
 
 def confirmed(data: bytes) -> bytes:
-    """Return the body of the 200 that these bytes are by the standard library.
+    """Return the body of these bytes, which the standard library must read as a 200.
 
-    That passes over no other interim answer than 100, so those are cut off here.
+    It skips no interim answer except 100, so the others are removed first.
     """
     while data.startswith(b"HTTP/1.1 1"):
         data = re.split(rb"\n\r?\n", data, maxsplit=1)[-1]

@@ -1,6 +1,6 @@
-"""Bodies that were changed as JSON, as bytes, or compressed: each is worth what its JSON says.
+"""Bodies with changed JSON or bytes, also compressed: each verdict follows from the JSON.
 
-The other half of the truth is in tests/simulation/profiles.py, with another parser.
+tests/simulation/profiles.py computes the expected users, with another parser.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse
 
 from oxaigen_auth import User
 
-# The reader of answers itself: tens of thousands of bodies in a second.
+# Without a transport, tens of thousands of bodies are read in a second.
 from oxaigen_auth._upstream.profile import parse_user
 from oxaigen_auth._upstream.response import (
     MAX_BODY,
@@ -29,7 +29,7 @@ from oxaigen_auth._upstream.response import (
     read_user,
 )
 from oxaigen_auth._validation.verdict import Accepted, Rejected, Unavailable
-from tests.simulation.fuzz import MARK, ODD, SEED, dice_of, mutated, seeds, tried
+from tests.simulation.fuzz import MARK, SEED, SPECIAL_BYTES, dice_of, mutated, seeds, tried
 from tests.simulation.profiles import UnusableError, draw_body, readings, text_of
 
 if TYPE_CHECKING:
@@ -70,14 +70,14 @@ DATES = [
 
 
 def same(one: Any, other: Any) -> bool:
-    """Tell whether two JSON values are equal: True is not 1, and order counts."""
+    """Return whether two JSON values are equal: True is not 1, and order counts."""
     return json.dumps(one) == json.dumps(other)
 
 
 def survives(user: User) -> bool:
-    """Tell whether a user comes back from its JSON as it was."""
+    """Return whether a user survives serialization as JSON."""
     written = json.loads(WRITTEN.dump_json(user))
-    # FastAPI itself drops fields whose names begin as SQLAlchemy's do, unless it is told not to.
+    # FastAPI itself drops fields whose names begin as SQLAlchemy's do, unless configured otherwise.
     by_fastapi = json.loads(bytes(JSONResponse(jsonable_encoder(user, sqlalchemy_safe=False)).body))
     extra = by_fastapi.pop("extra")
     again = parse_user(json.dumps(by_fastapi | extra).encode())
@@ -85,7 +85,7 @@ def survives(user: User) -> bool:
 
 
 def draw_answer(dice: Dice) -> Answer:
-    retry_after = mutated(dice, dice.pick(*DATES), [*DATES, *ODD])
+    retry_after = mutated(dice, dice.pick(*DATES), [*DATES, *SPECIAL_BYTES])
     body = draw_body(dice)
     if dice.chance(0.15):
         detail = dice.pick(*DETAILS)
@@ -123,7 +123,7 @@ def check_profile(body: bytes, verdict: Verdict[User]) -> None:
 
 
 def check_detail(body: bytes, detail: str) -> None:
-    """Hold the detail to be one of ours, or the proxy's, which gives nothing away."""
+    """Check that the detail is one of ours, or a harmless one of the proxy."""
     if detail not in {"Invalid token", "Not allowed for this application"}:
         assert from_json(text_of(body))["detail"] == detail
         assert len(detail) <= 200

@@ -1,6 +1,6 @@
-"""Requests of arbitrary bytes through a whole app, against rules written from the documents alone.
+"""Requests of arbitrary bytes through a whole app, against rules from the documentation alone.
 
-One seed is a session: some requests one after another to one client, which remembers. Every answer,
+One seed is a session: some requests one after another to one client with a cache. Every answer,
 and every call to the proxy, must be exactly what simulation/rules.py expects; nothing is raised.
 """
 
@@ -16,20 +16,20 @@ from fastapi.routing import APIRoute
 
 from oxaigen_auth import OxaigenAuthMiddleware, aclose_client
 
-# Everything of the SDK runs, up to the request that it hands to the HTTP library.
+# The whole SDK runs, up to the request that it passes to the HTTP library.
 from oxaigen_auth._upstream.http_library import httpx as library
 from oxaigen_auth._upstream.proxy import Proxy
 from tests.simulation.fuzz import MARK, SEED, dice_of, seeds, tried
 from tests.simulation.request_strategies import (
     BROKEN,
-    FOREIGN,
+    FORBIDDEN,
     GOOD,
     METHODS,
     NO_AUDITOR,
     SHAKY,
     draw,
 )
-from tests.simulation.rules import Rules, Variant, Who
+from tests.simulation.rules import Caller, Rules, Variant
 from tests.support.apps import make_app
 from tests.support.fake_proxy import Call, FakeProxy, parse
 from tests.support.raw_server import answer
@@ -77,7 +77,7 @@ VARIANTS = {
     "no guard, over http": Variant(
         environ={"CROSS_SITE_GUARD": "0", "PROXY_SCHEME": "http"}, scheme="http", guard=False
     ),
-    "throttle": Variant(
+    "rate limit": Variant(
         environ={"MAX_REJECTED_PER_MINUTE": "1", "PROXY_URL_OVERRIDE": FIXED}, fixed=FIXED, limit=1
     ),
     "dev mode, dependencies alone": Variant(
@@ -88,24 +88,24 @@ VARIANTS = {
     ),
 }
 
-SAYS = {
+REPLIES = {
     GOOD: ("user", "ada"),
     NO_AUDITOR: ("user", "bob"),
     SHAKY: ("user", "eve"),
-    FOREIGN: ("forbidden", "Not for this app"),
+    FORBIDDEN: ("forbidden", "Not for this app"),
     BROKEN: ("down", "Auth service unavailable"),
 }
 EXPIRED = ("refused", "Token expired")
 STATUS = {"user": 200, "forbidden": 403, "down": 500, "refused": 401}
 GRANT = {GOOD: 200, NO_AUDITOR: 403, SHAKY: 500}
-CHALLENGE = {"nobody": "Bearer", "refused": 'Bearer error="invalid_token"'}
+CHALLENGE = {"anonymous": "Bearer", "refused": 'Bearer error="invalid_token"'}
 REFUSAL = {
-    "nobody": 401,
+    "anonymous": 401,
     "refused": 401,
     "rate_limited": 429,
-    "foreign": 403,
+    "cross_site": 403,
     "forbidden": 403,
-    "lost": 400,
+    "bad_host": 400,
     "down": 502,
 }
 
@@ -116,38 +116,38 @@ def expect(rules: Rules, scope: dict[str, Any]) -> Outcome:
     allowed = scope.get("method", "GET") in METHODS
     if not allowed and not rules.variant.middleware:
         return 405, "Method Not Allowed", None
-    who, path = rules.who(scope), scope["path"].rpartition("/")[2]
+    caller, path = rules.identify(scope), scope["path"].rpartition("/")[2]
     if not allowed:
         return 405, "Method Not Allowed", None
-    named = {"user": who.detail if who.kind == "user" else None}
+    named = {"user": caller.detail if caller.kind == "user" else None}
     if path == "state":
-        error = None if who.kind in {"nobody", "user"} else who.detail
+        error = None if caller.kind in {"anonymous", "user"} else caller.detail
         return 200, named | {"auth_error": error}, None
-    if path == "maybe" and who.kind not in {"lost", "down", "rate_limited"}:
+    if path == "maybe" and caller.kind not in {"bad_host", "down", "rate_limited"}:
         return 200, named, None
-    if who.kind != "user":
-        detail = who.detail or "Not authenticated"
-        return REFUSAL[who.kind], detail, CHALLENGE.get(who.kind)
-    return expect_grant(rules, who) if path == "audit" else (200, named, None)
+    if caller.kind != "user":
+        detail = caller.detail or "Not authenticated"
+        return REFUSAL[caller.kind], detail, CHALLENGE.get(caller.kind)
+    return expect_grant(rules, caller) if path == "audit" else (200, named, None)
 
 
-def expect_grant(rules: Rules, who: Who) -> Outcome:
-    if (who.token, who.base) not in rules.grants:
-        rules.calls.append(("test-app-permission/audit", who.base, who.token))
-    if who.token == SHAKY:
+def expect_grant(rules: Rules, caller: Caller) -> Outcome:
+    if (caller.token, caller.base) not in rules.grants:
+        rules.calls.append(("test-app-permission/audit", caller.base, caller.token))
+    if caller.token == SHAKY:
         return 502, "Auth service unavailable", None
-    rules.grants.add((who.token, who.base))
-    if who.token == NO_AUDITOR:
+    rules.grants.add((caller.token, caller.base))
+    if caller.token == NO_AUDITOR:
         challenge = 'Bearer error="insufficient_scope", scope="audit"'
         return 403, "Missing permission: audit", challenge
-    return 200, {"user": who.detail}, None
+    return 200, {"user": caller.detail}, None
 
 
 class ByToken(FakeProxy):
     async def respond(self, call: Call) -> bytes:
         self.calls.append(call)
         if call.endpoint == "get-me":
-            kind, text = SAYS.get(call.token, EXPIRED)
+            kind, text = REPLIES.get(call.token, EXPIRED)
             body = json.dumps({"user_name": text, "detail": text}).encode()
             return answer(STATUS[kind], body)
         return answer(GRANT[call.token], b"true")
@@ -162,7 +162,7 @@ class ByToken(FakeProxy):
 
 
 class Lines(logging.Handler):
-    """Keeps what was logged, as text."""
+    """Collects log records as text."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -185,7 +185,7 @@ def log() -> Iterator[Lines]:
 
 
 async def call(app: FastAPI, scope: dict[str, Any]) -> tuple[Outcome, str]:
-    """Return what came of it, and all that was sent."""
+    """Return the outcome, and all sent messages as text."""
     sent: list[MutableMapping[str, Any]] = []
     first = "http.request" if scope["type"] == "http" else "websocket.connect"
 
@@ -222,7 +222,7 @@ async def test_every_request_is_answered_by_the_rules(
     for _ in range(variant.middleware):
         app.add_middleware(OxaigenAuthMiddleware)
     for seed in seeds(LONG if long else SHORT):
-        dice, rules = dice_of(seed), Rules(variant, lambda token: SAYS.get(token, EXPIRED))
+        dice, rules = dice_of(seed), Rules(variant, lambda token: REPLIES.get(token, EXPIRED))
         proxy.calls.clear()
         for _ in range(REQUESTS):
             scope = draw(dice, variant)

@@ -1,4 +1,4 @@
-"""Random schedules over `SingleFlight`: callers come, leave and are cancelled at any moment.
+"""Random schedules over `SingleFlight`: callers arrive, leave and are cancelled at any step.
 
 After each checkpoint the invariants at the top of `_core/singleflight.py` are checked, on private
 attributes. tests/simulation/scheduler.py describes how to run a failed schedule again.
@@ -22,7 +22,7 @@ from oxaigen_auth._core.task_groups import collapsing_task_group
 from tests.simulation.scheduler import (
     SEED,
     Dice,
-    Natively,
+    NativeCancellation,
     check_flights,
     check_no_flight_is_left,
     checkpoints,
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 SHORT, LONG = 1_500, 100_000  # schedules for each backend
-LAST = 14  # the first moment at which nothing new happens
-TIMEOUT = 30  # checkpoints: how long a lookup that hangs does so
-PATIENCE = 500  # checkpoints until everyone must have left
+LAST = 14  # the first step without new events
+HANG = 30  # checkpoints that a hanging lookup takes
+MAX_STEPS = 500  # until every caller must have left
 NEVER = 10**6
 
 LOST = "The lookup was cancelled."
@@ -52,7 +52,7 @@ CRASHED = "The lookup failed with KeyError."
 
 @frozen
 class Plan:
-    """What happens when. A moment is a checkpoint of the task that runs the schedule."""
+    """The events of a schedule, by step: a checkpoint of the task that runs the schedule."""
 
     grouped: bool
     capacity: float
@@ -66,7 +66,7 @@ class Plan:
 class PlannedCaller:
     key: int
     fresh: bool
-    comes: int
+    arrives: int
     cancelled: int
     how: str
 
@@ -75,7 +75,7 @@ class PlannedCaller:
 class PlannedLookup:
     takes: int  # checkpoints
     returns: bool
-    lingers: int  # checkpoints, after it was cancelled
+    lingers: int  # checkpoints after its cancellation
 
 
 def draw(seed: int) -> Plan:
@@ -83,12 +83,12 @@ def draw(seed: int) -> Plan:
     keys = dice.number(1, 3)
     events: dict[int, list[tuple[str, int]]] = {}
     for _ in range(dice.number(0, 4)):
-        what = dice.pick("forget", "forget", "start", "start", "lose", "close", "cut", "kill")
+        what = dice.pick("forget", "forget", "start", "start", "cancel_all", "close", "cut", "kill")
         events.setdefault(dice.number(0, LAST - 2), []).append((what, dice.number(1, keys)))
     return Plan(
         grouped=dice.chance(0.6),
         capacity=dice.pick(1, 3, inf),
-        finale=dice.pick("wait", "leave", "lose", "close"),
+        finale=dice.pick("wait", "leave", "cancel_all", "close"),
         callers=[draw_caller(dice, keys) for _ in range(dice.number(2, 8))],
         lookups=[draw_lookup(dice) for _ in range(5)],
         events=events,
@@ -96,25 +96,25 @@ def draw(seed: int) -> Plan:
 
 
 def draw_caller(dice: Dice, keys: int) -> PlannedCaller:
-    comes = dice.number(0, 6)
+    arrives = dice.number(0, 6)
     return PlannedCaller(
         key=dice.number(1, keys),
         fresh=dice.chance(0.2),
-        comes=comes,
-        cancelled=comes + dice.number(0, 6) + NEVER * dice.chance(0.5),
+        arrives=arrives,
+        cancelled=arrives + dice.number(0, 6) + NEVER * dice.chance(0.5),
         how=dice.pick("scope", "native"),
     )
 
 
 def draw_lookup(dice: Dice) -> PlannedLookup:
     hangs = dice.chance(0.15)
-    takes = dice.number(0, 6) + TIMEOUT * hangs
+    takes = dice.number(0, 6) + HANG * hangs
     return PlannedLookup(takes, not hangs and dice.chance(0.8), dice.pick(0, 0, 1, 3))
 
 
 @define(eq=False)
 class Lookup:
-    """A lookup that has begun, the `number`th of all. It is what its flight brings, too."""
+    """A lookup that has begun, the `number`th of all. It is also the value of its flight."""
 
     flight: Flight[Lookup]
     number: int
@@ -145,7 +145,7 @@ class World:
 
     plan: Plan
     tasks: TaskGroup
-    natively: Natively
+    natively: NativeCancellation
     flights: SingleFlight[Lookup] = field(init=False)
     home: anyio.CancelScope = field(factory=anyio.CancelScope)
     closing: anyio.Event = field(factory=anyio.Event)
@@ -166,7 +166,7 @@ class World:
     def count_join(self) -> None:
         self.coalesced += 1
 
-    # What the tasks do.
+    # The tasks.
 
     async def keep_group(self) -> None:
         """Hold a task group open for the flights until the schedule closes it, or cuts it off."""
@@ -177,7 +177,7 @@ class World:
                     try:
                         await self.closing.wait()
                     finally:
-                        self.lose()
+                        self.cancel_all()
                         assert self.closing.is_set() or self.home.cancel_called
             finally:
                 self.losses += 1
@@ -222,11 +222,11 @@ class World:
         caller.barred = frozenset(self.forgotten.get(key, ()))
         caller.outcome = await self.flights.run(key, self.look_up, fresh=fresh)
 
-    # What happens.
+    # The events.
 
     def happen(self, now: int) -> None:
-        """Let everything happen that is planned for this moment."""
-        for plan in [plan for plan in self.plan.callers if plan.comes == now]:
+        """Run the events that are planned for this step."""
+        for plan in [plan for plan in self.plan.callers if plan.arrives == now]:
             self.callers.append(Caller(plan))
             self.tasks.start_soon(self.call, self.callers[-1])
         for caller in [caller for caller in self.callers if caller.plan.cancelled == now]:
@@ -244,7 +244,7 @@ class World:
     def start(self, key: int) -> None:
         self.started += self.flights.start(key, self.look_up)
 
-    def lose(self, _: int = 0) -> None:
+    def cancel_all(self, _: int = 0) -> None:
         self.losses += 1
         self.flights.cancel_all()
         assert len(self.flights) == 0
@@ -272,7 +272,7 @@ class World:
     def wait(self) -> None:
         """Let everything end by itself."""
 
-    # What must hold.
+    # The checks.
 
     @property
     def waiting(self) -> int:
@@ -300,24 +300,24 @@ class World:
             self.check_caller(caller)
 
     def check_caller(self, caller: Caller) -> None:
-        said = caller.outcome
-        if isinstance(said, Lookup):
-            assert said.flight.key == caller.plan.key
-            assert said.flight not in caller.barred
-            assert said.number > caller.asked_after * caller.plan.fresh
-        elif said == LOST:
+        outcome = caller.outcome
+        if isinstance(outcome, Lookup):
+            assert outcome.flight.key == caller.plan.key
+            assert outcome.flight not in caller.barred
+            assert outcome.number > caller.asked_after * caller.plan.fresh
+        elif outcome == LOST:
             assert self.losses > caller.losses
         else:
-            assert said == CRASHED or (said == "cancelled" and caller.cancelled)
+            assert outcome == CRASHED or (outcome == "cancelled" and caller.cancelled)
         assert caller.cancelled or not caller.left_over
 
     def tally(self) -> list[str]:
-        """Return what became of the callers, in a word each."""
+        """Return the outcome of each caller, in one word."""
         words = {LOST: "lost", CRASHED: "crashed", "cancelled": "cancelled"}
         return [words.get(str(caller.outcome), "answered") for caller in self.callers]
 
 
-async def run(plan: Plan, natively: Natively) -> World:
+async def run(plan: Plan, natively: NativeCancellation) -> World:
     async with anyio.create_task_group() as tasks:
         world = World(plan, tasks, natively)
         if plan.grouped:
@@ -328,12 +328,12 @@ async def run(plan: Plan, natively: Natively) -> World:
             await checkpoint()
             world.check()
         getattr(world, plan.finale)()
-        moments = 0
+        steps = 0
         while world.busy:
             await checkpoint()
             world.check()
-            moments += 1
-            assert moments < PATIENCE, "a caller waits for ever"
+            steps += 1
+            assert steps < MAX_STEPS, "a caller waits forever"
         world.check_end()
         world.close()
     return world
@@ -343,7 +343,7 @@ async def test_no_schedule_fails_a_caller_that_was_not_cancelled_or_leaves_anyth
     anyio_backend_name: str,
     long: bool,  # noqa: FBT001
 ) -> None:
-    natively, before = Natively(anyio_backend_name), running_tasks()
+    natively, before = NativeCancellation(anyio_backend_name), running_tasks()
     tally: Counter[str] = Counter()
     for seed in seeds(LONG if long else SHORT):
         plan = draw(seed)
@@ -353,11 +353,11 @@ async def test_no_schedule_fails_a_caller_that_was_not_cancelled_or_leaves_anyth
         tally.update(coalesced=world.coalesced, began=world.begun, started=world.started)
         tally.update(world.tally())
     print(tally)  # noqa: T201 (shown with -s)
-    assert SEED or len(tally) == 7  # all of it has happened
+    assert SEED or len(tally) == 7  # every kind of outcome has occurred
 
 
 async def test_the_same_seed_is_the_same_run(anyio_backend_name: str) -> None:
-    natively = Natively(anyio_backend_name)
+    natively = NativeCancellation(anyio_backend_name)
     for seed in range(50):
         with schedule(seed, draw(seed)):
             first = await run(draw(seed), natively)
@@ -367,7 +367,7 @@ async def test_the_same_seed_is_the_same_run(anyio_backend_name: str) -> None:
         assert (first.begun, first.coalesced) == (second.begun, second.coalesced)
 
 
-def test_a_schedule_that_fails_says_its_seed() -> None:
+def test_a_schedule_that_fails_reports_its_seed() -> None:
     with pytest.raises(AssertionError, match="SCHEDULE_SEED=7 fails: some plan"):
         with schedule(7, "some plan"):
             raise ValueError

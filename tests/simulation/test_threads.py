@@ -1,4 +1,4 @@
-"""Event loops in several threads, which share what may be shared, with switches all the time."""
+"""Event loops in several threads that share a client, with frequent switches."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from starlette.requests import HTTPConnection
 
 from oxaigen_auth import get_current_user, require_permission
 
-# What the event loops share, each by itself, with as many threads at once as can be.
+# The shared parts, which are also tested one by one, in many threads at once.
 from oxaigen_auth._core import rate_limit as rate_limit_module
 from oxaigen_auth._core.cache import Cache
 from oxaigen_auth._core.circuit_breaker import MAX_CALLERS, MAX_UPSTREAMS, CircuitBreaker, Permit
@@ -50,7 +50,7 @@ MOST = 8  # entries in each cache
 NAMES = [*(f"good-{n}" for n in range(12)), *(f"bad-{n}" for n in range(12)), "down-0"]
 VISITORS = 6  # tasks in each event loop
 THREADS = 4
-PATIENCE = 120  # seconds: more than it takes, however busy the machine
+TIMEOUT = 120  # seconds: more than it takes, however busy the machine
 OUTCOMES = {"welcome", "True", "False", "403", "401", "502", "cut off"}
 
 
@@ -66,7 +66,7 @@ def _frequent_switches() -> Iterator[None]:
 
 
 class NumberingProxy(FakeProxy):
-    """Numbers its answers. The name in the token says which answer it gets."""
+    """Numbers its answers. The answer depends on the name in the token."""
 
     async def respond(self, call: Call) -> bytes:
         self.calls.append(call)
@@ -82,8 +82,8 @@ class NumberingProxy(FakeProxy):
 
 
 @define(eq=False)
-class Over:
-    """Tells when it is time to end: after `least` seconds, once everything has happened."""
+class StopCondition:
+    """Returns whether to stop: after `least` seconds, once every outcome has occurred."""
 
     least: float
     client: ProxyAuthClient
@@ -92,7 +92,7 @@ class Over:
 
     def __call__(self) -> bool:
         past = time.monotonic() - self.began
-        return past > self.least and (self.is_complete() or past > PATIENCE)
+        return past > self.least and (self.is_complete() or past > TIMEOUT)
 
     def is_complete(self) -> bool:
         stats = self.client.stats()
@@ -101,14 +101,14 @@ class Over:
 
 @define(eq=False)
 class Loop:
-    """What runs in one event loop: visitors who ask about any token, until it is `over`."""
+    """The tasks of one event loop, which ask about random tokens until `should_stop`."""
 
     proxy: FakeProxy
     floors: dict[str, int]  # the answer to each name after which it was last forgotten
-    over: Over
+    should_stop: StopCondition
     seed: int
     forgotten: int = 0
-    said: Counter[str] = field(factory=Counter)
+    outcomes: Counter[str] = field(factory=Counter)
 
     async def run(self, *, in_block: bool) -> None:
         async with AsyncExitStack() as stack:
@@ -119,18 +119,18 @@ class Loop:
                     group.start_soon(self.visit, Random(self.seed * VISITORS + number))
 
     async def visit(self, random: Random) -> None:
-        while not self.over():
+        while not self.should_stop():
             name, (ask, good) = random.choice(NAMES), random.choice(WAYS)
             floor = self.floors.get(name, 0)
-            said = await outcome_of(ask(f"{MARK}-{name}"))
-            if isinstance(said, User):
-                assert said.user_name == name
-                assert (said.id or 0) > floor
-                said = "welcome"
+            outcome = await outcome_of(ask(f"{MARK}-{name}"))
+            if isinstance(outcome, User):
+                assert outcome.user_name == name
+                assert (outcome.id or 0) > floor
+                outcome = "welcome"
             expected = {"good": good, "bad": 401, "down": 502}[name.partition("-")[0]]
-            assert said in (expected, "cut off"), (ask, name, said)
-            self.said[f"{said}"] += 1
-            self.over.seen.add(f"{said}")
+            assert outcome in (expected, "cut off"), (ask, name, outcome)
+            self.outcomes[f"{outcome}"] += 1
+            self.should_stop.seen.add(f"{outcome}")
             if random.random() < 0.1:
                 self.forget(name)
             await anyio.sleep(random.random() / 500)
@@ -143,7 +143,7 @@ class Loop:
 
 
 async def outcome_of(call: Awaitable[Any]) -> Any:
-    """Return what a call brings; of a refusal only the status."""
+    """Return the result of a call, or the status of a refusal."""
     try:
         return await call
     except OxaigenAuthUnauthenticatedError:
@@ -158,7 +158,7 @@ async def ask(token: str, *, fresh: bool = False) -> User:
     return await default_client().get_me(token, fresh=fresh)
 
 
-async def ask_in_haste(token: str) -> User | str:
+async def ask_with_timeout(token: str) -> User | str:
     with anyio.move_on_after(0.001):
         return await default_client().get_me(token)
     return "cut off"
@@ -176,7 +176,7 @@ async def visit_route(dependency: Callable[[HTTPConnection], Awaitable[User]], t
 WAYS: list[tuple[Callable[[str], Awaitable[Any]], object]] = [
     (ask, "welcome"),
     (partial(ask, fresh=True), "welcome"),
-    (ask_in_haste, "welcome"),
+    (ask_with_timeout, "welcome"),
     (partial(check, "audit"), True),
     (partial(check, "edit"), False),
     (partial(visit_route, get_current_user), "welcome"),
@@ -212,9 +212,9 @@ def test_event_loops_in_two_threads_share_a_client_without_a_wrong_answer(
     long: bool,  # noqa: FBT001
 ) -> None:
     client = default_client()
-    over = Over(60 if long else 2.5, client)
+    should_stop = StopCondition(60 if long else 2.5, client)
     floors: dict[str, int] = {}
-    loops = [Loop(proxy, floors, over, seed) for seed in range(2)]
+    loops = [Loop(proxy, floors, should_stop, seed) for seed in range(2)]
     blocks = [partial(loops[0].run, in_block=True), partial(loops[1].run, in_block=False)]
     with ThreadPoolExecutor() as threads:
         runs = [
@@ -222,27 +222,27 @@ def test_event_loops_in_two_threads_share_a_client_without_a_wrong_answer(
             for block, backend in zip(blocks, backends, strict=True)
         ]
         for run in runs:
-            run.result(2 * PATIENCE)
+            run.result(2 * TIMEOUT)
     gc.collect()  # a connection that was left open would warn
-    said = loops[0].said + loops[1].said
-    assert set(said) == OUTCOMES
+    outcomes = loops[0].outcomes + loops[1].outcomes
+    assert set(outcomes) == OUTCOMES
     stats, store = client.stats(), client.validator.store
-    print(said, len(proxy.calls), stats)  # noqa: T201 (shown with -s)
+    print(outcomes, len(proxy.calls), stats)  # noqa: T201 (shown with -s)
     for kept in (store._users, store._grants, store._rejections):  # noqa: SLF001
         assert 0 < len(kept) <= MOST
     assert not len(store._generations)  # noqa: SLF001
     # Plain sums, without a lock: they may lose a count when two threads add at once.
     assert stats.forgotten >= (loops[0].forgotten + loops[1].forgotten) * 0.99
-    assert stats.hits + stats.misses >= said.total() * 0.99
+    assert stats.hits + stats.misses >= outcomes.total() * 0.99
     assert stats.upstream_calls >= len(proxy.calls) * 0.99
     assert (
         stats.upstream_calls
-        <= stats.misses - stats.coalesced + stats.refreshed + said.total() * 0.01
+        <= stats.misses - stats.coalesced + stats.refreshed + outcomes.total() * 0.01
     )
     assert min(stats.hits, stats.coalesced, stats.refreshed) > 0
 
 
-# What they share, each by itself.
+# The shared parts, one by one.
 
 
 def run_in_threads(step: Callable[[Random], object], long: bool) -> None:  # noqa: FBT001
@@ -251,15 +251,15 @@ def run_in_threads(step: Callable[[Random], object], long: bool) -> None:  # noq
 
     def run_steps(seed: int) -> None:
         random = Random(seed)
-        start.wait(PATIENCE)
-        over = time.monotonic() + (20 if long else 0.5)
-        while time.monotonic() < over:
+        start.wait(TIMEOUT)
+        deadline = time.monotonic() + (20 if long else 0.5)
+        while time.monotonic() < deadline:
             for _ in range(50):
                 step(random)
 
     with ThreadPoolExecutor(THREADS) as threads:
         for run in [threads.submit(run_steps, seed) for seed in range(THREADS)]:
-            run.result(2 * PATIENCE)
+            run.result(2 * TIMEOUT)
 
 
 def test_a_cache_used_by_many_threads_keeps_its_bounds(
@@ -302,7 +302,7 @@ def test_a_cache_used_by_many_threads_keeps_its_bounds(
 def test_a_store_used_by_many_threads_never_returns_an_older_verdict(
     long: bool,  # noqa: FBT001
 ) -> None:
-    """A user and a rejection take turns under each key, as two event loops learn of them."""
+    """A user and a rejection replace each other under each key, as from two event loops."""
     settings = OxaigenAuthSettings(cache_ttl_seconds=1e9, negative_cache_ttl_seconds=1e9)
     store = VerdictStore(settings, lambda: 0.0)
     newest = [-inf] * 3  # of those that were read
@@ -325,7 +325,7 @@ def test_a_store_used_by_many_threads_never_returns_an_older_verdict(
 
 
 def number_of(verdict: Verdict[User] | None, *, otherwise: float) -> float:
-    """Return which one it is; between a user and a rejection there may be neither."""
+    """Return the number of a verdict; between a user and a rejection there may be none."""
     match verdict:
         case Accepted(user):
             return user.id or 0
@@ -400,9 +400,9 @@ def test_only_one_of_many_threads_probes_after_a_backoff(
     def call(seed: int) -> list[bool]:
         random, probed = Random(seed), []
         for _ in range(20_000 if long else 500):
-            together.wait(PATIENCE)
+            together.wait(TIMEOUT)
             permit = breaker.acquire("upstream", b"one")
-            apart.wait(PATIENCE)
+            apart.wait(TIMEOUT)
             if isinstance(permit, Permit):
                 breaker.record(permit, answered=random.choice([False, None]))
             probed.append(isinstance(permit, Permit))

@@ -1,8 +1,8 @@
 """One schedule of a client while it runs: its callers, and a fake proxy that numbers its calls.
 
-Each user and each rejection carries the number of the call that it comes from, so that a test can
-check of every caller whether its outcome is right, and not too old. That is why the fake proxy is
-a subclass here: its answers depend on the call, and on the state of the world at that moment.
+Each user and each rejection contains the number of its call, so that a test can check whether the
+outcome of every caller is right, and not too old. The fake proxy is a subclass, because its answers
+depend on the call, and on the current state of the world.
 
 Reads private attributes of the single-flight and the circuit breaker: which lookups are active, and
 the number of failures that open a circuit, which is not a setting.
@@ -19,7 +19,7 @@ import anyio
 from attrs import define, field
 
 from oxaigen_auth.errors import OxaigenAuthError
-from tests.simulation.scheduler import Natively, checkpoints, is_dying
+from tests.simulation.scheduler import NativeCancellation, checkpoints, is_dying
 from tests.support.fake_proxy import DENIED, DOWN, GRANTED, FakeProxy, profile, refusal
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Call:
 
     number: int
     question: Question
-    says: str
+    reply: str
     asked: float
     kill: Callable[[], object]
     ended: float = inf
@@ -81,29 +81,29 @@ class World:
 
     plan: Plan
     tasks: TaskGroup
-    natively: Natively
-    judge: Callable[[World, Caller], None]  # of what a caller got
+    natively: NativeCancellation
+    check_caller: Callable[[World, Caller], None]
     proxy: SimulatedProxy = field(init=False)
     client: ProxyAuthClient = field(init=False)
     now: float = 5000.0
     home: anyio.CancelScope = field(factory=anyio.CancelScope)
     closing: anyio.Event = field(factory=anyio.Event)
-    says: dict[str, str] = field(init=False)
+    replies: dict[str, str] = field(init=False)
     callers: list[Caller] = field(factory=list)
     calls: list[Call] = field(factory=list)
     running: list[Call] = field(factory=list)
     forgotten: Counter[str] = field(factory=Counter)  # tokens, after how many calls
     forgets: int = 0
     newest: Counter[Question] = field(factory=Counter)  # the newest call that a caller got
-    troubles: int = 0  # whatever may make the proxy unavailable
+    troubles: int = 0  # events that may make the proxy unavailable
 
     def __attrs_post_init__(self) -> None:
-        self.says = dict(self.plan.says)
+        self.replies = dict(self.plan.replies)
         self.proxy = SimulatedProxy(world=self)
         self.client = self.proxy.client(settings=self.plan.settings, clock=lambda: self.now)
         self.client.validator._breaker.threshold = self.plan.threshold  # noqa: SLF001
 
-    # What the tasks do.
+    # The tasks.
 
     async def stay_open(self, block: AbstractAsyncContextManager[object]) -> None:
         with self.home:
@@ -118,14 +118,14 @@ class World:
     async def answer(self, question: Question) -> bytes:
         number = len(self.calls) + 1
         plan = self.plan.calls[number % len(self.plan.calls)]
-        says = self.says[question[2] or question[1]]
-        if question[2] and says == "forbidden":
-            says = "denied"  # 403, which is the same answer
+        reply = self.replies[question[2] or question[1]]
+        if question[2] and reply == "forbidden":
+            reply = "denied"  # 403, which is the same answer
         kill = self.natively.cancel_of_this_task(lambda: None)
-        call = Call(number, question, says, self.now, kill)
+        call = Call(number, question, reply, self.now, kill)
         self.calls.append(call)
         self.running.append(call)
-        self.troubles += says == "down" or plan.crashes
+        self.troubles += reply == "down" or plan.crashes
         try:
             await checkpoints(plan.takes)
         except anyio.get_cancelled_exc_class():
@@ -134,20 +134,20 @@ class World:
             raise
         finally:
             self.running.remove(call)
-        reply = {False: self.reply(call)}[plan.crashes]  # or raise KeyError
+        response = {False: self.response(call)}[plan.crashes]  # or raise KeyError
         call.ended = self.now
-        return reply
+        return response
 
-    def reply(self, call: Call) -> bytes:
+    def response(self, call: Call) -> bytes:
         _, token, permission = call.question
-        granted = GRANTED if call.says == "yes" else DENIED
+        granted = GRANTED if call.reply == "yes" else DENIED
         accepted = granted if permission else profile(user_name=token, id=call.number)
         refusals = {
             "no": refusal(401, f"no {call.number}"),
             "forbidden": refusal(403, f"forbidden {call.number}"),
             "down": DOWN,
         }
-        return refusals.get(call.says, accepted)
+        return refusals.get(call.reply, accepted)
 
     async def close_now(self) -> None:
         active = self.active
@@ -159,11 +159,11 @@ class World:
         with caller.scope:
             try:
                 caller.outcome = await self.ask(caller)
-                self.judge(self, caller)
+                self.check_caller(self, caller)
                 await checkpoints(2)  # a cancellation that was left over would be raised here
             except (OxaigenAuthError, RuntimeError) as error:
                 caller.outcome = error
-                self.judge(self, caller)
+                self.check_caller(self, caller)
             except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 (the task ends with it)
                 caller.outcome = "cancelled"
                 assert caller.cancelled
@@ -181,11 +181,11 @@ class World:
             return await self.client.test_permission(token, name, **options)
         return await self.client.get_me(token, **options)
 
-    # What happens.
+    # The events.
 
     def happen(self, now: int) -> None:
-        """Let everything happen that is planned for this moment."""
-        for plan in [plan for plan in self.plan.callers if plan.comes == now]:
+        """Run the events that are planned for this step."""
+        for plan in [plan for plan in self.plan.callers if plan.arrives == now]:
             self.callers.append(Caller(plan))
             self.tasks.start_soon(self.call, self.callers[-1])
         for caller in [caller for caller in self.callers if caller.plan.cancelled == now]:
@@ -196,11 +196,11 @@ class World:
     def later(self, _: str, __: str, seconds: float) -> None:
         self.now += seconds
 
-    def say(self, subject: str, word: str, _: float) -> None:
-        self.says[subject] = word
+    def set_reply(self, subject: str, reply: str, _: float) -> None:
+        self.replies[subject] = reply
 
     def outage(self, _: str, __: str, seconds: float) -> None:
-        self.says = dict.fromkeys(self.says, "down")
+        self.replies = dict.fromkeys(self.replies, "down")
         self.now += seconds
 
     def forget(self, subject: str, *_: object) -> None:
@@ -208,11 +208,11 @@ class World:
         self.forgotten[subject] = len(self.calls)
         self.client.forget(subject)
 
-    def forget_junk(self, *_: object) -> None:
+    def forget_unknown(self, *_: object) -> None:
         """Forget unknown tokens, more of them than some caches have entries."""
         self.forgets += 3
         for number in range(3):
-            self.client.forget(f"junk {number}")
+            self.client.forget(f"unknown {number}")
 
     def close(self, *_: object) -> None:
         """End the client's block."""
@@ -260,7 +260,7 @@ class World:
         return bool(waiting or self.running or self.active)
 
     def tally(self) -> list[str]:
-        """Return what became of the callers, in a word each."""
+        """Return the outcome of each caller, in one word."""
         return [
             caller.outcome if caller.outcome == "cancelled" else type(caller.outcome).__name__
             for caller in self.callers

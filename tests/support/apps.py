@@ -1,4 +1,4 @@
-"""What the tests of the FastAPI parts share: an app, a proxy behind it, and ways to call it."""
+"""An app with each kind of dependency, and ways to call it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.raw_server import RawServer, serving
 from tests.support.tokens import TOKEN
 
 with warnings.catch_warnings():
-    # It warns where it finds no httpx2, and some runs of the tests do without.
+    # It warns without httpx2, and some runs of the tests do not install that.
     warnings.simplefilter("ignore")
     from starlette.testclient import TestClient, WebSocketDenialResponse
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
-__all__ = ["TestClient", "WebSocketDenialResponse"]  # for the tests, who import them from here
+__all__ = ["TestClient", "WebSocketDenialResponse"]  # re-exported for the tests
 
 GOOD = {"authorization": f"Bearer {TOKEN}"}
 COOKIE = {"cookie": f"OxaigenPlatformAuthAccessToken={TOKEN}"}
@@ -60,17 +60,17 @@ def make_app(**options: Any) -> FastAPI:
         ("/ws/maybe", get_current_user_optional),
         ("/ws/audit", require_permission("audit")),
     ):
-        app.websocket(path)(_greeting(dependency))
+        app.websocket(path)(_websocket_endpoint(dependency))
     return app
 
 
-def _greeting(dependency: Callable[..., Any]) -> Callable[..., Awaitable[None]]:
-    async def greet(websocket: WebSocket, user: Any = Depends(dependency)) -> None:
+def _websocket_endpoint(dependency: Callable[..., Any]) -> Callable[..., Awaitable[None]]:
+    async def endpoint(websocket: WebSocket, user: Any = Depends(dependency)) -> None:
         await websocket.accept()
         await websocket.send_json({"user": user and user.user_name})
         await websocket.close()
 
-    return greet
+    return endpoint
 
 
 def connection(*headers: tuple[str, str | bytes], kind: str = "http") -> HTTPConnection:
@@ -81,7 +81,7 @@ def connection(*headers: tuple[str, str | bytes], kind: str = "http") -> HTTPCon
 
 
 async def get(app: ASGIApp, path: str, headers: Any = None) -> httpx.Response:
-    """Send one request to the app, in this process; what the app raises is raised here."""
+    """Send one request to the app, in this process; exceptions of the app are raised here."""
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://app.example.com") as client:
         return await client.get(path, headers=headers)

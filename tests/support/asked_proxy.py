@@ -1,4 +1,4 @@
-"""A `Proxy` that is asked with a URL and a token."""
+"""A `Proxy` with a method for each endpoint, called with a URL and a token."""
 
 from __future__ import annotations
 

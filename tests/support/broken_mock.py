@@ -1,4 +1,4 @@
-"""A mock whose every call is broken by the faults that a test chose."""
+"""A mock that injects a test's faults into every call."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,9 +20,9 @@ def healthy_app() -> FastAPI:
 
 @define(eq=False)
 class BrokenMock:
-    """Hands each call to the faults, and marks the head of whatever is answered.
+    """Injects the faults into each call, and adds the header `x-marked` to each response.
 
-    `begun` and `ended` are set with the first call.
+    `begun` and `ended` are set by the first call.
     """
 
     faults: Sequence[Fault]
@@ -56,8 +56,8 @@ class BrokenMock:
         return total
 
 
-async def until_the_end(stream: ByteReceiveStream) -> tuple[bytes, BaseException | None]:
-    """Receive all there is; gives it with the root of the error that ended it, None for EOF."""
+async def receive_all(stream: ByteReceiveStream) -> tuple[bytes, BaseException | None]:
+    """Receive until the end; return the data and the root cause of an error, None for EOF."""
     data = b""
     cause: BaseException | None = None
     with suppress(EndOfStream):

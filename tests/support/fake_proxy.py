@@ -49,7 +49,7 @@ MOCKED = Unavailable("a mock", log_level=logging.ERROR)
 
 
 class Call(NamedTuple):
-    """A request that came; `endpoint` is `get-me` or `test-app-permission/…`."""
+    """A received request; `endpoint` is `get-me` or `test-app-permission/…`."""
 
     endpoint: str
     base_url: str
@@ -58,7 +58,7 @@ class Call(NamedTuple):
 
 @define(eq=False)
 class FakeProxy:
-    """Answers each call with what the test has set at that moment, `delay` seconds later.
+    """Answers each call after `delay` seconds, with the reply that is set when the call arrives.
 
     A reply is a whole HTTP answer. On a socket, None closes the connection. In memory, an exception
     is raised, and an `Unavailable` is returned as it is.
@@ -80,7 +80,7 @@ class FakeProxy:
         return reply
 
     async def __call__(self, request: bytes) -> Any:
-        """Answer a request that came over a socket."""
+        """Answer a request received over a socket."""
         head, _, rest = request.decode().partition("Bearer ")
         _, path, _, _, host, *_ = head.split()
         token = rest.partition("\r\n")[0]

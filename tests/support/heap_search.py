@@ -10,7 +10,7 @@ frame to its caller), `_SPECIAL` leaves that out. It uses private attributes of 
 one of trio, whose `Runner` refers to every task.
 
 The search ends at what belongs to the process or to the tests: modules, classes, event loops, and
-functions, frames and objects of the tests, which know every token.
+functions, frames and objects of the tests, which hold every token.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ def is_ours(thing: object) -> bool:
 class Graph:
     """Walks from objects to all that they refer to, except from those for which `is_end` is true.
 
-    A running lookup and its callers know their token, so tasks are searched only with `tasks`, for
-    when none runs. With `this_loop` the connections of other event loops, which may run in other
+    A running lookup and its callers hold their token, so tasks are searched only with `tasks`, if
+    no lookup runs. With `this_loop` the connections of other event loops, which may run in other
     threads, are not searched.
     """
 
@@ -89,15 +89,15 @@ class Graph:
     def find(self, *roots: object) -> list[str]:
         """Return the path to each object that holds or shows the text, and to each kept request."""
         found = []
-        ways: list[Trail] = [(None, root) for root in roots]
-        while ways:
-            way = ways.pop()
-            thing = way[1]
+        trails: list[Trail] = [(None, root) for root in roots]
+        while trails:
+            trail = trails.pop()
+            thing = trail[1]
             if id(thing) in self.seen:
                 continue
             self.seen[id(thing)] = thing  # a reference, so that nothing else gets its id
-            found += [f"{_said(way)} {fault}" for fault in self._faults(thing)]
-            ways += [(way, held) for held in self._held(thing)]
+            found += [f"{_format(trail)} {fault}" for fault in self._faults(thing)]
+            trails += [(trail, held) for held in self._held(thing)]
         return found
 
     def _faults(self, thing: object) -> Iterator[str]:
@@ -187,12 +187,12 @@ def _is_of_tests(thing: Any) -> bool:
 
 
 def _package(thing: object) -> str:
-    return str(type(thing).__module__).partition(".")[0]  # of some C types it is no string
+    return str(type(thing).__module__).partition(".")[0]  # not a string for some C types
 
 
-def _said(way: Trail) -> str:
+def _format(trail: Trail) -> str:
     names: list[str] = []
-    rest: Trail | None = way
+    rest: Trail | None = trail
     while rest is not None:
         rest, thing = rest
         names.append(getattr(thing, "__qualname__", None) or type(thing).__qualname__)

@@ -1,8 +1,8 @@
-"""A pytest plugin: what a test leaves behind reaches no other test and does not outlive the run.
+"""A pytest plugin: what a test leaves behind does not affect other tests or outlive the run.
 
 Processes that are left fail the run. If the run is killed, `reaper.py` kills them.
 
-What a failed test left open is closed with the test, so that its warning does not fail another one.
+What a failed test left open is closed with the test, so its warning does not fail another one.
 The traceback of the failure refers to the frames of the test, and so to its locals, until they are
 cleared. What is part of a reference cycle is finalized by `gc.collect`, before the next test.
 """
@@ -22,15 +22,17 @@ from tests.support import reaper
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-MEASURED = "COVERAGE_PROCESS_CONFIG"  # makes coverage measure every process that a test starts
+COVERAGE_VARIABLE = (
+    "COVERAGE_PROCESS_CONFIG"  # makes coverage measure every process that a test starts
+)
 MARK = pytest.StashKey[str]()
 FAILED = pytest.StashKey[bool]()
-PATIENCE = 10.0  # seconds that processes get to end by themselves
+EXIT_TIMEOUT = 10.0  # seconds in which processes may end by themselves
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if not config.getoption("numprocesses", None):  # else the workers still need it
-        os.environ.pop(MEASURED, None)
+    if not config.getoption("numprocesses", None):  # otherwise the workers still need it
+        os.environ.pop(COVERAGE_VARIABLE, None)
     config.stash[MARK], process = reaper.start()
 
     def end() -> None:
@@ -42,14 +44,14 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail the run if processes are left. The reaper then kills them."""
-    if left := reaper.left_after(session.config.stash[MARK], PATIENCE):
+    if left := reaper.left_after(session.config.stash[MARK], EXIT_TIMEOUT):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
         print("\nThe tests left processes behind:", *(each.command for each in left), sep="\n  ")  # noqa: T201
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_exception_interact(node: pytest.Item, call: pytest.CallInfo[object]) -> None:
-    """Let go of what the frames of a failed test hold, once a debugger has seen them."""
+    """Clear the frames of a failed test, after a debugger has used them."""
     node.stash[FAILED] = True
     with warnings.catch_warnings(action="ignore"):
         _clear_frames(call.excinfo and call.excinfo.value)
@@ -57,7 +59,7 @@ def pytest_exception_interact(node: pytest.Item, call: pytest.CallInfo[object]) 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
-    """Collect what a failed test left open; its warnings would fail whichever test they meet."""
+    """Collect what a failed test left open; its warnings would fail a later test."""
     try:
         return (yield)
     finally:

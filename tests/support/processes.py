@@ -1,6 +1,6 @@
 """Starts processes for tests. Each ends with the block that started it, and so do its children.
 
-When the tests themselves are killed, no block ends; `tests/support/reaper.py` is for that.
+If the tests themselves are killed, `tests/support/reaper.py` kills the processes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PATIENCE = 120  # seconds after which a process is killed, so that no read waits for ever
+TIMEOUT = 120  # seconds after which a process is killed, so that no read blocks forever
 
 
 @contextmanager
@@ -29,16 +29,16 @@ def started(*command: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
         start_new_session=True,
         **options,
     ) as process:
-        patience = Timer(PATIENCE, kill_group, [process.pid])
-        patience.start()
+        timer = Timer(TIMEOUT, kill_group, [process.pid])
+        timer.start()
         try:
             yield process
         finally:
-            patience.cancel()
+            timer.cancel()
             kill_group(process.pid)
 
 
 def kill_group(pid: int) -> None:
-    """Kill a process that leads a group, with its group; also when it has ended before it."""
+    """Kill a process group by the pid of its leader, which may have ended before."""
     with suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""A proxy of a few lines over real sockets, whose every byte the test decides."""
+"""A proxy on real sockets that sends exactly the bytes that a test returns."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def answer(status: int, body: bytes = b"", **headers: str) -> bytes:
 class RawServer:
     """Answers each request with what `respond` returns; None closes the connection instead.
 
-    `requests` holds every request as it came, `connections` counts those that were opened.
+    `requests` contains every request as received, `connections` the number of connections.
     """
 
     respond: Callable[[bytes], Awaitable[bytes | None]]

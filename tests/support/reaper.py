@@ -20,8 +20,8 @@ from typing import NamedTuple
 from uuid import uuid4
 
 NAME = "TEST_RUN_MARK"  # the variable that holds the mark
-PAUSE = 0.02  # seconds between two looks
-RESOURCE_TRACKER = b"multiprocessing.resource_tracker"  # ends by itself, and tidies up before
+POLL_INTERVAL = 0.02  # seconds
+RESOURCE_TRACKER = b"multiprocessing.resource_tracker"  # ends by itself after its cleanup
 
 
 class Marked(NamedTuple):
@@ -45,11 +45,11 @@ def marked(mark: str) -> list[Marked]:
     return found
 
 
-def left_after(mark: str, patience: float) -> list[Marked]:
-    """Wait until no process has the mark; return those that still run after so many seconds."""
-    end = time.monotonic() + patience
+def left_after(mark: str, timeout: float) -> list[Marked]:
+    """Wait until no process has the mark; return those that still run after `timeout` seconds."""
+    end = time.monotonic() + timeout
     while (left := marked(mark)) and time.monotonic() < end:
-        time.sleep(PAUSE)
+        time.sleep(POLL_INTERVAL)
     return left
 
 
@@ -59,7 +59,7 @@ def kill_marked(mark: str) -> None:
         for process in left:
             with suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
-        time.sleep(PAUSE)
+        time.sleep(POLL_INTERVAL)
 
 
 def reap(mark: str) -> None:
@@ -71,8 +71,8 @@ def reap(mark: str) -> None:
 def start() -> tuple[str, Popen[bytes]]:
     """Put a new mark into the environment, and start the reaper; return both.
 
-    The reaper has no mark, not that of a run around this one either, and a session of its own, so
-    that no signal meant for the run reaches it.
+    The reaper has no mark, not even that of an outer run, and a session of its own, so that signals
+    to the run do not reach it.
     """
     environment = {name: value for name, value in os.environ.items() if name != NAME}
     os.environ[NAME] = mark = uuid4().hex

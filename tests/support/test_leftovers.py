@@ -1,4 +1,4 @@
-"""Nothing that a test leaves behind, no process either, meets another test or outlives the run."""
+"""What a test leaves behind, processes included, does not affect other tests or outlive the run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 from tests.support import leftovers, reaper
 from tests.support.paths import ROOT
-from tests.support.processes import PATIENCE, started
+from tests.support.processes import TIMEOUT, started
 
 if TYPE_CHECKING:
     import subprocess
@@ -27,7 +27,7 @@ RUN = [sys.executable, "-m", "pytest", "-p", "tests.support.leftovers", "-p", "n
 RUN += ["-p", "no:asyncio"]  # which warns where nothing configures it
 RUN += ["-s", "-q", "-W", "error", "-c", os.devnull]
 
-# Servers whose workers are processes of their own, and one process that nobody waits for.
+# Servers whose workers are processes of their own, and one process that no test waits for.
 STARTS_SERVERS = f"""
 import os, subprocess, sys, time
 from tests.support.processes import started
@@ -47,7 +47,7 @@ def test_it():
 
 
 def mark_of(run: subprocess.Popen[str]) -> str:
-    """Wait until the tests of a run say its mark."""
+    """Return the mark of a run, once its tests have printed it."""
     return next(line.split()[-1] for line in run.stdout or () if "mark:" in line)
 
 
@@ -61,7 +61,7 @@ def test_a_run_that_is_ended_by_a_signal_leaves_no_process(
         mark = mark_of(run)
         assert len(reaper.marked(mark)) >= 6
         run.send_signal(signum)
-        assert reaper.left_after(mark, PATIENCE) == []
+        assert reaper.left_after(mark, TIMEOUT) == []
 
 
 def test_a_block_that_fails_leaves_no_process() -> None:
@@ -80,13 +80,13 @@ def pids_of(mark: str) -> set[int]:
 
 
 def pids_when(mark: str, holds: Callable[[set[int]], bool]) -> set[int]:
-    """Return the marked processes once this holds of them, or those that there are in the end.
+    """Return the marked processes once `holds` is true for them, or at the timeout.
 
-    The mark of a process cannot be read while it starts, and one that was killed takes a moment.
+    The mark of a process cannot be read while it starts, and a killed process ends a little later.
     """
-    give_up = monotonic() + PATIENCE
-    looks = iter(lambda: pids_of(mark) if monotonic() < give_up else None, None)
-    return next(filter(holds, looks), pids_of(mark))
+    deadline = monotonic() + TIMEOUT
+    polls = iter(lambda: pids_of(mark) if monotonic() < deadline else None, None)
+    return next(filter(holds, polls), pids_of(mark))
 
 
 def test_the_reaper_kills_what_has_the_mark_when_its_input_ends(
@@ -98,13 +98,13 @@ def test_the_reaper_kills_what_has_the_mark_when_its_input_ends(
         ours = {process.pid}
         assert pids_when("of this test", ours.issubset) == ours
         reaper.reap("of this test")
-        assert process.wait(PATIENCE) == -signal.SIGKILL
+        assert process.wait(TIMEOUT) == -signal.SIGKILL
 
 
 def test_a_run_that_leaves_a_process_fails_and_names_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(leftovers, "PATIENCE", 0.1)
+    monkeypatch.setattr(leftovers, "EXIT_TIMEOUT", 0.1)
     stash = pytest.Stash()
     stash[leftovers.MARK] = "of this test"
     session: Any = SimpleNamespace(config=SimpleNamespace(stash=stash), exitstatus=0)
@@ -143,8 +143,8 @@ def test_a_failed_test_makes_no_other_test_fail(tmp_path: Path) -> None:
     file = tmp_path / "test_it.py"
     file.write_text(LEAVES_SOCKETS)
     with started(*RUN, str(file), cwd=ROOT) as run:
-        said, _ = run.communicate(timeout=PATIENCE)
-    assert "3 failed, 1 passed" in said
+        output, _ = run.communicate(timeout=TIMEOUT)
+    assert "3 failed, 1 passed" in output
 
 
 def test_the_frames_of_a_failed_test_are_cleared() -> None:

@@ -1,14 +1,14 @@
-"""A pytest plugin that searches for the tests' tokens where none may be.
+"""A pytest plugin that searches for the tests' tokens in places that must not contain any.
 
 Always: log records, responses of apps, exceptions that leave the client with everything that they
 refer to, and everything that is reachable from the clients, also when one closes its connections.
 With `--leaks` also everything of the SDK that is left in the process after a test. Warnings are
 errors, so that they are among the exceptions.
 
-It wraps methods of the SDK for the whole run, as no test hands out all of its clients. An exception
-refers to its traceback, that to the frames that it left, and those to their locals, until they
-are cleared (`traceback.clear_frames`). `gc.freeze` excludes all objects that exist at that moment
-from later collections, which then visit only what the tests make.
+It wraps methods of the SDK for the whole run, because tests do not expose all of their clients. An
+exception refers to its traceback, that to the frames that it left, and those to their locals, until
+they are cleared (`traceback.clear_frames`). `gc.freeze` excludes all existing objects from later
+collections, which then visit only what the tests make.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Message, Receive, Scope, Send
 
-# What exceptions leave by, to the code of users and frameworks.
+# The functions from which exceptions reach the code of users and frameworks.
 ENTRIES = (
     (ProxyAuthClient, "get_me"),
     (ProxyAuthClient, "test_permission"),
@@ -51,7 +51,7 @@ ENTRIES = (
     (middleware, "identify"),
 )
 
-# What an exception's frames lead to, and what is looked through by itself.
+# Objects that an exception's frames refer to, and that are searched separately.
 CORE = (
     ProxyAuthClient,
     Validator,
@@ -65,26 +65,26 @@ CORE = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--leaks", action="store_true", help="look for tokens in all that is left")
+    parser.addoption("--leaks", action="store_true", help="search all remaining objects for tokens")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     watch = Watch(thorough=bool(config.getoption("--leaks")))
     watch.install()
-    config.pluginmanager.register(watch, "secrecy-watch")
+    config.pluginmanager.register(watch, "token-leaks")
 
 
 @pytest.fixture
 def watch(request: pytest.FixtureRequest) -> Watch:
-    """The one that watches all the tests; `take` keeps the test from failing by what it found."""
-    found = request.config.pluginmanager.get_plugin("secrecy-watch")
+    """The watch of the whole run. After `take`, its findings do not fail the test."""
+    found = request.config.pluginmanager.get_plugin("token-leaks")
     assert isinstance(found, Watch)
     return found
 
 
 @define(eq=False)
 class Watch(logging.Handler):
-    """Collects where the mark was seen. A test during which that happens fails."""
+    """Collects the places where the mark was found. The test then fails."""
 
     thorough: bool
     found: list[str] = field(factory=list[str], init=False)
@@ -94,7 +94,7 @@ class Watch(logging.Handler):
         super().__init__()
 
     def install(self) -> None:
-        """Stand where records, exceptions, answers and clients come by, until the process ends."""
+        """Observe log records, exceptions, responses and clients until the process ends."""
         logging.getLogger().addHandler(self)
         places: list[tuple[object, str, Any]] = [
             *((owner, name, self._watching) for owner, name in ENTRIES),
@@ -111,40 +111,40 @@ class Watch(logging.Handler):
         return found
 
     def emit(self, record: logging.LogRecord) -> None:
-        said = [record.getMessage(), *map(str, vars(record).values()), repr(vars(record))]
+        texts = [record.getMessage(), *map(str, vars(record).values()), repr(vars(record))]
         if record.exc_info:
-            said += traceback.format_exception(record.exc_info[1])
-        if any(shows(MARK, text) for text in said):
+            texts += traceback.format_exception(record.exc_info[1])
+        if any(shows(MARK, text) for text in texts):
             self.found.append(f"log record of {record.name}: {record.getMessage()}")
 
-    def look_at_error(self, error: BaseException) -> None:
-        """Look at its texts, its attributes, its causes, and the frames below this one."""
-        said = [str(error), repr(error), *traceback.format_exception(error)]
-        if any(shows(MARK, text) for text in said):
+    def search_error(self, error: BaseException) -> None:
+        """Search its texts, its attributes, its causes, and the frames below this one."""
+        texts = [str(error), repr(error), *traceback.format_exception(error)]
+        if any(shows(MARK, text) for text in texts):
             self.found.append(f"text of {error!r}")
-        graph = Graph(MARK, is_end=_is_looked_at_elsewhere)
-        self.found += [f"exception: {way}" for way in graph.find(error)]
+        graph = Graph(MARK, is_end=_is_searched_elsewhere)
+        self.found += [f"exception: {trail}" for trail in graph.find(error)]
 
-    def look_at_answer(self, message: Message) -> None:
+    def search_answer(self, message: Message) -> None:
         if shows(MARK, repr(message)):
             self.found.append(f"answer of an app: {message}")
 
-    def look_at_clients(self, *more: object, this_loop: bool = False) -> None:
+    def search_clients(self, *more: object, this_loop: bool = False) -> None:
         graph = Graph(MARK, this_loop=this_loop)
         live = [client() for client in list(self.clients)]
-        self.found += [f"in use: {way}" for way in graph.find(*live, *more)]
+        self.found += [f"in use: {trail}" for trail in graph.find(*live, *more)]
 
-    def look_at_all(self) -> None:
-        """Look at all that is left of the SDK in the process, where nothing runs any more.
+    def search_all(self) -> None:
+        """Search all that is left of the SDK in the process, when nothing runs any more.
 
-        But for requests, which know their own token; what a test keeps of them is its affair.
+        Except requests, which contain their own token and may be kept by a test.
         """
         gc.collect()
         modules = [vars(m) for n, m in sys.modules.items() if n.split(".")[0] == "oxaigen_auth"]
         ours = [thing for module in modules for thing in module.values()]
         ours += [x for x in gc.get_objects() if is_ours(x) and not isinstance(x, Identity)]
         graph = Graph(MARK, tasks=True, is_end=_is_request)
-        self.found += [f"left over: {way}" for way in graph.find(*ours)]
+        self.found += [f"left over: {trail}" for trail in graph.find(*ours)]
 
     def _noting(self, original: Any) -> Any:
         @functools.wraps(original)
@@ -157,7 +157,7 @@ class Watch(logging.Handler):
     def _closing(self, original: Any) -> Any:
         @functools.wraps(original)
         async def closed(proxy: Proxy) -> None:
-            self.look_at_clients(proxy, this_loop=True)  # while its connections are still idle
+            self.search_clients(proxy, this_loop=True)  # while its connections are still idle
             await original(proxy)
 
         return closed
@@ -166,7 +166,7 @@ class Watch(logging.Handler):
         @functools.wraps(original)
         async def served(app: FastAPI, scope: Scope, receive: Receive, send: Send) -> None:
             async def watched(message: Message) -> None:
-                self.look_at_answer(message)
+                self.search_answer(message)
                 await send(message)
 
             await original(app, scope, receive, watched)
@@ -181,7 +181,7 @@ class Watch(logging.Handler):
             try:
                 return await call
             except BaseException as error:
-                self.look_at_error(error)
+                self.search_error(error)
                 raise
 
         return watched
@@ -199,18 +199,18 @@ class Watch(logging.Handler):
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self) -> Generator[None]:
         yield
-        self.look_at_clients()
-        self._judge()
+        self.search_clients()
+        self._fail_if_found()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self) -> Generator[None]:
         yield
-        self.clients = []  # what they hold by now has been looked at
+        self.clients = []  # they have been searched by now
         if self.thorough:
-            self.look_at_all()
-        self._judge()
+            self.search_all()
+        self._fail_if_found()
 
-    def _judge(self) -> None:
+    def _fail_if_found(self) -> None:
         found = self.take()
         if found:
             pytest.fail(
@@ -222,5 +222,5 @@ def _is_request(thing: object) -> bool:
     return isinstance(thing, dict) and {"type", "headers"} <= thing.keys()
 
 
-def _is_looked_at_elsewhere(thing: object) -> bool:
+def _is_searched_elsewhere(thing: object) -> bool:
     return _is_request(thing) or isinstance(thing, (*CORE, Identity))

@@ -1,4 +1,4 @@
-"""The tokens of the tests. All of them hold one mark, by which `token_leaks.py` knows them."""
+"""The tokens of the tests. Each contains the mark that `token_leaks.py` searches for."""
 
 from __future__ import annotations
 

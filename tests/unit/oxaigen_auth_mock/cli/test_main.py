@@ -25,7 +25,7 @@ from oxaigen_auth_mock.config.settings import MockSettings
 from oxaigen_auth_mock.server import reload
 from oxaigen_auth_mock.server.reload import Reloader
 from oxaigen_auth_mock.server.sockets import base_url, listen
-from tests.support.processes import PATIENCE, started
+from tests.support.processes import TIMEOUT, started
 from tests.unit.oxaigen_auth_mock.conftest import needs_ipv6
 
 THREE = ("http://a", "http://b", "http://c")
@@ -162,7 +162,7 @@ def test_pitfall_59_a_name_is_served_at_all_its_addresses(backend: str) -> None:
             url = line.removeprefix("Listening on ")
             assert httpx.get(f"{url}/_oxa_auth/get-me", headers=DEV).status_code == 200
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=PATIENCE) == 0
+        assert process.wait(timeout=TIMEOUT) == 0
 
 
 def test_a_port_that_is_taken_is_one_clear_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -300,7 +300,7 @@ def test_a_reloaded_process_answers_with_503_while_a_file_has_errors(
 ) -> None:
     def visit(url: str) -> httpx.Response:
         try:
-            return httpx.get(f"{url}/health", timeout=PATIENCE)  # waits until it is accepted
+            return httpx.get(f"{url}/health", timeout=TIMEOUT)  # waits until it is accepted
         finally:
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -331,7 +331,7 @@ def test_a_spawned_process_stops_when_its_parent_has_ended(
 
         def visit() -> int:
             with parent:
-                return httpx.get(f"{url}/health", timeout=PATIENCE).status_code
+                return httpx.get(f"{url}/health", timeout=TIMEOUT).status_code
 
         visitor = pool.submit(visit)
         serve_reloaded(["--backend", backend], [listener])
@@ -504,8 +504,8 @@ def test_the_process_stops_silently_while_connections_are_open(backend: str, sig
     command = [sys.executable, "-m", "oxaigen_auth_mock", "--port", "0", "--backend", backend]
     with started(*command) as process:
         url = next(iter(process.stdout or ())).removeprefix("Listening on ").rstrip()
-        with httpx.Client(base_url=url, timeout=PATIENCE) as client:
+        with httpx.Client(base_url=url, timeout=TIMEOUT) as client:
             assert client.get("/_oxa_auth/get-me", headers=DEV).status_code == 200
             process.send_signal(signum)
-            status = process.wait(timeout=PATIENCE)
+            status = process.wait(timeout=TIMEOUT)
         assert (status, process.stderr and process.stderr.read()) == (0, "")

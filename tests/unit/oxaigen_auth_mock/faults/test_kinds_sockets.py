@@ -41,7 +41,7 @@ from oxaigen_auth_mock.faults.kinds import (
 from oxaigen_auth_mock.faults.latency import Latency
 from oxaigen_auth_mock.server.hypercorn import serving
 from oxaigen_auth_mock.server.sockets import listen
-from tests.support.broken_mock import BrokenMock, until_the_end
+from tests.support.broken_mock import BrokenMock, receive_all
 
 pytestmark = pytest.mark.anyio
 
@@ -106,7 +106,7 @@ async def everything_of(fault: Fault, request: bytes = GET_ME) -> tuple[bytes, A
     with fail_after(PATIENCE):
         async with connected(mock) as stream:
             await stream.send(request)
-            data, cause = await until_the_end(stream)
+            data, cause = await receive_all(stream)
     return data, cause, mock
 
 
@@ -160,7 +160,7 @@ async def test_a_fault_of_the_connection_happens_on_every_call(fault: Fault) -> 
     async def call(url: str) -> None:
         async with await connect_to(url) as stream:
             await stream.send(GET_ME)
-            data, cause = await until_the_end(stream)
+            data, cause = await receive_all(stream)
             assert data == b""
             causes.append(type(cause))
 
@@ -293,7 +293,7 @@ async def test_with_http2_the_whole_connection_breaks(fault: Fault) -> None:
             for _ in range(50):
                 async with await connect_to(url) as stream:
                     connection = await request_by_http2(stream)
-                    data, cause = await until_the_end(stream)
+                    data, cause = await receive_all(stream)
                 events = connection.receive_data(data)
                 answered = any(isinstance(event, ResponseReceived) for event in events)
                 assert answered == isinstance(fault, TruncatedJson)

@@ -18,7 +18,7 @@ import pytest
 from attrs import Factory, define
 
 from oxaigen_auth_mock.server.reload import STOP_TIMEOUT, Reloader
-from tests.support.processes import PATIENCE, started
+from tests.support.processes import TIMEOUT, started
 
 every_backend = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 every_signal = pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -45,18 +45,18 @@ class Running:
     def next_error(self) -> str:
         return (self.process.stderr and self.process.stderr.readline()) or ""
 
-    def get_me(self, timeout: float = PATIENCE) -> httpx.Response:
+    def get_me(self, timeout: float = TIMEOUT) -> httpx.Response:
         headers = {"Authorization": "Bearer x"}
         return httpx.get(f"{self.url}/_oxa_auth/get-me", headers=headers, timeout=timeout)
 
     def wait_for_a_call(self) -> None:
-        calls = (httpx.get(f"{self.url}/_mock/api/calls", timeout=PATIENCE).json() for _ in count())
+        calls = (httpx.get(f"{self.url}/_mock/api/calls", timeout=TIMEOUT).json() for _ in count())
         assert any(each["total"] for each in calls)
 
     def end(self, signum: int) -> tuple[int, str]:
         """Send a signal, and return the exit status and the rest of stderr."""
         self.process.send_signal(signum)
-        status = self.process.wait(timeout=PATIENCE)
+        status = self.process.wait(timeout=TIMEOUT)
         return status, (self.process.stderr and self.process.stderr.read()) or ""
 
 
@@ -109,7 +109,7 @@ def test_a_call_that_is_never_answered_delays_neither_restart_nor_shutdown(
 
         assert call_and_edit("bob").status_code == 500
         mock.next_url()
-        with httpx.Client(base_url=mock.url, timeout=PATIENCE) as idle:
+        with httpx.Client(base_url=mock.url, timeout=TIMEOUT) as idle:
             assert idle.get("/health").status_code == 200
             assert mock.end(signal.SIGINT) == (0, "")
 
@@ -123,7 +123,7 @@ def test_connections_are_accepted_during_a_restart(tmp_path: Path) -> None:
         restart = Thread(target=mock.next_url)
         restart.start()
         while restart.is_alive():
-            socket.create_connection(address, timeout=PATIENCE).close()
+            socket.create_connection(address, timeout=TIMEOUT).close()
             restart.join(0.05)  # so that they do not fill the backlog
         assert mock.get_me().json()["user_name"] == "bob"
         assert mock.end(signal.SIGHUP) == (0, "")
@@ -132,7 +132,7 @@ def test_connections_are_accepted_during_a_restart(tmp_path: Path) -> None:
 @every_backend
 def test_the_mock_ends_when_the_reloading_process_is_killed(backend: str) -> None:
     with running("--backend", backend) as mock:
-        with httpx.Client(base_url=mock.url, timeout=PATIENCE) as client:
+        with httpx.Client(base_url=mock.url, timeout=TIMEOUT) as client:
             assert client.get("/health").status_code == 200
         assert mock.end(signal.SIGKILL) == (
             -signal.SIGKILL,
@@ -152,12 +152,12 @@ class Recorder:
     reported: Queue[str] = Factory(Queue[str])
 
     def next_start(self) -> int:
-        return self.started.get(timeout=PATIENCE)
+        return self.started.get(timeout=TIMEOUT)
 
     def wait_for_polls(self, number: int) -> None:
         """Wait until the reloader has looked at its process so often; from then on it watches."""
         for _ in range(number):
-            self.polled.get(timeout=PATIENCE)
+            self.polled.get(timeout=TIMEOUT)
 
 
 class Process:
@@ -284,13 +284,13 @@ def test_a_process_that_ends_by_itself_is_reported_once_and_restarts_on_a_change
     def act(recorder: Recorder) -> None:
         recorder.processes[0].status = 3
         reported = "the mock ended with status 3; it restarts on the next change"
-        assert recorder.reported.get(timeout=PATIENCE) == reported
+        assert recorder.reported.get(timeout=TIMEOUT) == reported
         path.touch()
         assert recorder.next_start() == 2
         recorder.wait_for_polls(1)
         assert recorder.reported.empty()
         recorder.processes[1].status = 0
-        assert recorder.reported.get(timeout=PATIENCE) == reported.replace("3", "0")
+        assert recorder.reported.get(timeout=TIMEOUT) == reported.replace("3", "0")
 
     processes = run_reloader(source, act, path)
     assert [process.calls for process in processes] == [[], []]
