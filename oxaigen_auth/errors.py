@@ -45,7 +45,7 @@ class OxaigenAuthUpstreamError(OxaigenAuthError):
 
 @define(eq=False)
 class OxaigenAuthConfigurationError(OxaigenAuthError):
-    """A setting is missing or invalid. The message names each one and what is expected."""
+    """A setting is missing or invalid. The message lists each one with the expected value."""
 
 
 @define(eq=False)

@@ -89,7 +89,7 @@ class OxaigenAuthMiddleware:
             if not await answer_error(error, scope, receive, send, sent=sent):  # noqa: ASYNC120
                 raise
         finally:
-            scope[IDENTITY] = identity  # the owner of what is in the state
+            scope[IDENTITY] = identity  # the owner of the state's entries
             if outer:
                 scope.update(outer)
 

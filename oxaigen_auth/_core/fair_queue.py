@@ -80,7 +80,7 @@ class FairQueue(Generic[T]):
         share = self._shares.get(name)
         if share is not None:
             share.pending.pop(item, None)
-            self._tidy(share)
+            self._remove_if_unused(share)
 
     def release(self, name: str) -> None:
         """Give back a slot that an item of this share held."""
@@ -89,7 +89,7 @@ class FairQueue(Generic[T]):
         self._held -= 1
         if not share.proven:
             self._held_unproven -= 1
-        self._tidy(share)
+        self._remove_if_unused(share)
 
     def _take(self, share: _Share[T]) -> T:
         item, _ = share.pending.popitem(last=False)
@@ -101,7 +101,7 @@ class FairQueue(Generic[T]):
             self._held_unproven += 1
             self._turns.move_to_end(_UNPROVEN)
             self._unproven.move_to_end(share.name)
-        self._tidy(share)
+        self._remove_if_unused(share)
         return item
 
     def _may_run(self, share: _Share[T]) -> bool:
@@ -134,7 +134,7 @@ class FairQueue(Generic[T]):
         if not self._unproven:
             self._turns.pop(_UNPROVEN, None)
 
-    def _tidy(self, share: _Share[T]) -> None:
+    def _remove_if_unused(self, share: _Share[T]) -> None:
         if not share.pending:
             self._leave(share)
             if not share.held:

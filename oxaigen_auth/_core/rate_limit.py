@@ -31,7 +31,7 @@ class RateLimit:
     limit: int
     clock: Callable[[], float]
     _minutes: OrderedDict[str, _Minute] = field(factory=OrderedDict, init=False)  # oldest first
-    _remembered: int = field(default=0, init=False)
+    _total: int = field(default=0, init=False)
     _lock: Lock = field(factory=Lock, init=False)
 
     def retry_after(self, address: str) -> float:
@@ -56,14 +56,14 @@ class RateLimit:
                 minute = self._minutes[network] = _Minute(self.clock())
             if len(minute.tokens) <= self.limit and fingerprint not in minute.tokens:
                 minute.tokens.add(fingerprint)
-                self._remembered += 1
-            while self._remembered > MAX_TOKENS:
+                self._total += 1
+            while self._total > MAX_TOKENS:
                 self._forget(next(iter(self._minutes)))
 
     def _forget(self, network: str) -> None:
         minute = self._minutes.pop(network, None)
         if minute is not None:
-            self._remembered -= len(minute.tokens)
+            self._total -= len(minute.tokens)
 
 
 def _network(address: str) -> str:

@@ -19,10 +19,10 @@ class SettingsType(type):
         cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any
     ) -> None:
         super().__init__(name, bases, namespace, **options)
-        for written in namespace:
-            if written.lower() in _names(cls) and written not in _names(cls):
+        for attribute in namespace:
+            if attribute.lower() in _names(cls) and attribute not in _names(cls):
                 raise TypeError(
-                    f"{name}.{written} would change nothing: {_how_to_set(cls, written)}."
+                    f"{name}.{attribute} would change nothing: {_how_to_set(cls, attribute)}."
                 )
 
     def __setattr__(cls, name: str, value: object) -> None:

@@ -35,7 +35,7 @@ class Identity:
     """The caller of a connection, as far as it is known.
 
     Attributes:
-        client: the client that is asked.
+        client: the client that validates the token.
         question: None if there is nothing to ask.
         verdict: None if the connection has no token.
         host_error: why the request's host is invalid; then there is no verdict.
@@ -84,7 +84,7 @@ class Identity:
         self.verdicts = verdicts
 
     async def check_permission(self, name: str) -> Verdict[bool]:
-        """Return whether the caller, who has been accepted, holds a permission."""
+        """Return whether the caller, already accepted, holds a permission."""
         validator = self.client.validator
         question = cast("Question", self.question).about(name)
         try:

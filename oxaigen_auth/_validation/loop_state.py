@@ -31,7 +31,7 @@ class Upstream(Protocol):
         ...
 
     def prepare(self) -> None:
-        """Load what a first call would otherwise load within its timeout."""
+        """Load in advance what the first call needs, outside its timeout."""
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -131,8 +131,8 @@ class LoopStates:
         """Run this loop's lookups in a task group while any such block on this loop lasts.
 
         The end of the last block also ends the lookups and connections. With `last_closes` for any
-        of them, it closes the client as well. Otherwise the client can be used again, such as
-        after a restart of the server.
+        of them, it closes the client as well. Otherwise the client can be used again,
+        for example after a restart of the server.
         """
         await self.enter(last_closes=last_closes)
         try:

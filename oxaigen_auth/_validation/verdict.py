@@ -80,7 +80,7 @@ Verdict: TypeAlias = Accepted[T] | Rejected | Unavailable
 
 
 def unwrap(verdict: Verdict[T]) -> T:
-    """Return what was accepted, or raise an exception of the caller's own.
+    """Return the accepted value, or raise a new exception for this caller.
 
     Raises:
         OxaigenAuthUnauthenticatedError: rejected.

@@ -37,7 +37,7 @@ _log = logging.getLogger("oxaigen_auth")
 
 @define(eq=False)
 class VerdictStore:
-    """Users, permissions and rejections, each in a cache of its own, so that none evicts another.
+    """Users, permissions and rejections, each in a cache of its own: one kind evicts no other.
 
     For one question there is a user or a rejection, never both, and never an older one than was
     stored before: two event loops may look up the same token at once.
@@ -78,9 +78,9 @@ class VerdictStore:
         return self._users.get(question) or self._rejections.get(question)
 
     def get_stale(self, question: Question) -> Stale[Any] | None:
-        """Return what the proxy accepted, up to `stale_if_error_seconds` past its TTL.
+        """Return a cached acceptance, up to `stale_if_error_seconds` past its TTL.
 
-        Used when the proxy is unavailable. A missing permission is not returned.
+        Used when the proxy is unavailable. A denied permission is never served stale.
         """
         stored = self._accepted(question).stale(question)
         return None if stored is None or stored.value is False else Stale(stored.value)
@@ -91,7 +91,7 @@ class VerdictStore:
         return age >= self.settings.cache_ttl_seconds - self.settings.refresh_ahead_seconds
 
     def forget(self, fingerprint: bytes) -> None:
-        """Discard what is stored of a token, and outdate the lookups that run."""
+        """Discard what is stored for a token, and outdate its running lookups."""
         with self._lock:
             self._generations.forget(fingerprint)
             for cache in (self._users, self._grants, self._rejections):
@@ -180,7 +180,7 @@ class VerdictStore:
                 self._rejections.put(user, verdict, stored_at=asked, size=size)
 
     def _discard_accepted(self, user: Question, before: float) -> None:
-        """Discard what a proxy accepted in lookups that started before this time."""
+        """Discard a proxy's acceptances from lookups that started before this time."""
         for cache in (self._users, self._grants):
             for question in cast("tuple[Question, ...]", cache.group(user.fingerprint)):
                 if question.base_url == user.base_url and cache.stored_at(question) < before:
