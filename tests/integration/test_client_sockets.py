@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BACKENDS = ["asyncio", "trio"]
-PATIENCE = 60.0  # seconds: more than anything here takes, however busy the machine
+TIMEOUT = 60.0  # seconds: more than anything here takes, however busy the machine
 
 
 @pytest.mark.anyio
 async def test_a_cold_burst_makes_one_call_on_one_connection() -> None:
     proxy = FakeProxy(delay=0.05)
-    settings = OxaigenAuthSettings(proxy_timeout_seconds=PATIENCE)
+    settings = OxaigenAuthSettings(proxy_timeout_seconds=TIMEOUT)
     async with serving(proxy) as server, ProxyAuthClient(server.url, settings=settings) as client:
         async with anyio.create_task_group() as group:
             for _ in range(1000):
@@ -46,7 +46,7 @@ async def test_a_cold_burst_makes_one_call_on_one_connection() -> None:
 
 @pytest.mark.anyio
 async def test_distinct_cold_tokens_share_the_allowed_connections() -> None:
-    settings = OxaigenAuthSettings(max_connections=4, proxy_timeout_seconds=PATIENCE)
+    settings = OxaigenAuthSettings(max_connections=4, proxy_timeout_seconds=TIMEOUT)
     async with serving(FakeProxy()) as server:
         async with ProxyAuthClient(server.url, settings=settings) as client:
             async with anyio.create_task_group() as group:
@@ -137,7 +137,7 @@ def test_pitfall_14_event_loops_in_two_threads_share_the_cache_and_nothing_else(
             threads.submit(lambda: anyio.run(first, backend="asyncio")),
             threads.submit(lambda: anyio.run(second, backend="trio")),
         ]:
-            done.result(PATIENCE)
+            done.result(TIMEOUT)
     assert seen == [2]
     gc.collect()
 
@@ -191,7 +191,7 @@ async def test_the_call_is_cancelled_when_the_last_caller_has_left() -> None:
 
     async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
         url = f"http://127.0.0.1:{listener.extra(anyio.abc.SocketAttribute.local_port)}"
-        settings = OxaigenAuthSettings(proxy_timeout_seconds=2 * PATIENCE)
+        settings = OxaigenAuthSettings(proxy_timeout_seconds=2 * TIMEOUT)
         client = ProxyAuthClient(url, settings=settings)
         async with anyio.create_task_group() as group, client:
             group.start_soon(listener.serve, hang)
@@ -199,7 +199,7 @@ async def test_the_call_is_cancelled_when_the_last_caller_has_left() -> None:
                 caller.start_soon(client.get_me, TOKEN)
                 await asked.wait()
                 caller.cancel_scope.cancel()
-            with anyio.fail_after(PATIENCE):
+            with anyio.fail_after(TIMEOUT):
                 await given_up.wait()
             group.cancel_scope.cancel()
 
@@ -224,7 +224,7 @@ async def test_a_lookup_that_times_out_in_the_queue_makes_no_call() -> None:
 
     settings = OxaigenAuthSettings(proxy_timeout_seconds=2, max_connections=1)
     async with serving(respond) as server, ProxyAuthClient(server.url, settings=settings) as client:
-        with anyio.fail_after(PATIENCE):
+        with anyio.fail_after(TIMEOUT):
             async with anyio.create_task_group() as group:
                 for n in range(5):
                     group.start_soon(ask, f"{MARK}-{n}")
@@ -240,7 +240,7 @@ async def test_the_timeout_bounds_a_proxy_that_never_answers() -> None:
     proxy = FakeProxy(delay=inf)
     settings = OxaigenAuthSettings(proxy_timeout_seconds=0.2)
     async with serving(proxy) as server, ProxyAuthClient(server.url, settings=settings) as client:
-        with anyio.fail_after(PATIENCE):
+        with anyio.fail_after(TIMEOUT):
             with pytest.raises(OxaigenAuthUpstreamError, match="Auth service unavailable"):
                 await client.get_me(TOKEN)
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
-PATIENCE = 60.0  # seconds: more than anything here takes, however busy the machine
+TIMEOUT = 60.0  # seconds: more than anything here takes, however busy the machine
 DEV = {"authorization": "Bearer mock-dev-token"}
 
 
@@ -66,7 +66,7 @@ def app_of(*, middleware: bool) -> FastAPI:
 async def burst(url: str, size: int) -> set[int]:
     """Send so many requests at once with one token; return the statuses that came."""
     statuses: set[int] = set()
-    async with AsyncClient(limits=Limits(max_connections=None), timeout=PATIENCE) as http:
+    async with AsyncClient(limits=Limits(max_connections=None), timeout=TIMEOUT) as http:
 
         async def ask() -> None:
             statuses.add((await http.get(f"{url}/me", headers=DEV)).status_code)
@@ -78,7 +78,7 @@ async def burst(url: str, size: int) -> set[int]:
 
 
 async def everybody_gets_their_answer(url: str, mock: Any) -> None:
-    async with AsyncClient(timeout=PATIENCE) as http:
+    async with AsyncClient(timeout=TIMEOUT) as http:
         nobody = await http.get(f"{url}/me")
         assert (nobody.status_code, nobody.headers["www-authenticate"]) == (401, "Bearer")
         unknown = await http.get(f"{url}/me", headers={"authorization": f"Bearer {TOKEN}"})
@@ -107,7 +107,7 @@ async def test_a_cold_burst_under_hypercorn_makes_one_call(
 
 async def test_disconnected_callers_do_not_affect_others(mock: Any) -> None:
     async with serving(app_of(middleware=True), listen()) as url:
-        async with AsyncClient(timeout=httpx.Timeout(PATIENCE, read=0.02)) as hasty:
+        async with AsyncClient(timeout=httpx.Timeout(TIMEOUT, read=0.02)) as hasty:
             with pytest.raises(httpx.ReadTimeout):
                 await hasty.get(f"{url}/me", headers=DEV)
         assert await burst(url, 20) == {200}

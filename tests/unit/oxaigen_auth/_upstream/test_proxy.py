@@ -45,14 +45,14 @@ pytestmark = pytest.mark.anyio
 failed = partial(Unavailable, is_outage=True)
 timed_out = partial(Unavailable, is_outage=True, timed_out=True)
 MAX_BODY = 2**18  # bytes
-PATIENCE = 60.0  # seconds: more than anything here takes, however busy the machine
+TIMEOUT = 60.0  # seconds: more than anything here takes, however busy the machine
 ADA = Accepted(User(is_authenticated=True, id=7, user_name="ada"))
 
 
 class Calls:
     """A proxy caller and the number of requests that it sent."""
 
-    def __init__(self, *, timeout: float = PATIENCE, environment: str | None = None) -> None:
+    def __init__(self, *, timeout: float = TIMEOUT, environment: str | None = None) -> None:
         self.sent = 0
         settings = OxaigenAuthSettings(proxy_timeout_seconds=timeout, environment=environment)
         self.proxy = AskedProxy(settings, None, self.count)
@@ -197,7 +197,7 @@ async def test_each_answer_about_a_permission_has_its_verdict(
 async def test_pitfall_20_what_is_no_verdict_is_unavailable(
     response: bytes | None, reason: str
 ) -> None:
-    calls = Calls(timeout=0.2 if "0.2" in reason else PATIENCE)
+    calls = Calls(timeout=0.2 if "0.2" in reason else TIMEOUT)
     verdict = await get_me(calls, response)
     assert isinstance(verdict, Unavailable)
     assert verdict.reason == reason
@@ -345,7 +345,7 @@ async def test_pitfall_26_an_endless_body_is_cut_off(calls: Calls) -> None:
         return b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n" + b" " * (3 * MAX_BODY)
 
     async with serving(respond) as server:
-        with anyio.fail_after(PATIENCE):
+        with anyio.fail_after(TIMEOUT):
             verdict = await calls.proxy.get_me(server.url, TOKEN)
     assert verdict == Unavailable(f"the body is larger than {MAX_BODY} bytes")
 
@@ -474,7 +474,7 @@ async def test_pitfall_30_a_slow_drip_ends_at_the_deadline_of_the_whole_call() -
         port = listener.extra(anyio.abc.SocketAttribute.local_port)
         async with anyio.create_task_group() as group:
             group.start_soon(listener.serve, drip)
-            with anyio.fail_after(PATIENCE):
+            with anyio.fail_after(TIMEOUT):
                 verdict = await calls.proxy.get_me(f"http://127.0.0.1:{port}", TOKEN)
             group.cancel_scope.cancel()
     assert verdict == timed_out("there was no answer within 0.5 seconds")
@@ -483,14 +483,14 @@ async def test_pitfall_30_a_slow_drip_ends_at_the_deadline_of_the_whole_call() -
 
 async def test_time_in_a_queue_counts_against_the_deadline(calls: Calls) -> None:
     async with serving(lambda _: anyio.sleep(60)) as server:
-        came = anyio.current_time() - PATIENCE + 0.1
+        came = anyio.current_time() - TIMEOUT + 0.1
         verdict = await calls.proxy.get_me(server.url, TOKEN, since=came)
     assert verdict == Unavailable("there was no answer within 60 seconds", timed_out=True)
 
 
 async def test_a_deadline_that_passed_in_a_queue_sends_nothing(calls: Calls) -> None:
     async with serving(lambda _: anyio.sleep(60)) as server:
-        came = anyio.current_time() - PATIENCE
+        came = anyio.current_time() - TIMEOUT
         assert isinstance(await calls.proxy.get_me(server.url, TOKEN, since=came), Unavailable)
     assert (calls.sent, server.connections) == (0, 0)
 
@@ -574,7 +574,7 @@ async def test_a_tls_handshake_that_never_ends_leaves_no_socket_behind() -> None
         async with anyio.create_task_group() as group:
             group.start_soon(listener.serve, never_shake_hands)
             verdict = await calls.proxy.get_me(f"https://127.0.0.1:{port}", TOKEN)
-            with anyio.fail_after(PATIENCE):
+            with anyio.fail_after(TIMEOUT):
                 await left.wait()
             group.cancel_scope.cancel()
     assert verdict == timed_out("there was no answer within 2 seconds")

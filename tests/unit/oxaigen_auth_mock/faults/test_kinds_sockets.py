@@ -50,7 +50,7 @@ GET_ME = (
 )
 POST = GET_ME.replace(b"GET /_oxa_auth/get-me", b"POST /_oxa_auth/test-app-token")
 MIB = 2**20
-PATIENCE = 60.0  # seconds: more than anything here takes, however busy the machine
+TIMEOUT = 60.0  # seconds: more than anything here takes, however busy the machine
 
 
 @pytest.fixture(autouse=True)
@@ -103,7 +103,7 @@ async def profile() -> bytes:
 async def everything_of(fault: Fault, request: bytes = GET_ME) -> tuple[bytes, Any, BrokenMock]:
     """Send a request, and receive until the connection ends."""
     mock = BrokenMock([fault])
-    with fail_after(PATIENCE):
+    with fail_after(TIMEOUT):
         async with connected(mock) as stream:
             await stream.send(request)
             data, cause = await receive_all(stream)
@@ -250,14 +250,14 @@ async def test_a_disconnect_ends_the_call(fault: Fault) -> None:
         async with await connect_to(url) as stream:
             await stream.send(GET_ME)
             await mock.begun.wait()
-        with fail_after(PATIENCE):
+        with fail_after(TIMEOUT):
             await mock.ended.wait()
 
 
 @pytest.mark.parametrize("fault", [Hang(), Drip(seconds=600), Oversized(size=64 * MIB)])
 async def test_a_waiting_caller_does_not_delay_the_shutdown(fault: Fault) -> None:
     mock = BrokenMock([fault])
-    with fail_after(PATIENCE):
+    with fail_after(TIMEOUT):
         async with serving(mock, listen()) as url:
             stream = await connect_to(url)
             await stream.send(GET_ME)
@@ -266,7 +266,7 @@ async def test_a_waiting_caller_does_not_delay_the_shutdown(fault: Fault) -> Non
 
 
 async def test_a_caller_that_stops_reading_is_disconnected_at_shutdown() -> None:
-    with fail_after(PATIENCE):
+    with fail_after(TIMEOUT):
         async with running_mock() as mock:
             mock.fault("oversized", size=64 * MIB)
             stream = await connect_to(mock.url)
@@ -288,7 +288,7 @@ async def request_by_http2(stream: SocketStream) -> H2Connection:
 @pytest.mark.parametrize("fault", [Reset(), Close(), TruncatedJson()])
 async def test_with_http2_the_whole_connection_breaks(fault: Fault) -> None:
     """Each time: hypercorn on trio may be about to send something else just then."""
-    with fail_after(2 * PATIENCE):
+    with fail_after(2 * TIMEOUT):
         async with serving(BrokenMock([fault]), listen()) as url:
             for _ in range(50):
                 async with await connect_to(url) as stream:
@@ -322,7 +322,7 @@ async def test_the_sdk_raises_an_upstream_error_for_an_unusable_answer(fault: Fa
     mock = BrokenMock([fault])
     settings = OxaigenAuthSettings(proxy_timeout_seconds=2)
     async with serving(mock, listen()) as url, ProxyAuthClient(url, settings=settings) as client:
-        with fail_after(PATIENCE), pytest.raises(OxaigenAuthUpstreamError):
+        with fail_after(TIMEOUT), pytest.raises(OxaigenAuthUpstreamError):
             await client.get_me("mock-dev-token")
     assert len(mock.scopes) == 1
 

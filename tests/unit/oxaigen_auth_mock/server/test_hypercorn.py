@@ -25,7 +25,7 @@ from tests.unit.oxaigen_auth_mock.conftest import needs_ipv6
 pytestmark = pytest.mark.anyio
 
 DEV = {"Authorization": "Bearer mock-dev-token"}
-PATIENCE = 30.0  # seconds: more than anything here takes, however busy the machine
+TIMEOUT = 30.0  # seconds: more than anything here takes, however busy the machine
 
 
 async def refuses_connections(url: str) -> bool:
@@ -58,7 +58,7 @@ async def test_a_burst_of_connections_is_answered_whole() -> None:
     app = create_app(MockSettings(latency=0.2))
     async with (
         serving(app, listen()) as url,
-        AsyncClient(base_url=url, limits=Limits(max_connections=None), timeout=PATIENCE) as client,
+        AsyncClient(base_url=url, limits=Limits(max_connections=None), timeout=TIMEOUT) as client,
         create_task_group() as tasks,
     ):
 
@@ -80,7 +80,7 @@ async def test_after_the_block_connections_are_refused() -> None:
 
 async def test_an_idle_connection_does_not_delay_the_shutdown() -> None:
     async with AsyncClient() as client:
-        with fail_after(PATIENCE):  # half of the time for which an idle connection is kept
+        with fail_after(TIMEOUT):  # half of the time for which an idle connection is kept
             async with serving(create_app(MockSettings()), listen()) as url:
                 await client.get(f"{url}/health")
 
@@ -94,7 +94,7 @@ async def status_of_a_call_at_the_end(app: MockApp) -> int:
         statuses.append(response.status_code)
 
     async with (
-        AsyncClient(timeout=PATIENCE) as client,
+        AsyncClient(timeout=TIMEOUT) as client,
         create_task_group() as tasks,
         serving(app, listen()) as url,
     ):
@@ -109,14 +109,14 @@ async def test_a_running_call_is_cancelled_at_shutdown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(serving_module, "GRACE", 2.0)  # as long again for the answer to be sent
-    with fail_after(PATIENCE):
+    with fail_after(TIMEOUT):
         assert await status_of_a_call_at_the_end(create_app(MockSettings(latency=60.0))) == 500
 
 
 async def test_a_call_that_finishes_within_the_grace_period_is_answered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(serving_module, "GRACE", PATIENCE)  # however busy the machine
+    monkeypatch.setattr(serving_module, "GRACE", TIMEOUT)  # however busy the machine
     assert await status_of_a_call_at_the_end(create_app(MockSettings(latency=0.1))) == 200
 
 
