@@ -1,4 +1,4 @@
-"""Both backends for every async test, and a process as it is before the first request."""
+"""Runs every async test on both backends, and resets process-wide state after each test."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class Rules:
 
         The kinds: anonymous, refused, rate_limited, cross_site, forbidden, bad_host, down, user.
         """
-        values = lines(scope["headers"])
+        values = header_values(scope["headers"])
         header, cookies = values.get(b"authorization", []), values.get(b"cookie", [])
         if len(header) > 1:
             return Caller("refused", "More than one Authorization header")
@@ -106,10 +106,10 @@ class Rules:
         return caller
 
     def base(self, values: dict[bytes, list[bytes]]) -> str | None:
-        place = requested(values, self.variant.scheme, self.variant)
-        if place is None or not self.variant.allows(*place):
+        host = requested_host(values, self.variant.scheme, self.variant)
+        if host is None or not self.variant.allows(*host):
             return None
-        name, port = place
+        name, port = host
         return f"{self.variant.scheme}://{name}" + (f":{port}" if port else "")
 
     def is_cross_site(self, method: str | None, values: dict[bytes, list[bytes]]) -> bool:
@@ -122,11 +122,11 @@ class Rules:
         origin = parse_host(rest.encode("latin-1"), scheme) if scheme in PORTS else None
         if origin is None:
             return True
-        same = origin == requested(values, scheme, self.variant)
+        same = origin == requested_host(values, scheme, self.variant)
         return not same and not self.variant.trusts(scheme, *origin)
 
 
-def lines(headers: list[tuple[bytes, bytes]]) -> dict[bytes, list[bytes]]:
+def header_values(headers: list[tuple[bytes, bytes]]) -> dict[bytes, list[bytes]]:
     """Return each header's values. A line break, which HTTP does not allow, begins another."""
     values: dict[bytes, list[bytes]] = {}
     for name, value in headers:
@@ -160,7 +160,9 @@ def is_visible(token: str) -> bool:
     return len(token) <= 8192 and all("!" <= character <= "~" for character in token)
 
 
-def requested(values: dict[bytes, list[bytes]], scheme: str, variant: Variant) -> HostPort | None:
+def requested_host(
+    values: dict[bytes, list[bytes]], scheme: str, variant: Variant
+) -> HostPort | None:
     """Return the host that a request was sent to: `X-Forwarded-Host`, else `Host`.
 
     With several forwarded ones, the first counts, and must be listed.
@@ -172,8 +174,8 @@ def requested(values: dict[bytes, list[bytes]], scheme: str, variant: Variant) -
     first, *others = b",".join(forwarded).split(b",")
     if not others:
         return parse_host(first, scheme)
-    place = parse_host(first.strip(b" \t"), variant.scheme)
-    is_listed = variant.lists and place is not None and variant.allows(*place)
+    host = parse_host(first.strip(b" \t"), variant.scheme)
+    is_listed = variant.lists and host is not None and variant.allows(*host)
     return parse_host(first.strip(b" \t"), scheme) if is_listed else None
 
 
