@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
-from typing import Any
 from weakref import ref
 
 from attrs import define, field
@@ -75,10 +74,8 @@ class OxaigenAuthMiddleware:
             sent.add(message["type"])
             return send(message)
 
-        outer: dict[str, Any] = {}
-        if CLIENT in scope:  # set by a middleware around this one, and restored afterwards
-            kept = (CLIENT, IDENTITY, "state")
-            outer = {key: scope[key] for key in kept if key in scope}
+        if CLIENT in scope:  # of a middleware around this one, whose app must not see these entries
+            scope = dict(scope)
         scope[CLIENT] = self.client
         identity = await identify(scope)
         _fill_state(scope, identity)
@@ -90,8 +87,6 @@ class OxaigenAuthMiddleware:
                 raise
         finally:
             scope[IDENTITY] = identity  # the owner of the state's entries
-            if outer:
-                scope.update(outer)
 
     async def _run_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the lookups in a task group until the end of the app's lifespan.

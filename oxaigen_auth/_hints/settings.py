@@ -7,6 +7,7 @@ assignment, which would have no effect here.
 from __future__ import annotations
 
 from inspect import Signature, signature
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from oxaigen_auth._hints.variables import suggest, variable
@@ -41,6 +42,11 @@ class SettingsType(type):
     if not TYPE_CHECKING:  # type checkers see the class as attrs makes it
 
         def __call__(cls, *args: object, **values: object) -> object:
+            for name in _undeclared(cls):
+                raise TypeError(
+                    f"{cls.__name__}.{name} would change nothing: "
+                    "decorate the class with @attrs.frozen(kw_only=True)"
+                )
             for name in values:
                 if name not in _names(cls):
                     raise TypeError(f"{cls.__name__} has no setting {name!r}: {_hint(cls, name)}")
@@ -84,6 +90,12 @@ def _names(cls: type[Any]) -> list[str]:
         vars(base)["__attrs_attrs__"] for base in cls.__mro__ if "__attrs_attrs__" in vars(base)
     )
     return [setting.name for setting in next(made, ())]
+
+
+def _undeclared(cls: type[Any]) -> list[str]:
+    """Return the settings that a subclass assigns without being made by attrs."""
+    bases = takewhile(lambda base: "__attrs_attrs__" not in vars(base), cls.__mro__)
+    return [name for base in bases for name in vars(base) if name in _names(cls)]
 
 
 def _is_setting(cls: type[Any], name: str) -> bool:

@@ -408,6 +408,19 @@ def test_pitfall_39_a_subclass_cannot_set_what_would_change_nothing() -> None:
             DEV_MODE = True
 
 
+def test_pitfall_39_a_subclass_that_attrs_has_not_made_cannot_set_anything() -> None:
+    class Mine(OxaigenAuthSettings):
+        cache_ttl_seconds: float = 0.0
+
+    class Derived(Mine):
+        pass
+
+    for kind in (Mine, Derived):
+        with pytest.raises(TypeError, match=r"cache_ttl_seconds would change nothing: decorate"):
+            kind()
+    assert attrs.frozen(kw_only=True)(Mine)().cache_ttl_seconds == 0.0
+
+
 def test_settings_behave_as_an_attrs_class_otherwise(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -299,6 +299,28 @@ async def test_pitfall_36_what_a_mounted_app_learns_is_not_shown_outside(
     assert seen == [("ada", None), ("ada", None)]
 
 
+@pytest.mark.usefixtures("proxy")
+async def test_pitfall_36_the_outer_app_has_its_own_user_while_a_mounted_app_responds(
+    strict: ProxyAuthClient,
+) -> None:
+    seen: list[Any] = []
+    inner = make_app()
+    inner.add_middleware(OxaigenAuthMiddleware, client=strict)
+    app = FastAPI()
+    app.mount("/in", inner)
+
+    @app.middleware("http")
+    async def log_access(request: Request, call_next: Callable[[Request], Any]) -> Any:
+        response = await call_next(request)
+        seen.append(request.state.user and request.state.user.user_name)
+        return response
+
+    app.add_middleware(OxaigenAuthMiddleware)
+    body = (await get(app, "/in/state", GOOD)).json()
+    assert body == {"user": None, "auth_error": "Invalid token"}
+    assert seen == ["ada"]
+
+
 async def serve(app: ASGIApp, state: dict[str, Any], headers: dict[str, str]) -> list[Message]:
     """Serve one request whose state the server has made."""
     sent: list[Message] = []
