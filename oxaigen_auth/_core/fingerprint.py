@@ -12,5 +12,5 @@ _KEYED = blake2b(key=token_bytes(32), digest_size=16)
 def fingerprint(secret: str) -> bytes:
     """Return 16 bytes that are equal, within this process, only for equal secrets."""
     digest = _KEYED.copy()
-    digest.update(secret.encode("utf-8", "surrogatepass"))
+    digest.update(str.encode(secret, "utf-8", "surrogatepass"))  # whatever a subclass overrides
     return digest.digest()

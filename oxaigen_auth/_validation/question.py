@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from oxaigen_auth._core.fingerprint import fingerprint
 
@@ -11,6 +11,10 @@ class Secret(str):
     """A bearer token, which its `repr` does not show."""
 
     __slots__ = ()
+
+    def __new__(cls, token: str) -> Self:
+        """Take the text itself: a subclass of str, such as an enum, may have another `__str__`."""
+        return super().__new__(cls, str.__str__(token))
 
     def __repr__(self) -> str:
         return "Secret('***')"

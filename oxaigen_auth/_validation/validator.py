@@ -89,9 +89,9 @@ class Validator:
         """
         if self.loops.closed:
             raise client_closed()
-        if not is_token(token):
-            return _NO_TOKEN
         token = secret = Secret(token)
+        if not is_token(secret):
+            return _NO_TOKEN
         self.observer.on_miss(question)
         called_at = current_time()
         state = self.loops.current() or await self.loops.open()

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from enum import Enum
+
+import pytest
+
+from oxaigen_auth._core.fingerprint import fingerprint
 from oxaigen_auth._validation.question import Secret, user_question
 from tests.support.tokens import OTHER, TOKEN
 
@@ -24,3 +29,27 @@ def test_a_secret_is_its_token_but_does_not_show_it() -> None:
     secret = Secret(TOKEN)
     assert secret == TOKEN
     assert f"{secret!r}" == "Secret('***')"
+
+
+class Masked(str):
+    """A token whose own methods return something else."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "***"
+
+    def encode(self, encoding: str = "", errors: str = "") -> bytes:  # noqa: ARG002
+        return b"***"
+
+
+class Tokens(str, Enum):  # noqa: UP042 (unlike of a `StrEnum`, its text is "Tokens.ONE")
+    ONE = TOKEN
+
+
+@pytest.mark.parametrize("token", [Masked(TOKEN), Tokens.ONE])
+def test_a_subclass_of_str_counts_as_its_text(token: str) -> None:
+    assert str(token) != TOKEN
+    assert str.encode(Secret(token)) == TOKEN.encode()
+    assert f"{Secret(token)}" == TOKEN
+    assert fingerprint(token) == fingerprint(TOKEN)
