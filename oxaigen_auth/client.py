@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from ssl import SSLContext
 from traceback import clear_frames
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from attrs import evolve
 
@@ -21,6 +21,9 @@ from oxaigen_auth.errors import OxaigenAuthConfigurationError, OxaigenAuthUnauth
 from oxaigen_auth.models import User
 from oxaigen_auth.settings import OxaigenAuthSettings, default_settings
 from oxaigen_auth.stats import ClientStats, StatsObserver
+
+if TYPE_CHECKING:
+    from oxaigen_auth._validation.validator import Validator
 
 
 class ProxyAuthClient(metaclass=ClientType):
@@ -57,15 +60,13 @@ class ProxyAuthClient(metaclass=ClientType):
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        from oxaigen_auth._composition import build_validator  # noqa: PLC0415 (slow to import)
-
         if not isinstance(settings, OxaigenAuthSettings | None):
             raise TypeError("settings must be an instance, such as OxaigenAuthSettings(…)")
         self.settings = OxaigenAuthSettings.from_env() if settings is None else settings
         given = base_url(proxy_base_url) if proxy_base_url else None
         self.base_url = given or self.settings.fixed_proxy_url
         self._stats = StatsObserver()
-        self.validator = build_validator(
+        self.validator: Validator = _validator_builder()(
             self.settings, self._stats, ssl_context=ssl_context, clock=clock, wall_clock=wall_clock
         )
 
@@ -164,10 +165,13 @@ class ProxyAuthClient(metaclass=ClientType):
 
         A caller that waits for a lookup of it asks again. May be called from any thread.
         """
-        if not isinstance(bearer_token, str):
-            raise _not_a_token(bearer_token)
-        self.validator.observer.on_forget()
-        self.validator.store.forget(fingerprint(bearer_token))
+        try:
+            if not isinstance(bearer_token, str):
+                raise _not_a_token(bearer_token)
+            self.validator.observer.on_forget()
+            self.validator.store.forget(fingerprint(bearer_token))
+        finally:
+            del bearer_token  # a traceback that is kept would keep it
 
     def stats(self) -> ClientStats:
         """Return a copy of the counts."""
@@ -190,6 +194,14 @@ def _not_a_token(value: object) -> Exception:
     if value is None:
         return OxaigenAuthUnauthenticatedError("Not authenticated")
     return TypeError(f"a bearer token must be str, not {type(value).__name__}")
+
+
+@process_cache
+def _validator_builder() -> Callable[..., Validator]:
+    """Import what a client consists of. It is slow, so it waits for the first client."""
+    from oxaigen_auth._composition import build_validator  # noqa: PLC0415
+
+    return build_validator
 
 
 @process_cache
