@@ -75,8 +75,11 @@ def _run(options: Namespace, stop: Stop) -> int:
         return _show(options, report)  # before embedded servers end, which can take seconds
 
 
-def _files(options: Namespace) -> Iterator[Path]:
-    yield from filter(None, (options.json, options.html))
+def _files(options: Namespace) -> list[Path]:
+    files = [path for path in (options.json, options.html) if path]
+    if len({path.resolve() for path in files}) < len(files):
+        raise OptionError("--json and --html name the same file")
+    return files
 
 
 def _start_servers(options: Namespace, valid: Sequence[str], stack: ExitStack) -> Servers:

@@ -10,6 +10,7 @@ from typing import Any
 
 from oxaigen_auth_load import scenarios
 from oxaigen_auth_load.scenarios import MAX_LOOKUPS, Plan, TokenMix
+from oxaigen_auth_load.targets import is_url
 from oxaigen_auth_load.thresholds import Expectation, read_expectation
 from oxaigen_auth_mock import MockSettings
 from oxaigen_auth_mock.faults.kinds import FAULT
@@ -74,7 +75,7 @@ def _fault(text: str) -> dict[str, Any]:
         name, _, value = each.partition("=")
         try:
             described[name.strip()] = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             described[name.strip()] = value
     problem = _fault_problem(described)
     if problem:
@@ -214,6 +215,8 @@ def check_target(options: Namespace) -> None:
     is_elsewhere = bool(options.proxy or url)
     if target not in {"client", "app"} or len(url) > (target == "app"):
         raise OptionError("--target takes client, app, or app and a URL")
+    if not all(map(is_url, filter(None, (options.proxy, *url)))):
+        raise OptionError("a URL must be http or https, without user and password")
     if is_elsewhere and not options.tokens_file:
         raise OptionError("give the tokens that the proxy accepts with --tokens-file")
     if is_elsewhere and (options.fault or options.latency):

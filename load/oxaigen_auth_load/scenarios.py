@@ -118,7 +118,7 @@ def assign_tokens(scenario: str, starts: Sequence[float], mix: TokenMix, random:
         )
     if not starts:
         raise PlanError("no lookup would start; raise the rate or the seconds")
-    weights = list(accumulate(1 / n**mix.zipf for n in range(1, distinct + 1)))
+    weights = list(accumulate(n**-mix.zipf for n in range(1, distinct + 1)))
     tokens = random.choices(range(distinct), cum_weights=weights, k=len(starts))
     if mix.zipf == 0 and len(starts) >= distinct:
         # Without a skew use every token, which drawing with replacement does not guarantee.
@@ -197,5 +197,14 @@ def make_tokens(plan: Plan, seed: int, file: Path | None) -> list[str]:
 
 
 def read_tokens(file: Path) -> list[str]:
-    """Return the tokens of a file, one per line; blank lines are ignored."""
-    return [line.strip() for line in file.read_text("utf-8-sig").splitlines() if line.strip()]
+    """Return the tokens of a file, one per line; blank lines are ignored.
+
+    Raises:
+        PlanError: the file has no token.
+        OSError: the file cannot be read.
+    """
+    lines = file.read_text("utf-8-sig").splitlines()
+    tokens = [line.strip() for line in lines if line.strip()]
+    if not tokens:
+        raise PlanError(f"{file.name} has no token; write one on each line")
+    return tokens

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
 
 from anyio import CapacityLimiter
 from attrs import define, field, frozen
@@ -187,6 +188,18 @@ async def app_target(url: str, timeout: float, mock_url: str = "") -> AsyncGener
 
 def _http(timeout: float) -> httpx.AsyncClient:
     return httpx.AsyncClient(limits=LIMITS, timeout=timeout, trust_env=False)
+
+
+def is_url(text: str) -> bool:
+    """Return whether this is an http or https URL without a user and password."""
+    try:
+        url = urlsplit(text)
+        has_port = url.port != 0  # raises if it is not a port
+        return (
+            url.scheme in {"http", "https"} and bool(url.hostname) and has_port and "@" not in text
+        )
+    except ValueError:
+        return False
 
 
 def is_reachable(url: str) -> bool:

@@ -378,6 +378,13 @@ COMMAND = "import sys, oxaigen_auth_load; sys.exit(oxaigen_auth_load.main())"
         ("replay no-such-file", "cannot use a file"),
         ("burst --json /no/such/folder/x", "cannot use a file"),
         ("burst --tokens-file no-such-file", "cannot use a file"),
+        ("burst --tokens-file /dev/null", "null has no token; write one on each line"),
+        ("burst --json same --html ./same", "--json and --html name the same file"),
+        ("burst --proxy http://u:hunter2@h", "a URL must be http or https, without user and"),
+        ("burst --proxy ftp://h", "a URL must be http or https, without user and password"),
+        ("burst --proxy http://h:99999", "a URL must be http or https, without user and"),
+        ("burst --target app h/me", "a URL must be http or https, without user and password"),
+        (f"burst --fault status,x={'[' * 20000}", "is not a fault of the mock"),
         ("burst --target worker", "--target takes client, app, or app and a URL"),
         ("burst --target client http://x", "--target takes client, app, or app and a URL"),
         (
@@ -401,6 +408,7 @@ def test_bad_arguments_get_one_clear_line(
     assert status == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert said in last
+    assert "hunter2" not in last
     assert last.startswith("oxaigen-auth-load")
 
 

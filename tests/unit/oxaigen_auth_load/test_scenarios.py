@@ -83,6 +83,11 @@ def test_the_plan_has_the_requested_number_of_invalid_tokens(invalid: int, seed:
     assert plan.invalid <= set(range(20))
 
 
+def test_the_greatest_skew_uses_the_first_token_only() -> None:
+    plan = assign_tokens("burst", burst(50), TokenMix(distinct=20, zipf=1e9), Random(1))
+    assert set(plan.tokens) == {0}
+
+
 def test_an_impossible_plan_is_refused() -> None:
     with pytest.raises(PlanError, match="4 of 3 tokens cannot be invalid"):
         assign_tokens("burst", burst(5), TokenMix(distinct=3, invalid=4), Random(1))
