@@ -127,7 +127,7 @@ def _with_middleware(app: ASGIApp, state: MockState) -> ASGIApp:
         allow_origins=() if any_origin else settings.cors_origins,
         allow_origin_regex=".*" if any_origin else None,  # echoed: credentials rule out a plain *
         allow_credentials=True,
-        allow_methods=("GET", "POST", "PUT", "DELETE"),
+        allow_methods=("GET", "HEAD", "POST", "PUT", "DELETE"),
         allow_headers=("*",),
         expose_headers=EXPOSED_HEADERS,
     )

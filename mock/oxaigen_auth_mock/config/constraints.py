@@ -53,6 +53,13 @@ def _split(value: object) -> object:
     return [part for part in map(str.strip, value.split(",")) if part]
 
 
+def _require_alone(origins: tuple[str, ...]) -> tuple[str, ...]:
+    """Reject `*` beside origins that are listed, which may use the control API as well."""
+    if "*" in origins and len(origins) > 1:
+        raise ValueError("* beside other origins")
+    return origins
+
+
 DIGITS: Final = BeforeValidator(_require_digits)
 COMMA_SEPARATED: Final = BeforeValidator(_split)
 
@@ -116,7 +123,8 @@ Seconds: TypeAlias = Annotated[
 Origins: TypeAlias = Annotated[
     tuple[Annotated[str, StringConstraints(pattern=rf"^(\*|{ORIGIN})$")], ...],
     COMMA_SEPARATED,
-    Expected("* or origins such as http://localhost:5173, separated by commas"),
+    AfterValidator(_require_alone),
+    Expected("* alone, or origins such as http://localhost:5173, separated by commas"),
 ]
 Texts: TypeAlias = Annotated[
     tuple[Text, ...],

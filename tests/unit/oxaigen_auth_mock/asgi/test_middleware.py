@@ -80,14 +80,15 @@ async def test_a_list_of_origins_keeps_others_out() -> None:
     assert "Access-Control-Allow-Origin" not in bad.headers
 
 
-async def test_a_preflight_is_answered_and_not_recorded() -> None:
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_preflight_is_answered_and_not_recorded(method: str) -> None:
     app = create_app(MockSettings())
     async with AsyncClient(transport=ASGITransport(app), base_url="http://mock") as client:
         response = await client.options(
             ME,
             headers={
                 "Origin": "http://a.example",
-                "Access-Control-Request-Method": "GET",
+                "Access-Control-Request-Method": method,
                 "Access-Control-Request-Headers": "Authorization",
             },
         )

@@ -85,6 +85,7 @@ REFUSED = [
     ("BACKEND", "curio"),
     ("CORS_ORIGINS", "http://a/b"),
     ("CORS_ORIGINS", "a.b"),
+    ("CORS_ORIGINS", "*,http://localhost:1"),
     ("USER_ID", "0"),
     ("USER_ID", "2147483648"),
     ("USER_ID", "me"),
