@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from attrs import evolve
 
+import oxaigen_auth._upstream.http_library  # noqa: F401 (if missing, fail here and not in a request)
 from oxaigen_auth._core.fingerprint import fingerprint
 from oxaigen_auth._core.process_cache import clear_process_caches, process_cache
 from oxaigen_auth._hints.calls import ClientType

@@ -120,3 +120,10 @@ def test_pitfall_56_no_module_needs_the_dist_info_folder() -> None:
 
 def test_the_version_is_the_one_that_was_installed() -> None:
     assert oxaigen_auth.__version__ == version("oxaigen-auth")
+
+
+def test_a_missing_http_library_is_reported_when_the_package_is_imported() -> None:
+    code = "import sys; sys.modules |= {'httpx': None, 'httpx2': None}; import oxaigen_auth"
+    run = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)  # noqa: S603
+    assert "ModuleNotFoundError: import of httpx halted" in run.stderr
+    assert run.returncode
