@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import anyio
@@ -136,9 +136,11 @@ async def used_connection(url: str) -> ByteStream:
 
 
 async def until_closed(stream: ByteStream) -> None:
+    """Read the rest of the answer, if there is any, and the end of the stream."""
     async with stream:
-        async for _ in stream:  # what is left of the answer
-            pass
+        with suppress(anyio.EndOfStream):
+            while True:
+                await stream.receive()
 
 
 def is_quiet(said: str) -> bool:
