@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -18,6 +18,7 @@ from oxaigen_auth_mock.personas.model import Persona
 
 Location: TypeAlias = tuple[str | int, ...]
 Problems: TypeAlias = dict[Location, str]
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class _PersonaFile(BaseModel):
@@ -45,7 +46,7 @@ def load_personas(
         MockConfigurationError: naming every error in the file by its path.
     """
     data = _parse(path)
-    problems = _find_problems(_PersonaFile, data)
+    file, problems = _validate(_PersonaFile, data)
     identities = [_identity(entry) for entry in _entries(data, "personas")]
     _reject_duplicates(problems, identities, "name")
     _reject_duplicates(problems, identities, "token")
@@ -54,8 +55,7 @@ def load_personas(
         if holder not in (None, identity.get("name")):
             taken = f"is the token of {holder!r}; choose another one"
             _reject(problems, ("personas", place, "token"), taken)
-    _raise_problems(path, problems)
-    return _PersonaFile.model_validate(data).personas
+    return _checked(path, file, problems).personas
 
 
 def load_faults(path: str | Path, personas: Collection[str] | None = None) -> list[Fault]:
@@ -69,28 +69,27 @@ def load_faults(path: str | Path, personas: Collection[str] | None = None) -> li
         MockConfigurationError: naming every error in the file by its path.
     """
     data = _parse(path)
-    problems = _find_problems(_FaultFile, data)
+    file, problems = _validate(_FaultFile, data)
     for place, fault in enumerate(_entries(data, "faults")):
         name = fault.get("persona")
         problem = None if personas is None else unknown_persona(name, personas)
         if problem is not None:
             unknown = f"is {format_value(name)}, but {problem}"
             _reject(problems, ("faults", place, "persona"), unknown)
-    _raise_problems(path, problems)
-    return _FaultFile.model_validate(data).faults
+    return _checked(path, file, problems).faults
 
 
-def _find_problems(model: type[BaseModel], data: object) -> Problems:
-    """Return a message for each location with an error."""
+def _validate(model: type[Model], data: object) -> tuple[Model | None, Problems]:
+    """Return the contents of a file if they are valid, and a message for each location if not."""
     problems: Problems = {}
     try:
-        model.model_validate(data)
+        return model.model_validate(data), problems
     except ValidationError as error:
         for detail in error.errors():
             location, known = _locate(detail["loc"], model)
             subject = format_path(location) or "the file"
             problems.setdefault(location, format_error(subject, detail, known))
-    return problems
+    return None, problems
 
 
 def _locate(loc: Location, model: type[BaseModel]) -> tuple[Location, Iterable[str]]:
@@ -138,9 +137,10 @@ def _reject(problems: Problems, location: Location, problem: str) -> None:
     problems.setdefault(location, f"{format_path(location)} {problem}")
 
 
-def _raise_problems(path: str | Path, problems: Problems) -> None:
-    if problems:
+def _checked(path: str | Path, file: Model | None, problems: Problems) -> Model:
+    if file is None or problems:
         raise MockConfigurationError(tuple(f"{path}: {each}" for each in problems.values()))
+    return file
 
 
 def _parse(path: str | Path) -> object:
