@@ -194,12 +194,10 @@ def is_url(text: str) -> bool:
     """Return whether this is an http or https URL without a user and password."""
     try:
         url = urlsplit(text)
-        has_port = url.port != 0  # raises if it is not a port
-        return (
-            url.scheme in {"http", "https"} and bool(url.hostname) and has_port and "@" not in text
-        )
+        has_authority = bool(url.hostname) and url.port != 0
     except ValueError:
         return False
+    return has_authority and url.scheme in {"http", "https"} and "@" not in text
 
 
 def is_reachable(url: str) -> bool:
