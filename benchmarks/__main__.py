@@ -89,7 +89,7 @@ def _parse(arguments: Sequence[str] | None) -> Namespace:
     if unknown:
         sys.exit(f"There is no benchmark {', '.join(unknown)}; choose from {', '.join(known)}.")
     if len(options.compare) > 2:
-        sys.exit("--compare takes one record or two; put names of benchmarks other it.")
+        sys.exit("--compare takes one record or two; put names of benchmarks before it.")
     return options
 
 

@@ -128,7 +128,6 @@ def field(value: Any, shape: Any) -> Any:
     return shaped(value, shape)
 
 
-LONG_TEXT = "ä" * 70_000
 SCALARS: tuple[Any, ...] = (
     *(
         None,

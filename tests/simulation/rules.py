@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 COOKIE = "OxaigenPlatformAuthAccessToken"
 SAFE = {"GET", "HEAD", "OPTIONS", "TRACE"}
 PORTS = {"http": "80", "https": "443"}
-BYTES = {str(number) for number in range(256)}
 LABEL = set("abcdefghijklmnopqrstuvwxyz0123456789-_")
 
 HostPort = tuple[str, str]  # a host's name and port; "" is the standard port
