@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from oxaigen_auth._request.credentials import extract_bearer_token
 from oxaigen_auth._request.hosts import derive_proxy_base_url
+from oxaigen_auth._request.http_errors import OxaigenAuthHTTPError
 from oxaigen_auth._version import __version__ as __version__
 from oxaigen_auth.client import ProxyAuthClient, aclose_client
 from oxaigen_auth.dependencies import (
+    current_user,
     get_current_user,
     get_current_user_optional,
     require_permission,
@@ -20,7 +22,7 @@ from oxaigen_auth.errors import (
     OxaigenAuthUpstreamError,
 )
 from oxaigen_auth.exception_handlers import install_exception_handlers
-from oxaigen_auth.middleware import OxaigenAuthMiddleware
+from oxaigen_auth.middleware import OxaigenAuthMiddleware, lifespan
 from oxaigen_auth.models import User, UserWorkspace, WorkspacePermission, WorkspaceRole
 from oxaigen_auth.settings import OxaigenAuthSettings
 from oxaigen_auth.stats import ClientStats
@@ -29,6 +31,7 @@ __all__ = [
     "ClientStats",
     "OxaigenAuthConfigurationError",
     "OxaigenAuthError",
+    "OxaigenAuthHTTPError",
     "OxaigenAuthMiddleware",
     "OxaigenAuthPermissionDeniedError",
     "OxaigenAuthSettings",
@@ -41,10 +44,12 @@ __all__ = [
     "WorkspacePermission",
     "WorkspaceRole",
     "aclose_client",
+    "current_user",
     "derive_proxy_base_url",
     "extract_bearer_token",
     "get_current_user",
     "get_current_user_optional",
     "install_exception_handlers",
+    "lifespan",
     "require_permission",
 ]

@@ -6,7 +6,7 @@ an app may need only the types.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from ssl import SSLContext
 
@@ -18,16 +18,18 @@ from oxaigen_auth._validation.verdict_store import VerdictStore
 from oxaigen_auth.settings import OxaigenAuthSettings
 
 
-def build_validator(
+def build_validator(  # noqa: PLR0913 (the parts of a client)
     settings: OxaigenAuthSettings,
-    observer: Observer,
+    stats: Observer,
+    app_observers: Iterable[Observer],
     *,
     ssl_context: SSLContext | None,
     clock: Callable[[], float],
     wall_clock: Callable[[], float],
 ) -> Validator:
-    """Return a validator that asks the proxy over HTTP, notifies `observer`, and logs."""
-    observers = Observers(observer, LogObserver(settings, clock))
-    open_upstream = partial(Proxy, settings, ssl_context, observers.on_upstream_call)
+    """Return a validator that asks the proxy over HTTP, and logs and reports its events."""
+    own = (stats, LogObserver(settings, clock))
+    observers = Observers(*own, app_observers=app_observers)
+    open_upstream = partial(Proxy, settings, ssl_context, observers)
     store = VerdictStore(settings, clock, wall_clock)
     return Validator(settings, clock, store, open_upstream, observers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from ssl import SSLContext
 from traceback import clear_frames
 from typing import TYPE_CHECKING, Self
@@ -16,6 +16,7 @@ from oxaigen_auth._core.process_cache import clear_process_caches, process_cache
 from oxaigen_auth._hints.calls import ClientType
 from oxaigen_auth._syntax.tokens import check_permission_name
 from oxaigen_auth._syntax.urls import base_url
+from oxaigen_auth._validation.observer import Observer
 from oxaigen_auth._validation.question import Question, user_question
 from oxaigen_auth._validation.verdict import Accepted, Verdict, unwrap
 from oxaigen_auth.errors import OxaigenAuthConfigurationError, OxaigenAuthUnauthenticatedError
@@ -41,9 +42,11 @@ class ProxyAuthClient(metaclass=ClientType):
             certificates.
         clock: returns seconds, for the age of cached answers. Must be monotonic.
         wall_clock: returns seconds since the epoch, for the `exp` of JWTs.
+        observers: are notified of what happens, for example for an audit trail.
 
     Raises:
         OxaigenAuthConfigurationError: the environment holds invalid settings.
+        TypeError: `settings` or an observer has the wrong type.
         ValueError: `proxy_base_url` is not an http or https URL.
 
     >>> async def main() -> None:
@@ -52,7 +55,7 @@ class ProxyAuthClient(metaclass=ClientType):
     ...         print(user.user_name, client.stats().upstream_calls)
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (all but one are keywords)
         self,
         proxy_base_url: str | None = None,
         *,
@@ -60,6 +63,7 @@ class ProxyAuthClient(metaclass=ClientType):
         ssl_context: SSLContext | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
+        observers: Iterable[Observer] = (),
     ) -> None:
         if not isinstance(settings, OxaigenAuthSettings | None):
             raise TypeError("settings must be an instance, such as OxaigenAuthSettings(…)")
@@ -68,7 +72,12 @@ class ProxyAuthClient(metaclass=ClientType):
         self.base_url = given or self.settings.fixed_proxy_url
         self._stats = StatsObserver()
         self.validator: Validator = _validator_builder()(
-            self.settings, self._stats, ssl_context=ssl_context, clock=clock, wall_clock=wall_clock
+            self.settings,
+            self._stats,
+            _checked(observers),
+            ssl_context=ssl_context,
+            clock=clock,
+            wall_clock=wall_clock,
         )
 
     async def __aenter__(self) -> Self:
@@ -191,9 +200,20 @@ class ProxyAuthClient(metaclass=ClientType):
         return user_question(bearer_token, base)
 
 
+def _checked(observers: Iterable[Observer]) -> tuple[Observer, ...]:
+    checked = tuple(observers)
+    for observer in checked:
+        if not isinstance(observer, Observer):
+            raise TypeError(
+                f"an observer must be an instance of a subclass of Observer, not {observer!r}: "
+                "write observers=[AuditTrail()]"
+            )
+    return checked
+
+
 def _not_a_token(value: object) -> Exception:
     if value is None:
-        return OxaigenAuthUnauthenticatedError("Not authenticated")
+        return OxaigenAuthUnauthenticatedError("Not authenticated", "missing_token")
     return TypeError(f"a bearer token must be str, not {type(value).__name__}")
 
 

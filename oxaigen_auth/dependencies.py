@@ -14,10 +14,15 @@ from starlette.requests import HTTPConnection
 
 from oxaigen_auth._hints.dependencies import DeclaredInCode, ScopelessDependency
 from oxaigen_auth._request.app_check import refuse_scopes
-from oxaigen_auth._request.http_errors import missing, refusal_of_verdict, user_of
+from oxaigen_auth._request.http_errors import (
+    missing,
+    optional_user_of,
+    refusal_of_verdict,
+    user_of,
+)
 from oxaigen_auth._request.identity import identify
 from oxaigen_auth._syntax.tokens import check_permission_name
-from oxaigen_auth._validation.verdict import Accepted, Rejected
+from oxaigen_auth._validation.verdict import Accepted
 from oxaigen_auth.models import User
 
 _NO_SCOPES = SecurityScopes()
@@ -82,13 +87,31 @@ class CurrentUserOptional(BearerScheme):
     ) -> User | None:
         if security_scopes.scopes:
             refuse_scopes(connection.scope, security_scopes.scopes)
-        identity = await identify(connection.scope)
-        is_anonymous = identity.verdict is None or isinstance(identity.verdict, Rejected)
-        return None if is_anonymous and identity.host_error is None else user_of(identity)
+        return optional_user_of(await identify(connection.scope))
 
 
 get_current_user = CurrentUser()
 get_current_user_optional = CurrentUserOptional()
+
+
+async def current_user(connection: HTTPConnection) -> User | None:
+    """Return the caller, or None without a token or if the proxy rejected it.
+
+    For a route that needs the caller only sometimes, and otherwise must not wait for the proxy; and
+    for Starlette without FastAPI. A path that the middleware excludes is asked about here.
+
+    Raises:
+        HTTPException: 502 if the proxy gives no usable answer; 429 if the caller's address sent too
+            many rejected tokens; 400 if the request's host is invalid.
+
+    >>> from fastapi import FastAPI, Request
+    >>> app = FastAPI()
+    >>> @app.get("/greeting")
+    ... async def greet(request: Request, personal: bool = False) -> str:
+    ...     user = await current_user(request) if personal else None
+    ...     return f"Hello {user.first_name}" if user else "Hello"
+    """
+    return optional_user_of(await identify(connection.scope))
 
 
 class PermittedUser(ScopelessDependency):

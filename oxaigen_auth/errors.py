@@ -2,7 +2,42 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 from attrs import define
+
+RefusalReason: TypeAlias = Literal[
+    "missing_token",  # no token in the request
+    "malformed_token",  # over 8 KiB, or with characters outside visible ASCII
+    "several_tokens",  # more than one Authorization header, or two different cookies
+    "invalid_token",  # rejected by the proxy: 401
+    "not_authenticated",  # the profile says `is_authenticated: false`
+    "app_forbidden",  # a valid token, but not for this app: 403 of get-me
+    "permission_denied",
+    "role_denied",
+    "cross_site",  # a cookie's token, from a page of another site
+    "invalid_host",  # the request's host is malformed or not allowed
+    "rate_limited",  # too many rejected tokens from the caller's address
+]
+UnavailableReason: TypeAlias = Literal[
+    "unreachable",  # no connection to the proxy, or a broken one
+    "timeout",  # no complete answer of the proxy in time
+    "error_status",  # a status that says nothing about the token
+    "unusable_answer",  # not JSON, not a profile, too large, …
+    "mock_refused",  # a mock answered in production
+    "circuit_open",  # the proxy was not asked, after repeated failures
+    "overloaded",  # the proxy was not asked in time, because of too many other lookups
+    "client_closed",
+    "internal_error",
+    "unavailable",  # the app raised the error, and gave no reason
+]
+Reason: TypeAlias = (
+    RefusalReason | UnavailableReason | Literal["stale", "configuration", "unspecified"]
+)
+"""Why a caller is refused, in machine-readable form.
+
+`stale` stands beside a user that the proxy accepted earlier, while it is unavailable.
+"""
 
 
 @define(eq=False)
@@ -13,6 +48,7 @@ class OxaigenAuthError(Exception):
     """
 
     message: str
+    reason: Reason = "unspecified"
 
     def __str__(self) -> str:
         return self.message
@@ -21,6 +57,8 @@ class OxaigenAuthError(Exception):
 @define(eq=False)
 class OxaigenAuthUnauthenticatedError(OxaigenAuthError):
     """The proxy rejected the token, or it is malformed (RFC 6750 §3.1)."""
+
+    reason: Reason = "invalid_token"
 
 
 @define(eq=False)
@@ -31,6 +69,7 @@ class OxaigenAuthPermissionDeniedError(OxaigenAuthError):
     """
 
     permission: str | None = None
+    reason: Reason = "permission_denied"
 
 
 @define(eq=False)
@@ -41,13 +80,18 @@ class OxaigenAuthUpstreamError(OxaigenAuthError):
     """
 
     retry_after: int | None = None
+    reason: Reason = "unavailable"
 
 
 @define(eq=False)
 class OxaigenAuthConfigurationError(OxaigenAuthError):
     """A setting is missing or invalid. The message lists each one with the expected value."""
 
+    reason: Reason = "configuration"
+
 
 @define(eq=False)
 class OxaigenAuthUntrustedHostError(OxaigenAuthError):
     """The request's host is malformed, or not an allowed one, so the proxy's URL is unknown."""
+
+    reason: Reason = "invalid_host"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Awaitable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TypeAlias
 from weakref import ref
 
 from attrs import define, field
+from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from oxaigen_auth._request.app_check import refuse_faulty_app
@@ -18,9 +20,9 @@ from oxaigen_auth._validation.verdict import (
     Accepted,
     RateLimited,
     Rejected,
-    Stale,
 )
 from oxaigen_auth.client import ProxyAuthClient, default_client
+from oxaigen_auth.errors import Reason
 from oxaigen_auth.exception_handlers import answer_error
 from oxaigen_auth.models import User
 
@@ -29,12 +31,31 @@ _log = logging.getLogger("oxaigen_auth")
 _OWNER = "oxaigen_auth.owner"  # key in the state: the identity that set the other entries
 
 
+_Entries: TypeAlias = tuple[User | None, str | None, Reason | None]
+
+
+def _paths(exclude: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(exclude, str):
+        raise TypeError(f"exclude is a string; write exclude=({exclude!r},)")
+    paths = tuple(exclude)
+    for path in paths:
+        if not isinstance(path, str):
+            raise TypeError(f"exclude contains {path!r}, which is not a string")
+        if path[:1] != "/" or "*" in path[:-1]:
+            raise ValueError(f"exclude contains {path!r}; write /path, or /prefix/* for a prefix")
+    return paths
+
+
 @define(eq=False)
 class OxaigenAuthMiddleware:
-    """Sets `request.state.user` and `request.state.auth_error` of HTTP requests and WebSockets.
+    """Sets `request.state.user`, `.auth_error` and `.auth_reason` of requests and WebSockets.
 
-    `user` is a `User` or None. `auth_error` is None, or the reason why a request with a token has
-    no user or a stale one. The dependencies protect routes, and reuse the result.
+    `user` is a `User` or None. `auth_error` is None, or the message why a request with a token has
+    no user or a stale one. `auth_reason` is the same in machine-readable form, and `missing_token`
+    for a request without a token. The dependencies protect routes, and reuse the result.
+
+    All three are None for excluded paths and for CORS preflights, for which the proxy is not asked.
+    Excluding a path changes nothing for the dependencies of its route, which ask by themselves.
 
     During the app's lifespan, lookups run in a task group of their own. An app with invalid
     settings, or with a route that would admit every caller because it misuses a dependency, does
@@ -44,13 +65,20 @@ class OxaigenAuthMiddleware:
     Args:
         app: the ASGI app.
         client: the client to ask. Default: the default client of the process.
+        exclude: paths of this app, such as `/health`; or all paths that start with a prefix, such
+            as `/static/*`.
+
+    Raises:
+        TypeError: `exclude` is not a collection of strings.
+        ValueError: a path in `exclude` does not start with "/", or has a "*" before its end.
 
     >>> from fastapi import FastAPI
-    >>> FastAPI().add_middleware(OxaigenAuthMiddleware)
+    >>> FastAPI().add_middleware(OxaigenAuthMiddleware, exclude=("/health", "/static/*"))
     """
 
     app: ASGIApp
     client: ProxyAuthClient | None = field(default=None, kw_only=True)
+    exclude: tuple[str, ...] = field(default=(), kw_only=True, converter=_paths)
 
     def __init_subclass__(cls) -> None:
         """Refuse `dispatch`, the hook of the published package, which would never be called."""
@@ -77,8 +105,12 @@ class OxaigenAuthMiddleware:
         if CLIENT in scope:  # of a middleware around this one, whose app must not see these entries
             scope = dict(scope)
         scope[CLIENT] = self.client
-        identity = await identify(scope)
-        _fill_state(scope, identity)
+        if (self.exclude and _is_excluded(scope, self.exclude)) or _is_preflight(scope):
+            identity = Identity(self.client or default_client())
+            _fill_state(scope, identity, (None, None, None))
+        else:
+            identity = await identify(scope)
+            _fill_state(scope, identity, _resolve_user(identity))
         try:
             await self.app(scope, receive, note_and_send)
         except Exception as error:
@@ -104,8 +136,7 @@ class OxaigenAuthMiddleware:
 
         async with AsyncExitStack() as stack:
             try:
-                self._check(scope)
-                client = self.client or default_client()
+                client = self._check(scope)
                 await stack.enter_async_context(client.validator.loops.running())
             except Exception as error:
                 await _refuse_to_start(error, receive, send)  # noqa: ASYNC120 (logged there)
@@ -114,13 +145,38 @@ class OxaigenAuthMiddleware:
         for message in deferred:
             await send(message)
 
-    def _check(self, scope: Scope) -> None:
+    def _check(self, scope: Scope) -> ProxyAuthClient:
         if not isinstance(self.client, (ProxyAuthClient, type(None))):
             raise TypeError(
                 f"OxaigenAuthMiddleware got client={type(self.client).__name__}; "
                 "pass a ProxyAuthClient, or nothing"
             )
         refuse_faulty_app(scope.get("app") or self.app)
+        return self.client or default_client()
+
+
+@asynccontextmanager
+async def lifespan(app: Starlette) -> AsyncGenerator[None]:
+    """Run the lookups of the dependencies in a task group of an app without the middleware.
+
+    Also checks the settings and the app's routes at its start, as the middleware does.
+
+    Raises:
+        OxaigenAuthConfigurationError: a setting is invalid, or a route would admit every caller.
+
+    >>> from fastapi import FastAPI
+    >>> app = FastAPI(lifespan=lifespan)
+
+    In a lifespan of your own:
+
+    >>> @asynccontextmanager
+    ... async def my_lifespan(app: FastAPI) -> AsyncGenerator[None]:
+    ...     async with lifespan(app):
+    ...         yield
+    """
+    refuse_faulty_app(app)
+    async with default_client().validator.loops.running():
+        yield
 
 
 async def _refuse_to_start(error: Exception, receive: Receive, send: Send) -> None:
@@ -133,31 +189,53 @@ async def _refuse_to_start(error: Exception, receive: Receive, send: Send) -> No
     await send({"type": "lifespan.startup.failed", "message": str(error)})
 
 
-def _fill_state(scope: Scope, identity: Identity) -> None:
+def _fill_state(scope: Scope, identity: Identity, entries: _Entries) -> None:
     """Set the entries of the connection's state in place, so that outer middleware sees them.
 
     Some servers share one dict between connections, and a mounted app may have another client than
     the app around it. If the dict holds the entries of another identity that is in use, this
     connection gets a dict of its own.
     """
-    user, auth_error = _resolve_user(identity)
     state = scope.setdefault("state", {})
     owner = state[_OWNER]() if _OWNER in state else None
     if owner is not None and owner is not identity:
         state = scope["state"] = dict(state)
-    state["user"], state["auth_error"], state[_OWNER] = user, auth_error, ref(identity)
+    state["user"], state["auth_error"], state["auth_reason"] = entries
+    state[_OWNER] = ref(identity)
 
 
-def _resolve_user(identity: Identity) -> tuple[User | None, str | None]:
+def _resolve_user(identity: Identity) -> _Entries:
     verdict = identity.verdict
-    if isinstance(verdict, Accepted):
-        return verdict.value, UNAVAILABLE_MESSAGE if isinstance(verdict, Stale) else None
+    if type(verdict) is Accepted:  # the usual case
+        return verdict.value, None, None
+    reason = identity.reason
     match verdict:
         case None:
-            return None, identity.host_error
+            return None, identity.host_error, reason
+        case Accepted(user):  # stale
+            return user, UNAVAILABLE_MESSAGE, reason
         case Rejected(detail):
-            return None, detail
+            return None, detail, reason
         case RateLimited():
-            return None, RATE_LIMITED_MESSAGE
+            return None, RATE_LIMITED_MESSAGE, reason
         case _:
-            return None, UNAVAILABLE_MESSAGE
+            return None, UNAVAILABLE_MESSAGE, reason
+
+
+def _is_excluded(scope: Scope, patterns: tuple[str, ...]) -> bool:
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "").rstrip("/")
+    if path.startswith(f"{root}/"):  # the app is mounted, or served below this path
+        path = path[len(root) :]
+    return any(
+        path.startswith(pattern[:-1]) if pattern[-1] == "*" else path == pattern
+        for pattern in patterns
+    )
+
+
+def _is_preflight(scope: Scope) -> bool:
+    """Return whether a browser asks for permission to send a request (Fetch, CORS preflight)."""
+    if scope.get("method") != "OPTIONS":
+        return False
+    names = {name for name, _ in scope["headers"]}
+    return names >= {b"origin", b"access-control-request-method"}

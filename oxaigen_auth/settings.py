@@ -149,6 +149,9 @@ class OxaigenAuthSettings(metaclass=SettingsType):
     stale_if_error_seconds: float = _seconds(0.0)
     refresh_ahead_seconds: float = _seconds(0.0)
     max_rejected_per_minute: int = _count(0, least=0)
+    refusal_log_level: str = _setting(
+        "DEBUG", lambda v: v in ("DEBUG", "INFO"), "DEBUG or INFO", parse=str.upper
+    )
     cross_site_guard: bool = _bool(True)  # noqa: FBT003 (a default)
     trusted_origins: tuple[str, ...] = _list(
         _is_origin,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 from attrs import define, field
@@ -9,6 +10,7 @@ from attrs import define, field
 from oxaigen_auth._validation.observer import Observer
 from oxaigen_auth._validation.question import Question
 from oxaigen_auth._validation.verdict import Accepted, Rejected, Verdict
+from oxaigen_auth.errors import Reason
 
 
 @define
@@ -50,13 +52,16 @@ class StatsObserver(Observer):
 
     stats: ClientStats = field(factory=ClientStats, init=False)
 
-    def on_hit(self, _: Question, /) -> None:
+    def on_hit(self, _: Question, __: Verdict[Any], /) -> None:
         self.stats.hits += 1
 
     def on_miss(self, _: Question, /) -> None:
         self.stats.misses += 1
 
-    def on_coalesced(self) -> None:
+    def on_retry(self, _: Question, /) -> None:
+        self.stats.misses += 1
+
+    def on_coalesced(self, _: Question, __: Hashable, /) -> None:
         self.stats.coalesced += 1
 
     def on_queue_timeout(self, _: Question, /) -> None:
@@ -79,11 +84,11 @@ class StatsObserver(Observer):
     def on_stale(self, _: Question, /) -> None:
         self.stats.stale += 1
 
-    def on_refresh(self, _: Question, /) -> None:
-        self.stats.refreshed += 1
+    def on_start(self, _: Question, __: Hashable, /, *, background: bool) -> None:
+        self.stats.refreshed += background
 
-    def on_rate_limited(self) -> None:
-        self.stats.rate_limited += 1
+    def on_refusal(self, _: Question | None, reason: Reason, /) -> None:
+        self.stats.rate_limited += reason == "rate_limited"
 
     def on_forget(self) -> None:
         self.stats.forgotten += 1

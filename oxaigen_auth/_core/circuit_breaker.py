@@ -96,13 +96,14 @@ class CircuitBreaker:
                 self._back_off(probe, now)
             return Permit(upstream, caller, now)
 
-    def record(self, permit: Permit, *, answered: bool | None) -> float:
+    def record(self, permit: Permit, *, answered: bool | None) -> float | None:
         """Record the outcome of a call; None if it does not show whether the upstream works.
 
-        Return the seconds until the first probe if the circuit opens now, otherwise 0.
+        Return the seconds until the first probe if the circuit opens now, 0 if it closes now,
+        otherwise None.
         """
         if answered is None or self.threshold == inf:
-            return 0.0
+            return None
         with self._lock:
             circuit = self._circuits.setdefault(permit.upstream, _Circuit())
             self._circuits.move_to_end(permit.upstream)
@@ -110,14 +111,15 @@ class CircuitBreaker:
                 self._circuits.popitem(last=False)
             if answered:
                 self._circuits[permit.upstream] = _Circuit(answered_at=self.clock())
-                return 0.0
+                was_open = any(self._is_open(circuit, caller) for caller in circuit.callers)
+                return 0.0 if was_open else None
             return self._fail(circuit, permit)
 
-    def _fail(self, circuit: _Circuit, permit: Permit) -> float:
+    def _fail(self, circuit: _Circuit, permit: Permit) -> float | None:
         now, caller = self.clock(), permit.caller
         failures = circuit.callers.get(caller) or _Failures()
         if permit.started_at < circuit.answered_at or now - failures.last < MIN_INTERVAL:
-            return 0.0
+            return None
         was_open = self._is_open(circuit, caller)
         failures.count += 1
         failures.last = now
@@ -126,7 +128,7 @@ class CircuitBreaker:
         if len(circuit.callers) > MAX_CALLERS:
             circuit.callers.popitem(last=False)
         if was_open or not self._is_open(circuit, caller):
-            return 0.0
+            return None
         self._back_off(circuit.others, now)
         return self._back_off(circuit.known, now)
 

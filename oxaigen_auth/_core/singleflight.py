@@ -43,7 +43,9 @@ class SingleFlight(Generic[V]):
     """Runs at most one lookup per key at a time, in one event loop.
 
     Args:
+        on_start: called for each new flight, and whether `start` began it.
         on_join: called for each caller that joins the flight of another one.
+        on_finish: called for each flight that was started, when it is finished.
         on_timeout: called with the key of each flight that got no slot in time.
         capacity: how many lookups run at once.
         max_wait: for how many seconds a flight waits for a slot.
@@ -52,7 +54,9 @@ class SingleFlight(Generic[V]):
     """
 
     task_group: TaskGroup | None = None
-    on_join: Callable[[], None] = lambda: None
+    on_start: Callable[[Flight[V], bool], None] = lambda _, __: None
+    on_join: Callable[[Flight[V]], None] = lambda _: None
+    on_finish: Callable[[Flight[V]], None] = lambda _: None
     on_timeout: Callable[[Any], None] = lambda _: None
     capacity: float = inf
     max_wait: float = inf
@@ -101,7 +105,8 @@ class SingleFlight(Generic[V]):
         group = self._open_group()
         if group is None or key in self._flights:
             return False
-        self._launch(key, lookup, group, fresh=True).waiters += 1  # so it is never abandoned
+        flight = self._launch(key, lookup, group, fresh=True, background=True)
+        flight.waiters += 1  # so it is never abandoned
         return True
 
     def join(self, key: Hashable, *, fresh: bool) -> Flight[V] | None:
@@ -110,7 +115,7 @@ class SingleFlight(Generic[V]):
         if flight is None or (fresh and not flight.pending):
             return None
         flight.fresh |= fresh
-        self.on_join()
+        self.on_join(flight)
         return flight
 
     def cancel_all(self) -> None:
@@ -151,6 +156,7 @@ class SingleFlight(Generic[V]):
         else:
             self._stop_waiting(flight)
             self._queue.remove(flight, flight.share)
+        self.on_finish(flight)
 
     async def _run_caller_owned(
         self, key: Hashable, lookup: Callable[[Flight[V]], Awaitable[V]], *, fresh: bool
@@ -163,7 +169,7 @@ class SingleFlight(Generic[V]):
         flight: Flight[V] | None = None
         try:
             async with collapsing_task_group() as group:
-                flight = self._launch(key, lookup, group, fresh=fresh, shield=True)
+                flight = self._launch(key, lookup, group, fresh=fresh)
                 if flight in self._waiting:
                     deadline = flight.started_at + self.max_wait
                     flight.deadline_scope = CancelScope(deadline=deadline, shield=True)
@@ -181,9 +187,11 @@ class SingleFlight(Generic[V]):
         group: TaskGroup,
         *,
         fresh: bool,
-        shield: bool = False,
+        background: bool = False,
     ) -> Flight[V]:
+        shield = group is not self.task_group  # it is a caller's
         flight = Flight(key, self.share_of(key), fresh, shield, lookup, self, group)
+        self.on_start(flight, background)
         self._flights[key] = flight
         self._active.add(flight)
         self._waiting[flight] = None

@@ -67,7 +67,7 @@ def combined_headers(scope: Scope) -> dict[bytes, bytes]:
 def _token(headers: dict[bytes, bytes], cookie_name: str) -> str | None:
     token = token_of_header(headers) or token_of_cookie(headers, cookie_name)
     if token is not None and not is_token(token):
-        raise OxaigenAuthUnauthenticatedError("Invalid token")
+        raise OxaigenAuthUnauthenticatedError("Invalid token", "malformed_token")
     return token
 
 
@@ -75,7 +75,9 @@ def token_of_header(headers: dict[bytes, bytes]) -> str | None:
     """Return the text after `Bearer`. The client rejects it if it cannot be a token."""
     header = headers.get(b"authorization", b"")
     if _NEWLINE in header:
-        raise OxaigenAuthUnauthenticatedError("More than one Authorization header")
+        raise OxaigenAuthUnauthenticatedError(
+            "More than one Authorization header", "several_tokens"
+        )
     scheme, _, token = header.decode("latin-1").partition(" ")
     if scheme != "Bearer":  # the usual spelling
         scheme, _, token = header.decode("latin-1").strip(" \t").partition(" ")
@@ -94,7 +96,7 @@ def token_of_cookie(headers: dict[bytes, bytes], name: str) -> str | None:
     for match in _cookie(name).finditer(b";" + headers.get(b"cookie", b"").replace(b"\n", b";")):
         found |= {_unquoted(match[1].decode("latin-1").strip())} - {""}
         if len(found) > 1:
-            raise OxaigenAuthUnauthenticatedError("More than one access cookie")
+            raise OxaigenAuthUnauthenticatedError("More than one access cookie", "several_tokens")
     return found.pop() if found else None
 
 

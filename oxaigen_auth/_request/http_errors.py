@@ -22,8 +22,31 @@ from oxaigen_auth.errors import (
     OxaigenAuthUnauthenticatedError,
     OxaigenAuthUntrustedHostError,
     OxaigenAuthUpstreamError,
+    Reason,
 )
 from oxaigen_auth.models import User
+
+
+class OxaigenAuthHTTPError(HTTPException):
+    """The HTTP error with which a dependency refuses a caller.
+
+    `reason` is the machine-readable cause. FastAPI's handler for `HTTPException` answers it, unless
+    the app has one for this class.
+
+    >>> from fastapi import FastAPI, Request
+    >>> from fastapi.responses import JSONResponse
+    >>> app = FastAPI()
+    >>> @app.exception_handler(OxaigenAuthHTTPError)
+    ... async def refuse(request: Request, error: OxaigenAuthHTTPError) -> JSONResponse:
+    ...     body = {"detail": error.detail, "reason": error.reason}
+    ...     return JSONResponse(body, error.status_code, error.headers)
+    """
+
+    def __init__(
+        self, status: int, detail: str, reason: Reason, headers: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(status, detail, headers)
+        self.reason = reason
 
 
 def user_of(identity: Identity) -> User:
@@ -38,29 +61,42 @@ def user_of(identity: Identity) -> User:
     if identity.host_error is not None:
         raise bad_host(identity.host_error)
     if verdict is None:
-        raise HTTPException(401, "Not authenticated", _challenge("Bearer"))
+        raise OxaigenAuthHTTPError(401, "Not authenticated", "missing_token", _challenge("Bearer"))
     raise refusal_of_verdict(verdict)
 
 
-def refusal_of_verdict(verdict: Rejected | RateLimited | Unavailable) -> HTTPException:
+def optional_user_of(identity: Identity) -> User | None:
+    """Return the caller, or None without a token or if the proxy rejected it.
+
+    Raises:
+        HTTPException: it is unknown who the caller is; the detail is the reason.
+    """
+    is_anonymous = identity.verdict is None or isinstance(identity.verdict, Rejected)
+    return None if is_anonymous and identity.host_error is None else user_of(identity)
+
+
+def refusal_of_verdict(verdict: Rejected | RateLimited | Unavailable) -> OxaigenAuthHTTPError:
     """Return the HTTP error for a caller without an accepted verdict."""
+    reason = verdict.reason
     match verdict:
         case RateLimited(seconds):
-            return HTTPException(429, RATE_LIMITED_MESSAGE, _retry_after(seconds))
+            headers = _retry_after(seconds)
+            return OxaigenAuthHTTPError(429, RATE_LIMITED_MESSAGE, reason, headers)
         case Unavailable():
-            return _unavailable(verdict.retry_after)
+            return _unavailable(verdict.retry_after, reason)
         case Rejected(detail, forbidden=True):
-            return HTTPException(403, detail)
+            return OxaigenAuthHTTPError(403, detail, reason)
         case _:
-            return _rejected(verdict.detail)
+            return _rejected(verdict.detail, reason)
 
 
-def missing(name: str) -> HTTPException:
+def missing(name: str) -> OxaigenAuthHTTPError:
     """Return the HTTP error for a caller without a permission."""
-    return HTTPException(403, f"Missing permission: {name}", _insufficient_scope(name))
+    detail, headers = f"Missing permission: {name}", _insufficient_scope(name)
+    return OxaigenAuthHTTPError(403, detail, "permission_denied", headers)
 
 
-def refusal_of_error(error: Exception) -> HTTPException | None:  # noqa: PLR0911 (a table)
+def refusal_of_error(error: Exception) -> OxaigenAuthHTTPError | None:  # noqa: PLR0911 (a table)
     """Return the HTTP error for an exception that a route raised; None if it is a bug of the app.
 
     An exception group gets the HTTP error that all its exceptions have in common, if any.
@@ -72,32 +108,38 @@ def refusal_of_error(error: Exception) -> HTTPException | None:  # noqa: PLR0911
         case OxaigenAuthUntrustedHostError():
             return bad_host(error.message)
         case OxaigenAuthUpstreamError():
-            return _unavailable(error.retry_after)
+            return _unavailable(error.retry_after, error.reason)
         case OxaigenAuthPermissionDeniedError(permission=str(name)) if is_permission_name(name):
-            return HTTPException(403, error.message, _insufficient_scope(name))
+            headers = _insufficient_scope(name)
+            return OxaigenAuthHTTPError(403, error.message, error.reason, headers)
         case OxaigenAuthPermissionDeniedError():
-            return HTTPException(403, error.message)
+            return OxaigenAuthHTTPError(403, error.message, error.reason)
         case OxaigenAuthUnauthenticatedError():
-            return _rejected(error.message)
+            return _rejected(error.message, error.reason)
         case _:
             return None
 
 
-def _equal(one: HTTPException | None, other: HTTPException | None) -> bool:
-    return one is other or (one is not None and other is not None and vars(one) == vars(other))
+def _equal(one: OxaigenAuthHTTPError | None, other: OxaigenAuthHTTPError | None) -> bool:
+    """Return whether two refusals give the caller the same answer."""
+    if one is None or other is None:
+        return one is other
+    answers = [(it.status_code, it.detail, it.headers) for it in (one, other)]
+    return answers[0] == answers[1]
 
 
-def bad_host(message: str) -> HTTPException:
-    return HTTPException(400, message)
+def bad_host(message: str) -> OxaigenAuthHTTPError:
+    return OxaigenAuthHTTPError(400, message, "invalid_host")
 
 
-def _rejected(detail: str) -> HTTPException:
-    return HTTPException(401, detail, _challenge('Bearer error="invalid_token"'))
+def _rejected(detail: str, reason: Reason) -> OxaigenAuthHTTPError:
+    headers = _challenge('Bearer error="invalid_token"')
+    return OxaigenAuthHTTPError(401, detail, reason, headers)
 
 
-def _unavailable(seconds: int | None) -> HTTPException:
+def _unavailable(seconds: int | None, reason: Reason) -> OxaigenAuthHTTPError:
     headers = None if seconds is None else _retry_after(seconds)
-    return HTTPException(502, UNAVAILABLE_MESSAGE, headers)
+    return OxaigenAuthHTTPError(502, UNAVAILABLE_MESSAGE, reason, headers)
 
 
 def _insufficient_scope(name: str) -> dict[str, str]:

@@ -19,15 +19,26 @@ from oxaigen_auth._request.credentials import combined_headers, token_of_cookie,
 from oxaigen_auth._request.csrf import is_cross_site
 from oxaigen_auth._request.hosts import derive_base_url
 from oxaigen_auth._validation.question import Question, user_question
-from oxaigen_auth._validation.verdict import Accepted, RateLimited, Rejected, Verdict
+from oxaigen_auth._validation.verdict import (
+    Accepted,
+    RateLimited,
+    Rejected,
+    Stale,
+    Verdict,
+    refusal_reason,
+)
 from oxaigen_auth.client import ProxyAuthClient, default_client
-from oxaigen_auth.errors import OxaigenAuthUnauthenticatedError, OxaigenAuthUntrustedHostError
+from oxaigen_auth.errors import (
+    OxaigenAuthUnauthenticatedError,
+    OxaigenAuthUntrustedHostError,
+    Reason,
+)
 from oxaigen_auth.models import User
 
 CLIENT = "oxaigen_auth.client"  # key in the scope: the innermost middleware's client, or None
 IDENTITY = "oxaigen_auth.identity"  # key in the scope: the last result of `identify`
 MAX_VERDICTS = 8  # per connection
-_CROSS_SITE = Rejected("Cross-site request refused", forbidden=True)
+_CROSS_SITE = Rejected("Cross-site request refused", forbidden=True, reason="cross_site")
 
 
 @define(eq=False)
@@ -53,6 +64,13 @@ class Identity:
     )
     _token: str = field(default="", alias="token", repr=False)
 
+    @property
+    def reason(self) -> Reason | None:
+        """Why there is no user, or only a stale one."""
+        if self.verdict is None:
+            return "missing_token" if self.host_error is None else "invalid_host"
+        return "stale" if isinstance(self.verdict, Stale) else refusal_reason(self.verdict)
+
     async def ask(self, question: Question, address: str) -> None:
         """Validate the token, unless the address sent too many that were rejected."""
         validator = self.client.validator
@@ -64,6 +82,11 @@ class Identity:
         if address and isinstance(verdict, Rejected) and not verdict.forbidden:
             validator.record_rejection(address, question)
         self.verdict = verdict
+
+    def report_refusal(self) -> None:
+        """Notify the observers of a token or a host that is refused without a question."""
+        if self.verdict is not None or self.host_error is not None:
+            self.client.validator.observer.on_refusal(None, cast("Reason", self.reason))
 
     def use_cached(self, question: Question) -> bool:
         """Use a known or cached verdict. Return whether no lookup or check is left to do."""
@@ -116,6 +139,7 @@ async def identify(scope: Scope) -> Identity:
         question = identity.question
         if question is None:
             check_once(scope)
+            identity.report_refusal()
         elif not identity.use_cached(question):
             check_once(scope)
             await identity.ask(question, _address(scope))
@@ -140,7 +164,7 @@ def _read(scope: Scope, headers: dict[bytes, bytes], client: ProxyAuthClient) ->
                 return Identity(client, verdict=_CROSS_SITE)
         base_url = client.base_url or derive_base_url(headers, settings)
     except OxaigenAuthUnauthenticatedError as error:
-        return Identity(client, verdict=Rejected(error.message))
+        return Identity(client, verdict=Rejected(error.message, reason=error.reason))
     except OxaigenAuthUntrustedHostError as error:
         return Identity(client, host_error=error.message)
     return Identity(client, user_question(token, base_url), token=token)

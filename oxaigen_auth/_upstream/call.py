@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Mapping
+from collections.abc import AsyncIterable, Mapping
 from contextlib import aclosing
 from typing import Any, cast
 
@@ -14,6 +14,7 @@ from oxaigen_auth._core.background import CLOSE_TIMEOUT
 from oxaigen_auth._upstream.http_library import httpx
 from oxaigen_auth._upstream.httpcore_internals import has_trailing_data
 from oxaigen_auth._upstream.response import MAX_BODY, MOCK_HEADER, MOCKED, Answer, AnswerError
+from oxaigen_auth._validation.observer import Observer
 from oxaigen_auth._validation.verdict import Unavailable
 
 TOO_LARGE = f"the body is larger than {MAX_BODY} bytes"
@@ -26,12 +27,12 @@ _DEAD = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 class Call:
     """A call that runs in `scope`, which is cancelled to cut off a body that is too large.
 
-    `on_request` is called for each request that is sent. With `refuse_mock`, every answer of the
+    `observer` is notified of each request and its answer. With `refuse_mock`, every answer of the
     mock is *unavailable*.
     """
 
     scope: CancelScope
-    on_request: Callable[[], None]
+    observer: Observer
     refuse_mock: bool
     too_large: bool = field(default=False, init=False)
     _new_connection: bool = field(default=False, init=False)
@@ -55,13 +56,14 @@ class Call:
     ) -> Answer | Unavailable:
         self._extensions = request.extensions
         self._extensions["trace"] = self._trace
-        self.on_request()
+        self.observer.on_upstream_call()
         try:
             response = await transport.handle_async_request(request)
         except BaseException:
             await self._close_unused()  # noqa: ASYNC102 (shielded there)
             raise
         self._answered = True
+        self.observer.on_upstream_response(response.status_code)
         async with aclosing(response):
             if self.refuse_mock and MOCK_HEADER in response.headers:
                 return MOCKED  # whatever its body contains

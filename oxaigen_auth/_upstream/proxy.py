@@ -7,7 +7,6 @@ and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from ssl import SSLContext
@@ -24,6 +23,7 @@ from oxaigen_auth._upstream.request import build_request
 from oxaigen_auth._upstream.resolver import Resolver, ResolverBusyError, use_resolver
 from oxaigen_auth._upstream.response import Answer, AnswerError, read_permission, read_user
 from oxaigen_auth._upstream.transport_pool import TransportPool
+from oxaigen_auth._validation.observer import Observer
 from oxaigen_auth._validation.question import Question, Secret
 from oxaigen_auth._validation.verdict import Unavailable, Verdict
 from oxaigen_auth.settings import OxaigenAuthSettings
@@ -42,12 +42,12 @@ class Proxy:
         settings: the timeout covers a whole call, from the caller's arrival to the last byte. In
             production, every answer of the mock is *unavailable*.
         ssl_context: None: the system's certificates.
-        on_request: called for each request that is sent.
+        observer: is notified of each request that is sent, and of its answer.
     """
 
     settings: OxaigenAuthSettings
     ssl_context: SSLContext | None
-    on_request: Callable[[], None]
+    observer: Observer
     _resolver: Resolver = field(factory=Resolver, init=False)
     _transports: TransportPool[httpx.AsyncHTTPTransport] = field(init=False)
 
@@ -99,7 +99,7 @@ class Proxy:
         began = current_time()
         start = began if since is None else since
         with CancelScope(deadline=start + timeout) as scope:
-            call = Call(scope, self.on_request, self.settings.is_production)
+            call = Call(scope, self.observer, self.settings.is_production)
             try:
                 if scope.cancel_called:
                     await checkpoint()
@@ -109,15 +109,15 @@ class Proxy:
             except AnswerError as error:
                 return Unavailable(str(error))
             except ResolverBusyError as error:
-                return Unavailable(str(error), timed_out=True)
+                return Unavailable(str(error), timed_out=True, reason="overloaded")
             except Exception as error:  # noqa: BLE001 (any failure means that nothing is known)
-                return Unavailable(why_it_failed(error), is_outage=True)
+                return Unavailable(why_it_failed(error), is_outage=True, reason="unreachable")
         if call.too_large:
             return Unavailable(TOO_LARGE)
         # If the call spent most of the time in a queue of this client, the proxy may be fine.
         is_outage = began - start <= timeout / 2
-        reason = f"there was no answer within {timeout:g} seconds"
-        return Unavailable(reason, is_outage=is_outage, timed_out=True)
+        detail = f"there was no answer within {timeout:g} seconds"
+        return Unavailable(detail, is_outage=is_outage, timed_out=True, reason="timeout")
 
 
 @cache

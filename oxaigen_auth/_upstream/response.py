@@ -21,6 +21,7 @@ MOCK_HEADER = "X-Oxaigen-Mock"  # on each answer of the mock
 MOCKED = Unavailable(
     "a mock answered in production, where its answers are ignored; set the URL of the real proxy",
     log_level=logging.ERROR,
+    reason="mock_refused",
 )
 MAX_BODY = 256 * 1024  # bytes, also after decompression
 MAX_DETAIL = 200  # characters
@@ -69,7 +70,7 @@ def read_user(answer: Answer, token: str) -> Verdict[User]:
             return Rejected(_detail(answer, token, "Invalid token"))
         case 403:
             default = "Not allowed for this application"
-            return Rejected(_detail(answer, token, default), forbidden=True)
+            return Rejected(_detail(answer, token, default), forbidden=True, reason="app_forbidden")
         case _:
             return _no_verdict(answer)
 
@@ -81,7 +82,9 @@ def _read_profile(answer: Answer) -> Verdict[User]:
         return Unavailable(str(error))
     except WireError as error:
         return Unavailable(f"the profile is not usable: {error}")
-    return Accepted(user) if user.is_authenticated else Rejected("Not authenticated")
+    if user.is_authenticated:
+        return Accepted(user)
+    return Rejected("Not authenticated", reason="not_authenticated")
 
 
 def read_permission(answer: Answer, token: str) -> Verdict[bool]:
@@ -120,6 +123,7 @@ def _no_verdict(answer: Answer) -> Unavailable:
         f"the status was {answer.status}",
         _retry_after(answer.headers),
         is_outage=answer.status in _OUTAGE,
+        reason="error_status",
     )
 
 

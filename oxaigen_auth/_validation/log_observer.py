@@ -1,11 +1,16 @@
-"""Logs the events that concern an operator."""
+"""Logs the events that concern an operator, each with fields for log collectors.
+
+The fields are attributes of the record: `auth_event`, and `auth_reason`, `auth_base_url`,
+`auth_permission` and `auth_token` if they are known. `auth_token` identifies a token only within
+this process: it is the beginning of a hash with a random key.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
 from math import inf
-from typing import Any
+from typing import Any, get_args
 
 from attrs import define, field
 
@@ -13,29 +18,45 @@ from oxaigen_auth._core.process_cache import process_cache
 from oxaigen_auth._validation.observer import Observer
 from oxaigen_auth._validation.question import Question
 from oxaigen_auth._validation.verdict import Unavailable, Verdict
+from oxaigen_auth.errors import Reason, UnavailableReason
 from oxaigen_auth.settings import OxaigenAuthSettings
 
 _log = logging.getLogger("oxaigen_auth")
 
+_TOKEN_DIGITS = 12
+_LOGGED_BY_LOOKUP = frozenset(get_args(UnavailableReason))  # once for all its callers
+
 
 @define(eq=False)
 class LogObserver(Observer):
-    """Logs failures, open circuits, and stale verdicts; the latter at most once a second."""
+    """Logs refusals, failures, open circuits, and stale verdicts; the latter once a second."""
 
     settings: OxaigenAuthSettings
     clock: Callable[[], float]
+    _refusal_level: int = field(init=False)
     _stale: int = field(default=0, init=False)
     _silent_until: float = field(default=-inf, init=False)
 
-    def on_lookup(self, question: Question, /) -> None:
+    def __attrs_post_init__(self) -> None:
+        self._refusal_level = logging.getLevelNamesMapping()[self.settings.refusal_log_level]
+
+    def on_lookup(self, question: Question, _: object, /) -> None:
         if question.base_url == self.settings.dev_mode_url:
             _warn_of_dev_mode()
+
+    def on_refusal(self, question: Question | None, reason: Reason, /) -> None:
+        if _log.isEnabledFor(self._refusal_level) and reason not in _LOGGED_BY_LOOKUP:
+            event = "denied" if reason == "permission_denied" else "refused"
+            extra = _fields(event, question, reason)
+            _log.log(self._refusal_level, "Caller refused: %s", reason, extra=extra)
 
     def on_verdict(self, question: Question, verdict: Verdict[Any], /) -> None:
         if isinstance(verdict, Unavailable):
             endpoint = "test-app-permission" if question.permission else "get-me"
             message = "Auth proxy unavailable: %s at %s: %s"
-            _log.log(verdict.log_level, message, endpoint, question.base_url, verdict.reason)
+            extra = _fields("unavailable", question, verdict.reason)
+            subject = (endpoint, question.base_url, verdict.detail)
+            _log.log(verdict.log_level, message, *subject, extra=extra)
 
     def on_queue_timeout(self, question: Question, /) -> None:
         _log.warning(
@@ -44,6 +65,7 @@ class LogObserver(Observer):
             "low",
             question.base_url,
             self.settings.proxy_timeout_seconds,
+            extra=_fields("unavailable", question, "overloaded"),
         )
 
     def on_circuit_open(self, base_url: str, backoff: float, /) -> None:
@@ -52,7 +74,12 @@ class LogObserver(Observer):
             "%.1f s on single ones probe it",
             base_url,
             backoff,
+            extra={"auth_event": "circuit_open", "auth_base_url": base_url},
         )
+
+    def on_circuit_closed(self, base_url: str, /) -> None:
+        extra = {"auth_event": "circuit_closed", "auth_base_url": base_url}
+        _log.info("Auth proxy %s has answered: its circuit is closed", base_url, extra=extra)
 
     def on_stale(self, question: Question, /) -> None:
         self._stale += 1
@@ -60,7 +87,19 @@ class LogObserver(Observer):
         if now >= self._silent_until:
             self._silent_until = now + 1
             message = "Auth proxy %s unavailable: served a stale verdict (%d so far)"
-            _log.warning(message, question.base_url, self._stale)
+            extra = _fields("stale", question, "stale")
+            _log.warning(message, question.base_url, self._stale, extra=extra)
+
+
+def _fields(event: str, question: Question | None, reason: Reason) -> dict[str, str]:
+    """Return the extra fields of a log record."""
+    fields: dict[str, str] = {"auth_event": event, "auth_reason": reason}
+    if question is not None:
+        fields["auth_base_url"] = question.base_url
+        fields["auth_token"] = question.fingerprint.hex()[:_TOKEN_DIGITS]
+        if question.permission:
+            fields["auth_permission"] = question.permission
+    return fields
 
 
 @process_cache

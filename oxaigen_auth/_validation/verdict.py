@@ -16,6 +16,7 @@ from oxaigen_auth.errors import (
     OxaigenAuthPermissionDeniedError,
     OxaigenAuthUnauthenticatedError,
     OxaigenAuthUpstreamError,
+    Reason,
 )
 
 T = TypeVar("T")
@@ -46,11 +47,12 @@ class Rejected:
 
     detail: str
     forbidden: bool = False
+    reason: Reason = "invalid_token"
 
 
 @frozen
 class Unavailable:
-    """The proxy gave no usable answer. `reason` is for the log, never for the response.
+    """The proxy gave no usable answer. `detail` is for the log, never for the response.
 
     Args:
         retry_after: the proxy's own hint, in seconds.
@@ -59,11 +61,12 @@ class Unavailable:
         timed_out: a deadline ended the lookup.
     """
 
-    reason: str
+    detail: str
     retry_after: int | None = None
     log_level: int = logging.WARNING
     is_outage: bool = False
     timed_out: bool = False
+    reason: Reason = "unusable_answer"
 
 
 @frozen
@@ -74,6 +77,7 @@ class RateLimited:
     """
 
     retry_after: int
+    reason: Reason = "rate_limited"
 
 
 Verdict: TypeAlias = Accepted[T] | Rejected | Unavailable
@@ -91,11 +95,18 @@ def unwrap(verdict: Verdict[T]) -> T:
         return verdict.value
     match verdict:
         case Rejected(detail, forbidden=True):
-            raise OxaigenAuthPermissionDeniedError(detail)
+            raise OxaigenAuthPermissionDeniedError(detail, reason=verdict.reason)
         case Rejected(detail):
-            raise OxaigenAuthUnauthenticatedError(detail)
-        case unavailable:
-            raise OxaigenAuthUpstreamError(UNAVAILABLE_MESSAGE, unavailable.retry_after)
+            raise OxaigenAuthUnauthenticatedError(detail, verdict.reason)
+        case Unavailable(retry_after=seconds):
+            raise OxaigenAuthUpstreamError(UNAVAILABLE_MESSAGE, seconds, verdict.reason)
+
+
+def refusal_reason(verdict: Verdict[Any] | RateLimited) -> Reason | None:
+    """Return why the verdict refuses what was asked for, or None if it does not."""
+    if isinstance(verdict, Accepted):
+        return "permission_denied" if verdict.value is False else None
+    return verdict.reason
 
 
 def has_answered(verdict: Verdict[Any]) -> bool | None:

@@ -24,6 +24,7 @@ from pydantic import TypeAdapter
 from oxaigen_auth import OxaigenAuthSettings, User
 
 # A verdict shows how an answer was read; the client would hide a part of it.
+from oxaigen_auth._validation.observer import Observer
 from oxaigen_auth._validation.verdict import Accepted, Rejected, Unavailable
 from tests.simulation.fuzz import MARK, SEED, SPECIAL_BYTES, dice_of, mutated, seeds, tried
 from tests.simulation.profiles import draw_body, readings, text_of
@@ -209,7 +210,7 @@ async def test_no_answer_is_accepted_beyond_its_content(long: bool) -> None:  # 
     for seed in seeds(LONG if long else SHORT):
         dice = dice_of(seed)
         settings = OxaigenAuthSettings(proxy_timeout_seconds=60)
-        proxy = WiredProxy(settings, SSLContext(PROTOCOL_TLS_CLIENT), lambda: None)
+        proxy = WiredProxy(settings, SSLContext(PROTOCOL_TLS_CLIENT), Observer())
         proxy.wire = Wire(answers)
         for number in range(ANSWERS):
             drawn = draw(dice)
@@ -225,7 +226,7 @@ async def test_no_answer_is_accepted_beyond_its_content(long: bool) -> None:  # 
                     check_user(drawn, verdict)
                 assert await proxy.get_me(BASE, good) == Accepted(User(user_name=good))
             tally[type(verdict).__name__] += 1
-            tally.update([verdict.reason] if isinstance(verdict, Unavailable) else [])
+            tally.update([verdict.detail] if isinstance(verdict, Unavailable) else [])
             answers.clear()
         await proxy.aclose()
     print(dict(tally.most_common()))  # noqa: T201 (shown with -s)

@@ -116,7 +116,7 @@ def check_profile(body: bytes, verdict: Verdict[User]) -> None:
         assert written["is_authenticated"] is True
         assert survives(verdict.value)
     elif isinstance(verdict, Rejected):
-        assert verdict == Rejected("Not authenticated")
+        assert verdict == Rejected("Not authenticated", reason="not_authenticated")
         assert any(document and not document["is_authenticated"] for document in documents)
     else:
         assert None in documents

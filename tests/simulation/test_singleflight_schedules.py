@@ -163,7 +163,7 @@ class World:
     def __attrs_post_init__(self) -> None:
         self.flights = SingleFlight(capacity=self.plan.capacity, on_join=self.count_join)
 
-    def count_join(self) -> None:
+    def count_join(self, _: Flight[Lookup]) -> None:
         self.coalesced += 1
 
     # The tasks.

@@ -101,7 +101,7 @@ class World:
         self.replies = dict(self.plan.replies)
         self.proxy = SimulatedProxy(world=self)
         self.client = self.proxy.client(settings=self.plan.settings, clock=lambda: self.now)
-        self.client.validator._breaker.threshold = self.plan.threshold  # noqa: SLF001
+        self.client.validator._lookups._breaker.threshold = self.plan.threshold  # noqa: SLF001
 
     # The tasks.
 

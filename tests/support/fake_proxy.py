@@ -19,8 +19,9 @@ from oxaigen_auth._validation.verdict import Unavailable
 from tests.support.raw_server import PROFILE, answer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
+    from oxaigen_auth._validation.observer import Observer
     from oxaigen_auth._validation.question import Question, Secret
     from oxaigen_auth._validation.verdict import Verdict
     from tests.support.clock import Clock
@@ -88,8 +89,7 @@ class FakeProxy:
 
     def connect(self, client: ProxyAuthClient) -> ProxyAuthClient:
         """Let a client that has no connections yet ask this proxy, in memory."""
-        on_request = client.validator.observer.on_upstream_call
-        client.validator.open_upstream = partial(InMemory, self, on_request)
+        client.validator.open_upstream = partial(InMemory, self, client.validator.observer)
         return client
 
     def client(self, base_url: str | None = None, **options: Any) -> ProxyAuthClient:
@@ -106,7 +106,7 @@ class InMemory:
     """The connections of one client in one event loop, in place of the SDK's `Proxy`."""
 
     proxy: FakeProxy
-    on_request: Callable[[], None]
+    observer: Observer
 
     def __attrs_post_init__(self) -> None:
         self.proxy.opened += 1
@@ -115,7 +115,7 @@ class InMemory:
         self, question: Question, secret: Secret, *, since: float | None = None
     ) -> Verdict[Any]:
         del since
-        self.on_request()
+        self.observer.on_upstream_call()
         name = question.permission
         endpoint = f"test-app-permission/{name}" if name else "get-me"
         reply: Any = await self.proxy.respond(Call(endpoint, question.base_url, str(secret)))

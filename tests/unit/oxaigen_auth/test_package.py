@@ -23,6 +23,7 @@ def test_the_package_exports_what_is_documented_and_nothing_else() -> None:
         "ClientStats",
         "OxaigenAuthConfigurationError",
         "OxaigenAuthError",
+        "OxaigenAuthHTTPError",
         "OxaigenAuthMiddleware",
         "OxaigenAuthPermissionDeniedError",
         "OxaigenAuthSettings",
@@ -35,11 +36,13 @@ def test_the_package_exports_what_is_documented_and_nothing_else() -> None:
         "WorkspacePermission",
         "WorkspaceRole",
         "aclose_client",
+        "current_user",
         "derive_proxy_base_url",
         "extract_bearer_token",
         "get_current_user",
         "get_current_user_optional",
         "install_exception_handlers",
+        "lifespan",
         "require_permission",
     }
     assert list(oxaigen_auth.__all__) == sorted(set(oxaigen_auth.__all__))

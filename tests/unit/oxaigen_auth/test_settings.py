@@ -33,6 +33,7 @@ DEFAULTS: dict[str, Any] = {
     "OXAIGEN_AUTH_STALE_IF_ERROR_SECONDS": 0.0,
     "OXAIGEN_AUTH_REFRESH_AHEAD_SECONDS": 0.0,
     "OXAIGEN_AUTH_MAX_REJECTED_PER_MINUTE": 0,
+    "OXAIGEN_AUTH_REFUSAL_LOG_LEVEL": "DEBUG",
     "OXAIGEN_AUTH_CROSS_SITE_GUARD": True,
     "OXAIGEN_AUTH_TRUSTED_ORIGINS": (),
 }
@@ -64,6 +65,8 @@ GOOD = [
     ("STALE_IF_ERROR_SECONDS", "60", 60.0),
     ("REFRESH_AHEAD_SECONDS", "2.5", 2.5),
     ("MAX_REJECTED_PER_MINUTE", "20", 20),
+    ("REFUSAL_LOG_LEVEL", "info", "INFO"),
+    ("REFUSAL_LOG_LEVEL", "DEBUG", "DEBUG"),
     ("CROSS_SITE_GUARD", "off", False),
     ("TRUSTED_ORIGINS", "https://www.example.com", ("https://www.example.com",)),
     (
@@ -122,6 +125,7 @@ BAD = [
     *[("STALE_IF_ERROR_SECONDS", text) for text in ("-1", "inf", "a minute")],
     *[("REFRESH_AHEAD_SECONDS", text) for text in ("-1", "nan")],
     *[("MAX_REJECTED_PER_MINUTE", text) for text in ("-1", "1.5")],
+    *[("REFUSAL_LOG_LEVEL", text) for text in ("WARNING", "10")],
     *[("CROSS_SITE_GUARD", text) for text in ("2", "maybe")],
     *[
         ("TRUSTED_ORIGINS", text)

@@ -51,7 +51,7 @@ def fail(
     """Let so many calls fail; return the backoff that the last of them began."""
     backoff = 0.0
     for _ in range(times):
-        backoff = breaker.record(call(breaker, upstream, caller), answered=False)
+        backoff = breaker.record(call(breaker, upstream, caller), answered=False) or 0.0
     return backoff
 
 
@@ -97,7 +97,7 @@ def test_a_probe_that_hangs_does_not_block_the_next(breaker: CircuitBreaker, clo
     assert breaker.record(call(breaker), answered=True) == 0
     assert not is_open(breaker)
     clock.now += 4
-    assert breaker.record(hanging, answered=False) == 0
+    assert breaker.record(hanging, answered=False) is None
     assert not is_open(breaker)
 
 
@@ -146,7 +146,7 @@ def test_a_call_from_before_the_circuit_opened_changes_nothing_when_it_fails(
 ) -> None:
     permits = [call(breaker) for _ in range(9)]
     backoffs = [breaker.record(permit, answered=False) for permit in permits]
-    assert backoffs == [0, 0, 0, 0, 0.5, 0, 0, 0, 0]
+    assert backoffs == [*[None] * 4, 0.5, *[None] * 4]
     clock.now += 0.5
     assert not is_open(breaker)
 
@@ -159,15 +159,16 @@ def test_pitfall_42_calls_that_began_before_an_answer_do_not_open_it_again(
     clock.now += 3
     breaker.record(call(breaker), answered=True)
     clock.now += 2
-    assert [breaker.record(permit, answered=False) for permit in hanging] == [0] * 20
+    assert [breaker.record(permit, answered=False) for permit in hanging] == [None] * 20
     assert not is_open(breaker)
 
 
 def test_an_answer_to_any_caller_closes_the_circuit(breaker: CircuitBreaker) -> None:
     straggler = call(breaker)
     fail(breaker, 5)
-    breaker.record(straggler, answered=True)
+    assert breaker.record(straggler, answered=True) == 0
     assert not is_open(breaker)
+    assert breaker.record(call(breaker), answered=True) is None  # it was closed already
 
 
 def test_a_call_of_unknown_outcome_is_neither_failure_nor_answer(breaker: CircuitBreaker) -> None:
@@ -259,6 +260,9 @@ class Model:
         callers = [one for one, _ in self.failures]
         return max(callers.count(caller), len(set(callers))) >= module.THRESHOLD
 
+    def is_open_for_any(self) -> bool:
+        return any(self.is_open(caller) for caller, _ in self.failures)
+
     def has_failed(self, caller: bytes) -> bool:
         return caller in {one for one, _ in self.failures}
 
@@ -302,13 +306,15 @@ class BreakerMachine(RuleBasedStateMachine):
         permit = data.draw(st.sampled_from(self.running))
         self.running.remove(permit)
         was_open = self.model.is_open(permit.caller)
+        was_open_for_any = self.model.is_open_for_any()
         backoff = self.breaker.record(permit, answered=answered)
         if answered:
             self.model = Model(answered_at=self.clock.now)
         elif answered is False:
             self.model.fail(permit, self.clock.now)
         opened = answered is False and not was_open and self.model.is_open(permit.caller)
-        assert (backoff > 0) == opened
+        closed = answered is True and was_open_for_any
+        assert (backoff is not None, bool(backoff)) == (opened or closed, opened)
         if opened:
             for has_failed in (True, False):
                 self.expect_backoff(has_failed, 0.5)

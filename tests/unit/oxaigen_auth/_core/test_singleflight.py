@@ -583,12 +583,13 @@ async def test_the_repr_of_a_flight_does_not_show_its_key(counting: CountingLook
 
 
 async def test_joining_calls_on_join() -> None:
-    joined: list[None] = []
-    counting = CountingLookup(SingleFlight(on_join=lambda: joined.append(None)))
+    joined: list[Flight[str]] = []
+    counting = CountingLookup(SingleFlight(on_join=joined.append))
     async with anyio.create_task_group() as group:
         for _ in range(5):
             group.start_soon(counting.ask)
     assert len(joined) == 4
+    assert len(set(joined)) == 1
 
 
 async def test_a_caller_owned_flight_that_is_cancelled_before_its_first_step_never_looks_up() -> (

@@ -11,6 +11,7 @@ from attrs import define
 
 from oxaigen_auth._upstream.call import Call
 from oxaigen_auth._upstream.http_library import httpx as library
+from oxaigen_auth._validation.observer import Observer
 from tests.support.virtual_time import SlowToClose
 from tests.support.virtual_time import anyio_backend as anyio_backend  # noqa: PLC0414
 
@@ -46,7 +47,7 @@ class Transport(SlowToClose):
 
 
 async def send(transport: Any, scope: anyio.CancelScope) -> Answer | Unavailable:
-    call = Call(scope, lambda: None, refuse_mock=False)
+    call = Call(scope, Observer(), refuse_mock=False)
     return await call.send(transport, library.Request("GET", "http://x"))
 
 

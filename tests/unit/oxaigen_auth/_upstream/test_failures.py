@@ -12,6 +12,7 @@ import pytest
 import trustme
 
 from oxaigen_auth._upstream.failures import why_it_failed
+from oxaigen_auth._validation.observer import Observer
 from oxaigen_auth._validation.verdict import Unavailable
 from oxaigen_auth.settings import OxaigenAuthSettings
 from tests.support.asked_proxy import AskedProxy
@@ -79,15 +80,15 @@ def test_an_endless_chain_of_causes_is_followed_for_a_few_steps() -> None:
 
 
 async def reason_of(url: str, ssl_context: ssl.SSLContext | None = None) -> str:
-    proxy = AskedProxy(OxaigenAuthSettings(), ssl_context, lambda: None)
+    proxy = AskedProxy(OxaigenAuthSettings(), ssl_context, Observer())
     try:
         verdict = await proxy.get_me(url, TOKEN)
     finally:
         await proxy.aclose()
     assert isinstance(verdict, Unavailable)
     assert verdict.is_outage
-    assert MARK not in verdict.reason
-    return verdict.reason
+    assert MARK not in verdict.detail
+    return verdict.detail
 
 
 @pytest.mark.anyio

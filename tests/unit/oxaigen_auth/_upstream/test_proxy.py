@@ -26,6 +26,7 @@ from oxaigen_auth._upstream.http_library import httpx as library
 from oxaigen_auth._upstream.httpcore_internals import has_trailing_data
 from oxaigen_auth._upstream.proxy import Proxy, _default_ssl_context
 from oxaigen_auth._upstream.response import MOCKED
+from oxaigen_auth._validation.observer import Observer
 from oxaigen_auth._validation.verdict import Accepted, Rejected, Unavailable
 from oxaigen_auth.client import ProxyAuthClient
 from oxaigen_auth.models import User
@@ -42,22 +43,23 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
-failed = partial(Unavailable, is_outage=True)
-timed_out = partial(Unavailable, is_outage=True, timed_out=True)
+failed = partial(Unavailable, is_outage=True, reason="unreachable")
+timed_out = partial(Unavailable, is_outage=True, timed_out=True, reason="timeout")
+bad_status = partial(Unavailable, reason="error_status")
 MAX_BODY = 2**18  # bytes
 TIMEOUT = 60.0  # seconds: more than anything here takes, however busy the machine
 ADA = Accepted(User(is_authenticated=True, id=7, user_name="ada"))
 
 
-class Calls:
+class Calls(Observer):
     """A proxy caller and the number of requests that it sent."""
 
     def __init__(self, *, timeout: float = TIMEOUT, environment: str | None = None) -> None:
         self.sent = 0
         settings = OxaigenAuthSettings(proxy_timeout_seconds=timeout, environment=environment)
-        self.proxy = AskedProxy(settings, None, self.count)
+        self.proxy = AskedProxy(settings, None, self)
 
-    def count(self) -> None:
+    def on_upstream_call(self) -> None:
         self.sent += 1
 
 
@@ -107,10 +109,16 @@ async def test_a_permission_check_is_a_post_without_a_body(calls: Calls) -> None
         (answer(401, b"<html>"), Rejected("Invalid token")),
         (
             answer(403, b'{"detail": "Not for you."}'),
-            Rejected("Not for you.", forbidden=True),
+            Rejected("Not for you.", forbidden=True, reason="app_forbidden"),
         ),
-        (answer(403), Rejected("Not allowed for this application", forbidden=True)),
-        (answer(200, b'{"is_authenticated": false}'), Rejected("Not authenticated")),
+        (
+            answer(403),
+            Rejected("Not allowed for this application", forbidden=True, reason="app_forbidden"),
+        ),
+        (
+            answer(200, b'{"is_authenticated": false}'),
+            Rejected("Not authenticated", reason="not_authenticated"),
+        ),
     ],
 )
 async def test_get_me_returns_rejections_with_their_detail(
@@ -161,8 +169,8 @@ async def test_a_detail_of_an_unknown_form_is_replaced(calls: Calls, body: bytes
         (answer(200, b'"true"'), Unavailable("the body is not the JSON word true")),
         (answer(200, b"1"), Unavailable("the body is not the JSON word true")),
         (answer(200, b"<html>"), Unavailable("the body is not the JSON word true")),
-        (answer(404), Unavailable("the status was 404")),
-        (answer(500), Unavailable("the status was 500")),
+        (answer(404), bad_status("the status was 404")),
+        (answer(500), bad_status("the status was 500")),
         (None, failed("the call failed with RemoteProtocolError")),
     ],
 )
@@ -200,7 +208,7 @@ async def test_pitfall_20_what_is_no_verdict_is_unavailable(
     calls = Calls(timeout=0.2 if "0.2" in reason else TIMEOUT)
     verdict = await get_me(calls, response)
     assert isinstance(verdict, Unavailable)
-    assert verdict.reason == reason
+    assert verdict.detail == reason
     await calls.proxy.aclose()
 
 
@@ -251,7 +259,7 @@ async def test_a_proxy_that_refuses_connections_is_unavailable(calls: Calls) -> 
         pass
     verdict = await calls.proxy.get_me(server.url, TOKEN)
     reason = "the call failed with ConnectError: the connection was refused"
-    assert verdict == Unavailable(reason, is_outage=True)
+    assert verdict == failed(reason)
 
 
 async def test_a_host_name_that_cannot_be_encoded_is_unavailable(calls: Calls) -> None:
@@ -302,7 +310,7 @@ async def test_retry_after_is_passed_on_in_seconds(
     calls: Calls, text: str, seconds: int | None
 ) -> None:
     verdict = await get_me(calls, answer(503, retry_after=text))
-    assert verdict == failed("the status was 503", seconds)
+    assert verdict == bad_status("the status was 503", seconds, is_outage=True)
 
 
 async def test_retry_after_may_be_a_date(calls: Calls) -> None:
@@ -328,7 +336,7 @@ async def test_pitfall_26_redirects_are_not_followed(calls: Calls) -> None:
     async with serving(FakeProxy()) as elsewhere:
         for status in (301, 302, 303, 307, 308):
             verdict = await get_me(calls, answer(status, location=f"{elsewhere.url}/steal"))
-            assert verdict == Unavailable(f"the status was {status}")
+            assert verdict == bad_status(f"the status was {status}")
     assert elsewhere.requests == []
 
 
@@ -389,7 +397,9 @@ async def test_an_answer_may_have_a_byte_order_mark_or_another_unicode_encoding(
     rejected = response(401, '{"detail": "Token expired"}')
     assert await get_me(calls, rejected) == Rejected("Token expired")
     forbidden = response(403, '{"detail": "Not for you."}')
-    assert await get_me(calls, forbidden) == Rejected("Not for you.", forbidden=True)
+    assert await get_me(calls, forbidden) == Rejected(
+        "Not for you.", forbidden=True, reason="app_forbidden"
+    )
     assert await check_permission(calls, response(200, "true")) == Accepted(value=True)
 
 
@@ -423,10 +433,10 @@ async def test_a_body_that_cannot_be_decoded_hides_no_rejection(
     assert await check_permission(calls, answer(401, body, content_encoding=encoding)) == expected
     denied = answer(403, body, content_encoding=encoding)
     assert await check_permission(calls, denied) == Accepted(value=False)
-    default = Rejected("Not allowed for this application", forbidden=True)
+    default = Rejected("Not allowed for this application", forbidden=True, reason="app_forbidden")
     assert await get_me(calls, denied) == default
     late = answer(503, body, content_encoding=encoding, retry_after="7")
-    assert await get_me(calls, late) == failed("the status was 503", 7)
+    assert await get_me(calls, late) == bad_status("the status was 503", 7, is_outage=True)
 
 
 @pytest.mark.parametrize(
@@ -485,7 +495,9 @@ async def test_time_in_a_queue_counts_against_the_deadline(calls: Calls) -> None
     async with serving(lambda _: anyio.sleep(60)) as server:
         came = anyio.current_time() - TIMEOUT + 0.1
         verdict = await calls.proxy.get_me(server.url, TOKEN, since=came)
-    assert verdict == Unavailable("there was no answer within 60 seconds", timed_out=True)
+    assert verdict == Unavailable(
+        "there was no answer within 60 seconds", timed_out=True, reason="timeout"
+    )
 
 
 async def test_a_deadline_that_passed_in_a_queue_sends_nothing(calls: Calls) -> None:
@@ -588,12 +600,12 @@ async def test_only_the_given_certificate_authority_is_trusted(
     theirs, ours = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
     authority.issue_cert("127.0.0.1").configure_cert(theirs)
     authority.configure_trust(ours)
-    trusting = AskedProxy(OxaigenAuthSettings(), ours, calls.count)
+    trusting = AskedProxy(OxaigenAuthSettings(), ours, calls)
     async with serving(FakeProxy(), theirs) as server:
         assert await trusting.get_me(server.url, TOKEN) == ADA
         verdict = await calls.proxy.get_me(server.url, TOKEN)
     assert isinstance(verdict, Unavailable)
-    assert verdict.reason.startswith("the call failed with ConnectError: the certificate is not ")
+    assert verdict.detail.startswith("the call failed with ConnectError: the certificate is not ")
     await trusting.aclose()
 
 
@@ -606,7 +618,7 @@ def test_unreadable_certificates_do_not_prevent_the_start(monkeypatch: pytest.Mo
         raise FileNotFoundError("no such file")
 
     monkeypatch.setattr(proxy_module, "_default_ssl_context", fail)
-    Proxy(OxaigenAuthSettings(), None, lambda: None).prepare()
+    Proxy(OxaigenAuthSettings(), None, Observer()).prepare()
 
 
 @pytest.mark.anyio

@@ -26,6 +26,7 @@ from oxaigen_auth._upstream.resolver import (
     ResolvingBackend,
     use_resolver,
 )
+from oxaigen_auth._validation.observer import Observer
 from oxaigen_auth._validation.verdict import Unavailable
 from oxaigen_auth.client import ProxyAuthClient
 from oxaigen_auth.errors import OxaigenAuthUpstreamError
@@ -146,13 +147,15 @@ async def test_pitfall_41_a_name_that_got_no_thread_says_nothing_about_its_proxy
     def no_thread(_: object) -> None:
         raise RuntimeError("can't start new thread")
 
-    proxy = AskedProxy(OxaigenAuthSettings(), None, lambda: None)
+    proxy = AskedProxy(OxaigenAuthSettings(), None, Observer())
     with monkeypatch.context() as patch:
         patch.setattr(Thread, "start", no_thread)
         for _ in range(2):
             said = await proxy.get_me("http://app.test", TOKEN)
             assert said == Unavailable(
-                "no thread could be started to look up the name", timed_out=True
+                "no thread could be started to look up the name",
+                timed_out=True,
+                reason="overloaded",
             )
     await proxy.aclose()
 

@@ -375,6 +375,7 @@ async def test_a_warning_is_logged_once_if_every_token_has_expired_by_the_clock(
     wall: Clock,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.WARNING)
     proxy.delay = 0
     proxy.user = REVOKED
     for number in range(5):
