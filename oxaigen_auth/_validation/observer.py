@@ -41,7 +41,7 @@ class Observer:
     def on_retry(self, question: Question, /) -> None:
         """The caller of `on_miss` needs another lookup, as the first one does not count for it.
 
-        Its token was forgotten meanwhile, or it had joined a lookup that others had started earlier.
+        Its token was forgotten meanwhile, or it had joined a lookup that timed out.
         """
 
     def on_coalesced(self, question: Question, lookup: Hashable, /) -> None:
