@@ -8,10 +8,17 @@ from oxaigen_auth._request.http_errors import OxaigenAuthHTTPError
 from oxaigen_auth._version import __version__ as __version__
 from oxaigen_auth.client import ProxyAuthClient, aclose_client
 from oxaigen_auth.dependencies import (
+    AuthClient,
+    CurrentUser,
+    OptionalUser,
     current_user,
+    get_auth_client,
     get_current_user,
+    get_current_user_as,
     get_current_user_optional,
+    require_any_permission,
     require_permission,
+    require_role,
 )
 from oxaigen_auth.errors import (
     OxaigenAuthConfigurationError,
@@ -24,11 +31,15 @@ from oxaigen_auth.errors import (
 from oxaigen_auth.exception_handlers import install_exception_handlers
 from oxaigen_auth.middleware import OxaigenAuthMiddleware, lifespan
 from oxaigen_auth.models import User, UserWorkspace, WorkspacePermission, WorkspaceRole
+from oxaigen_auth.openapi import install_openapi
 from oxaigen_auth.settings import OxaigenAuthSettings
 from oxaigen_auth.stats import ClientStats
 
 __all__ = [
+    "AuthClient",
     "ClientStats",
+    "CurrentUser",
+    "OptionalUser",
     "OxaigenAuthConfigurationError",
     "OxaigenAuthError",
     "OxaigenAuthHTTPError",
@@ -47,9 +58,14 @@ __all__ = [
     "current_user",
     "derive_proxy_base_url",
     "extract_bearer_token",
+    "get_auth_client",
     "get_current_user",
+    "get_current_user_as",
     "get_current_user_optional",
     "install_exception_handlers",
+    "install_openapi",
     "lifespan",
+    "require_any_permission",
     "require_permission",
+    "require_role",
 ]

@@ -1,171 +1,218 @@
-"""The FastAPI dependencies: each returns a typed user, or raises an HTTP error.
+"""The FastAPI dependencies: each returns a typed value, or raises an HTTP error.
 
-The first two are also security schemes, so that the app's OpenAPI document shows which routes need
-a token. FastAPI evaluates the annotations here, so they are not postponed.
+`CurrentUser`, `OptionalUser` and `AuthClient` are annotations of a route's parameters. The others
+are written in `Depends(…)`, on a route, a router or the app. However many a route has, each
+question about its caller is asked once.
+
+FastAPI evaluates the annotations here, so they are not postponed.
 """
 
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 from fastapi import Depends
-from fastapi.security import HTTPBearer, SecurityScopes
-from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
-from oxaigen_auth._hints.dependencies import DeclaredInCode, ScopelessDependency
-from oxaigen_auth._request.app_check import refuse_scopes
-from oxaigen_auth._request.http_errors import (
-    missing,
-    optional_user_of,
-    refusal_of_verdict,
-    user_of,
+from oxaigen_auth._dependencies.own_models import GetCurrentUserAs, check_model
+from oxaigen_auth._dependencies.permissions import (
+    AllPermissions,
+    AnyPermission,
+    OnePermission,
+    SeveralPermissions,
 )
-from oxaigen_auth._request.identity import identify
+from oxaigen_auth._dependencies.roles import AllRoles
+from oxaigen_auth._dependencies.users import (
+    current_user,
+    get_current_user,
+    get_current_user_optional,
+)
+from oxaigen_auth._hints.dependencies import DeclaredInCode, takes_names
+from oxaigen_auth._request.identity import client_of
 from oxaigen_auth._syntax.tokens import check_permission_name
-from oxaigen_auth._validation.verdict import Accepted
+from oxaigen_auth.client import ProxyAuthClient
 from oxaigen_auth.models import User
 
-_NO_SCOPES = SecurityScopes()
-_UNRESOLVED: Any = object()  # the default if FastAPI does not resolve dependencies
+__all__ = [
+    "AuthClient",
+    "CurrentUser",
+    "OptionalUser",
+    "current_user",
+    "get_auth_client",
+    "get_current_user",
+    "get_current_user_as",
+    "get_current_user_optional",
+    "require_any_permission",
+    "require_permission",
+    "require_role",
+]
+
+U = TypeVar("U", bound=User)
+
+_AllName: TypeAlias = Annotated[
+    str, DeclaredInCode("require_permission", "the names of permissions", '"audit"')
+]
+_AnyName: TypeAlias = Annotated[
+    str, DeclaredInCode("require_any_permission", "the names of permissions", '"audit", "admin"')
+]
+_Role: TypeAlias = Annotated[str, DeclaredInCode("require_role", "the names of roles", '"owner"')]
+_Model: TypeAlias = Annotated[type[U], DeclaredInCode("get_current_user_as", "a class", "MyUser")]
+
+CurrentUser: TypeAlias = Annotated[User, Depends(get_current_user)]
+OptionalUser: TypeAlias = Annotated[User | None, Depends(get_current_user_optional)]
 
 
-class BearerScheme(ScopelessDependency, SecurityBase):
-    """The security scheme in OpenAPI: `Authorization: Bearer <token>` (RFC 6750 §2.1)."""
+@takes_names("permission name", "audit")
+def require_permission(
+    permission_name: _AllName, *more: _AllName
+) -> OnePermission | SeveralPermissions:
+    """Return the dependency for callers who hold all of these permissions.
 
-    def __init__(self) -> None:
-        self.model = HTTPBearer(description="An Oxaigen access token.").model
-        self.scheme_name = "OxaigenAuth"
-
-
-class CurrentUser(BearerScheme):
-    """Return the caller, who must be signed in.
-
-    Raises:
-        HTTPException: 401 without a valid token; 403 if the user may not use this app; 502 if the
-            proxy gives no usable answer; 429 if the caller's address sent too many rejected
-            tokens; 400 if the request's host is invalid.
-        OxaigenAuthConfigurationError: the route has scopes that nothing checks.
-
-    >>> from typing import Annotated
-    >>> from fastapi import Depends, FastAPI
-    >>> app = FastAPI()
-    >>> @app.get("/me")
-    ... async def me(user: Annotated[User, Depends(get_current_user)]) -> User:
-    ...     return user
-    """
-
-    name = "get_current_user"
-
-    async def __call__(
-        self, connection: HTTPConnection, security_scopes: SecurityScopes = _NO_SCOPES
-    ) -> User:
-        if security_scopes.scopes:
-            refuse_scopes(connection.scope, security_scopes.scopes)
-        return user_of(await identify(connection.scope))
-
-
-class CurrentUserOptional(BearerScheme):
-    """Return the caller, or None without a token or if the proxy rejected it.
-
-    Raises:
-        HTTPException: 502 if the proxy gives no usable answer; 429 if the caller's address sent too
-            many rejected tokens; 400 if the request's host is invalid.
-        OxaigenAuthConfigurationError: the route has scopes that nothing checks.
-
-    >>> from typing import Annotated
-    >>> from fastapi import Depends, FastAPI
-    >>> app = FastAPI()
-    >>> @app.get("/greeting")
-    ... async def greet(user: Annotated[User | None, Depends(get_current_user_optional)]) -> str:
-    ...     return f"Hello {user.first_name}" if user else "Hello"
-    """
-
-    name = "get_current_user_optional"
-
-    async def __call__(
-        self, connection: HTTPConnection, security_scopes: SecurityScopes = _NO_SCOPES
-    ) -> User | None:
-        if security_scopes.scopes:
-            refuse_scopes(connection.scope, security_scopes.scopes)
-        return optional_user_of(await identify(connection.scope))
-
-
-get_current_user = CurrentUser()
-get_current_user_optional = CurrentUserOptional()
-
-
-async def current_user(connection: HTTPConnection) -> User | None:
-    """Return the caller, or None without a token or if the proxy rejected it.
-
-    For a route that needs the caller only sometimes, and otherwise must not wait for the proxy; and
-    for Starlette without FastAPI. A path that the middleware excludes is asked about here.
-
-    Raises:
-        HTTPException: 502 if the proxy gives no usable answer; 429 if the caller's address sent too
-            many rejected tokens; 400 if the request's host is invalid.
-
-    >>> from fastapi import FastAPI, Request
-    >>> app = FastAPI()
-    >>> @app.get("/greeting")
-    ... async def greet(request: Request, personal: bool = False) -> str:
-    ...     user = await current_user(request) if personal else None
-    ...     return f"Hello {user.first_name}" if user else "Hello"
-    """
-    return optional_user_of(await identify(connection.scope))
-
-
-class PermittedUser(ScopelessDependency):
-    """Return the caller, who must hold a permission. The caller is identified first.
-
-    The user is that of `get_current_user`, or of the dependency that overrides it. The permission
-    is checked with the request's own token.
-
-    Raises:
-        HTTPException: 403 if the permission is missing, or the user may not use this app; 401
-            without a valid token; 502 if the proxy gives no usable answer; 429 if the caller's
-            address sent too many rejected tokens; 400 if the request's host is invalid.
-        OxaigenAuthConfigurationError: the route has scopes that nothing checks.
-    """
-
-    def __init__(self, permission_name: str) -> None:
-        self.permission_name = permission_name
-        self.name = f'require_permission("{permission_name}")'
-
-    async def __call__(
-        self,
-        connection: HTTPConnection,
-        current_user: Annotated[User, Depends(get_current_user)] = _UNRESOLVED,
-    ) -> User:
-        identity = await identify(connection.scope)
-        user = user_of(identity)
-        match await identity.check_permission(self.permission_name):
-            case Accepted(True):
-                return user if current_user is _UNRESOLVED else current_user
-            case Accepted():
-                raise missing(self.permission_name)
-            case refusal:
-                raise refusal_of_verdict(refusal)
-
-
-def require_permission(permission_name: Annotated[str, DeclaredInCode]) -> PermittedUser:
-    """Return the dependency for a permission: the same object for equal names.
-
-    So `app.dependency_overrides[require_permission("audit")] = …` works. An override of
+    It is the same object for the same names in the same order, so that
+    `app.dependency_overrides[require_permission("audit")] = …` works. An override of
     `get_current_user` applies here as well.
 
-    Raises:
-        ValueError: the name is not of the form `[A-Za-z0-9_-]+`.
+    Several permissions are checked side by side. If the proxy denies one of them, the answer is 403
+    with the names of those that it denied, in the order declared, even if it gives no usable answer
+    about another.
 
-    >>> from typing import Annotated
-    >>> from fastapi import Depends, FastAPI
+    Raises:
+        TypeError: there is no name.
+        ValueError: a name is not of the form `[A-Za-z0-9_-]+`.
+
+    The dependency raises an `HTTPException`: 403 if a permission is missing, or the user may not
+    use this app; otherwise as `get_current_user`.
+
+    >>> from fastapi import FastAPI
     >>> app = FastAPI()
     >>> @app.get("/audit")
     ... async def audit(user: Annotated[User, Depends(require_permission("audit"))]) -> str:
     ...     return f"seen by {user.email}"
+    >>> @app.delete("/audit", dependencies=[Depends(require_permission("audit", "write"))])
+    ... async def delete() -> None: ...
     """
-    return _permitted_user(check_permission_name(permission_name))
+    return _all_of(_checked(permission_name, *more))
+
+
+@takes_names("permission name", "audit")
+def require_any_permission(
+    permission_name: _AnyName, *more: _AnyName
+) -> OnePermission | SeveralPermissions:
+    """Return the dependency for callers who hold at least one of these permissions.
+
+    As `require_permission`, but one permission that is granted is enough, even if the proxy gives
+    no usable answer about the others. If none is granted and one of them is unknown, the answer is
+    502; if all are denied, it is 403.
+
+    Raises:
+        TypeError: there is no name.
+        ValueError: a name is not of the form `[A-Za-z0-9_-]+`.
+
+    >>> from fastapi import FastAPI
+    >>> app = FastAPI()
+    >>> @app.get("/log", dependencies=[Depends(require_any_permission("audit", "admin"))])
+    ... async def log() -> list[str]:
+    ...     return []
+    """
+    names = _checked(permission_name, *more)
+    return _any_of(names) if len(names) > 1 else _all_of(names)
+
+
+@takes_names("role", "owner")
+def require_role(role_name: _Role, *more: _Role) -> AllRoles:
+    """Return the dependency for callers whose profile has all of these roles, compared exactly.
+
+    The roles are those of `get_current_user`, or of the dependency that overrides it; the proxy is
+    asked for nothing else. It is the same object for the same names in the same order.
+
+    Raises:
+        TypeError: there is no name.
+        ValueError: a name is not a string, or is empty.
+
+    The dependency raises an `HTTPException`: 403 if a role is missing; otherwise as
+    `get_current_user`.
+
+    >>> from fastapi import FastAPI
+    >>> app = FastAPI()
+    >>> @app.get("/billing", dependencies=[Depends(require_role("owner"))])
+    ... async def billing() -> list[str]:
+    ...     return []
+    """
+    return _all_roles(tuple(dict.fromkeys(map(_check_role, (role_name, *more)))))
+
+
+def get_current_user_as(model: _Model[U]) -> GetCurrentUserAs[U]:
+    """Return the dependency for the caller as an instance of a subclass of `User`.
+
+    The attributes that the subclass adds are read from the fields of the profile that are otherwise
+    in `User.extra`, as strictly as those of `User`: the answer is 502 if a field has another type,
+    or is missing and has no default. It is the same object for the same class.
+
+    Raises:
+        TypeError: `model` is not a subclass of `User` that is decorated with
+            `@attrs.frozen(kw_only=True)`.
+
+    The dependency raises an `HTTPException` as `get_current_user`.
+
+    >>> import attrs
+    >>> from fastapi import FastAPI
+    >>> @attrs.frozen(kw_only=True)
+    ... class Member(User):
+    ...     tenant: str | None = None
+    >>> app = FastAPI()
+    >>> @app.get("/tenant")
+    ... async def tenant(user: Annotated[Member, Depends(get_current_user_as(Member))]) -> str:
+    ...     return user.tenant or "none"
+    """
+    return _as_model(model)  # type: ignore[arg-type]  # a class is hashable
+
+
+async def get_auth_client(connection: HTTPConnection) -> ProxyAuthClient:
+    """Return the client that identifies the callers of this route.
+
+    It is the client of the `OxaigenAuthMiddleware` around the app, or the default client of the
+    process. Do not close it.
+
+    Raises:
+        OxaigenAuthConfigurationError: the environment holds invalid settings.
+
+    >>> from fastapi import FastAPI
+    >>> app = FastAPI()
+    >>> @app.get("/auth-stats")
+    ... async def stats(client: AuthClient) -> dict[str, int]:
+    ...     return {"calls": client.stats().upstream_calls}
+    """
+    return client_of(connection.scope)
+
+
+AuthClient: TypeAlias = Annotated[ProxyAuthClient, Depends(get_auth_client)]
+
+
+def _checked(*names: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(map(check_permission_name, names)))
+
+
+def _check_role(name: object) -> str:
+    if not isinstance(name, str) or not name.strip():
+        raise ValueError(f"{name!r} is not the name of a role: use a string that is not empty.")
+    return str.__str__(name)  # as in `check_permission_name`
 
 
 @cache
-def _permitted_user(permission_name: str) -> PermittedUser:
-    return PermittedUser(permission_name)
+def _all_of(names: tuple[str, ...]) -> OnePermission | SeveralPermissions:
+    return OnePermission(*names) if len(names) == 1 else AllPermissions(*names)
+
+
+@cache
+def _any_of(names: tuple[str, ...]) -> SeveralPermissions:
+    return AnyPermission(*names)
+
+
+@cache
+def _all_roles(names: tuple[str, ...]) -> AllRoles:
+    return AllRoles(*names)
+
+
+@cache
+def _as_model(model: type[Any]) -> GetCurrentUserAs[Any]:
+    check_model(model)
+    return GetCurrentUserAs(model)

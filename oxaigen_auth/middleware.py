@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from oxaigen_auth._request.app_check import refuse_faulty_app
 from oxaigen_auth._request.identity import CLIENT, IDENTITY, Identity, identify
+from oxaigen_auth._request.starlette_auth import set_user
 from oxaigen_auth._validation.verdict import (
     RATE_LIMITED_MESSAGE,
     UNAVAILABLE_MESSAGE,
@@ -56,6 +57,10 @@ class OxaigenAuthMiddleware:
 
     All three are None for excluded paths and for CORS preflights, for which the proxy is not asked.
     Excluding a path changes nothing for the dependencies of its route, which ask by themselves.
+
+    Also sets `request.user` and `request.auth` for Starlette's `@requires`, unless middleware
+    around this one has set them. Their scopes are `authenticated` and the permissions in the
+    profile; only `require_permission` asks the proxy.
 
     During the app's lifespan, lookups run in a task group of their own. An app with invalid
     settings, or with a route that would admit every caller because it misuses a dependency, does
@@ -202,6 +207,7 @@ def _fill_state(scope: Scope, identity: Identity, entries: _Entries) -> None:
         state = scope["state"] = dict(state)
     state["user"], state["auth_error"], state["auth_reason"] = entries
     state[_OWNER] = ref(identity)
+    set_user(scope, entries[0])
 
 
 def _resolve_user(identity: Identity) -> _Entries:

@@ -119,7 +119,7 @@ class User(Model):
             if isinstance(value, _Entry):
                 yield name, dict(value)
             elif isinstance(value, list):
-                yield name, [dict(entry) for entry in value]
+                yield name, [dict(it) if isinstance(it, _Entry) else it for it in value]
             else:
                 yield name, value
 
@@ -137,6 +137,16 @@ class User(Model):
     def is_anonymous(self) -> bool:
         """Whether the user is not signed in; never true for a user that a dependency returns."""
         return not self.is_authenticated
+
+    @property
+    def display_name(self) -> str:
+        """The user name, otherwise the email address, for Starlette's `request.user`."""
+        return self.user_name or self.email or ""
+
+    @property
+    def identity(self) -> str:
+        """The id, otherwise the user name, for Starlette's `request.user`."""
+        return str(self.id) if self.id is not None else self.user_name or ""
 
     def has_role(self, name: str) -> bool:
         """Return whether the profile has a role with exactly this name."""

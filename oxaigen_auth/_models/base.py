@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
 from functools import cache
-from typing import TYPE_CHECKING, Any, Self, cast, get_args, get_type_hints
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Self, Union, cast, get_args, get_origin, get_type_hints
 
-from attrs import Attribute, AttrsInstance, fields
+from attrs import NOTHING, Attribute, AttrsInstance, Factory, fields
 
 from oxaigen_auth._models.checked_init import check
 from oxaigen_auth._models.pydantic import Serializer, core_schema_of, json_schema_of
@@ -67,7 +68,7 @@ class Model:
         """Return the fields to serialize. A field with its default counts as unset."""
         shown = dict(self._pairs())
         if info.exclude_unset or info.exclude_defaults:
-            default = dict(type(self)()._pairs())  # noqa: SLF001 (the same class)
+            default = _defaults(type(self))
             if not info.exclude_defaults:
                 default.pop("is_authenticated", None)  # which is never unset
             return {k: v for k, v in shown.items() if k not in default or v != default[k]}
@@ -112,8 +113,31 @@ def _setters(model: type[Model]) -> list[Callable[[object, Any], None]]:
     return [getattr(model, attribute.name).__set__ for attribute in _attributes(model)]
 
 
+def _defaults(model: type[Model]) -> dict[str, Any]:
+    """Return the serialized fields that have a default, each with its default."""
+    attributes = _attributes(model)
+    defaults = {it.alias or it.name: _default(it) for it in attributes}
+    plain = model.of_checked(defaults.values())
+    return {k: v for k, v in plain._pairs() if defaults.get(k) is not NOTHING}  # noqa: SLF001
+
+
+def _default(attribute: Attribute[Any]) -> Any:
+    default: Any = attribute.default
+    if not isinstance(default, cast("Any", Factory)):
+        return default
+    return NOTHING if default.takes_self else default.factory()
+
+
 @cache
 def types_of(model: type[Model]) -> list[tuple[str, tuple[type, ...]]]:
-    """Return the types that each attribute may have, except lists and `extra`."""
+    """Return the types that each attribute may have, except lists, `extra`, and unusual types."""
     hints = get_type_hints(model)
-    return [(name, get_args(it) or (it,)) for name, it in hints.items() if name[0] != "_"]
+    types = [(name, _classes(hint)) for name, hint in hints.items() if name[0] != "_"]
+    return [(name, classes) for name, classes in types if classes]
+
+
+def _classes(hint: Any) -> tuple[type, ...]:
+    """Return the classes of a type, which may be a union; none if it has others than classes."""
+    parts = get_args(hint) if get_origin(hint) in {Union, UnionType} else (hint,)
+    classes = tuple(get_origin(part) or part for part in parts)
+    return classes if Any not in classes and all(isinstance(it, type) for it in classes) else ()

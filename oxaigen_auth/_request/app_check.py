@@ -113,6 +113,11 @@ def _unchecked(scopes: frozenset[str]) -> str:
 
 def _forgotten_depends(route: Route) -> Iterator[str]:
     for dependant in route.tree:
+        if hasattr(dependant.call, "__metadata__"):
+            yield (
+                f"{route.name}: Depends(…) got an annotation, such as CurrentUser; "
+                "write user: CurrentUser, without Depends"
+            )
         hints = _hints(dependant.call)
         for kind in _PARAMETERS:
             for parameter in getattr(dependant, kind):

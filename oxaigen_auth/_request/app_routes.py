@@ -66,3 +66,14 @@ def routes_of(app: object) -> Iterator[Route]:
             if dependant is not None:
                 methods = sorted(getattr(route, "methods", None) or ["WebSocket"])
                 yield Route(f"{', '.join(methods)} {prefix}{route.path}", dependant, overrides)
+
+
+def operations_of(app: Any) -> Iterator[tuple[str, str, Route]]:
+    """Yield path, method and route of an app's own operations; its OpenAPI document may omit some.
+
+    Overrides are for tests, and do not change the document.
+    """
+    for route in _contexts(app):
+        dependant = getattr(route, "dependant", None)
+        for method in getattr(route, "methods", None) or () if dependant else ():
+            yield route.path_format, method.lower(), Route(route.name, dependant, {})

@@ -5,6 +5,8 @@ README.md, "Responses to the caller", has the same table (RFC 6750 §3, RFC 6585
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fastapi import HTTPException
 
 from oxaigen_auth._request.identity import Identity
@@ -90,10 +92,17 @@ def refusal_of_verdict(verdict: Rejected | RateLimited | Unavailable) -> Oxaigen
             return _rejected(verdict.detail, reason)
 
 
-def missing(name: str) -> OxaigenAuthHTTPError:
-    """Return the HTTP error for a caller without a permission."""
-    detail, headers = f"Missing permission: {name}", _insufficient_scope(name)
-    return OxaigenAuthHTTPError(403, detail, "permission_denied", headers)
+def missing(names: Sequence[str], *, of: Sequence[str]) -> OxaigenAuthHTTPError:
+    """Return the HTTP error for a caller without these permissions, of those that a route needs."""
+    noun = "permission" if len(names) == 1 else "permissions"
+    detail = f"Missing {noun}: {', '.join(names)}"
+    return OxaigenAuthHTTPError(403, detail, "permission_denied", _insufficient_scope(*of))
+
+
+def missing_roles(names: Sequence[str]) -> OxaigenAuthHTTPError:
+    """Return the HTTP error for a caller without these roles, which are no scopes of a token."""
+    noun = "role" if len(names) == 1 else "roles"
+    return OxaigenAuthHTTPError(403, f"Missing {noun}: {', '.join(names)}", "role_denied")
 
 
 def refusal_of_error(error: Exception) -> OxaigenAuthHTTPError | None:  # noqa: PLR0911 (a table)
@@ -142,8 +151,8 @@ def _unavailable(seconds: int | None, reason: Reason) -> OxaigenAuthHTTPError:
     return OxaigenAuthHTTPError(502, UNAVAILABLE_MESSAGE, reason, headers)
 
 
-def _insufficient_scope(name: str) -> dict[str, str]:
-    return _challenge(f'Bearer error="insufficient_scope", scope="{name}"')
+def _insufficient_scope(*names: str) -> dict[str, str]:
+    return _challenge(f'Bearer error="insufficient_scope", scope="{" ".join(names)}"')
 
 
 def _challenge(text: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ headers, or a copy with other headers, may lead to another question.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from traceback import clear_frames
 from types import MappingProxyType
 from typing import Any, cast
@@ -14,6 +14,7 @@ from typing import Any, cast
 from attrs import define, field
 from starlette.types import Scope
 
+from oxaigen_auth._core.task_groups import side_by_side
 from oxaigen_auth._request.app_check import check_once
 from oxaigen_auth._request.credentials import combined_headers, token_of_cookie, token_of_header
 from oxaigen_auth._request.csrf import is_cross_site
@@ -117,6 +118,39 @@ class Identity:
             clear_frames(error.__traceback__)  # a traceback that is kept would keep the token
             raise
 
+    async def check_permissions(
+        self, names: Sequence[str], until: Callable[[Verdict[bool]], bool]
+    ) -> list[Verdict[bool] | None]:
+        """Check permissions side by side, as `check_permission` does. Return the verdicts in order.
+
+        After a verdict that `until` accepts, the others do not matter: those that are unknown then
+        are None.
+        """
+        known = {name: self._cached_permission(name) for name in names}
+        unknown = [name for name, verdict in known.items() if verdict is None]
+        if unknown and not any(verdict and until(verdict) for verdict in known.values()):
+            verdicts = await side_by_side(self.check_permission, unknown, until=until)
+            known.update(zip(unknown, verdicts, strict=True))
+        return list(known.values())
+
+    def _cached_permission(self, name: str) -> Verdict[bool] | None:
+        question = cast("Question", self.question).about(name)
+        try:
+            return self.client.validator.cached(question, self._token)
+        except BaseException as error:
+            clear_frames(error.__traceback__)  # as above
+            raise
+
+
+def client_of(scope: Scope) -> ProxyAuthClient:
+    """Return the client of the innermost middleware around the app, or the default one.
+
+    Raises:
+        OxaigenAuthConfigurationError: the environment holds invalid settings.
+    """
+    client: ProxyAuthClient = scope.get(CLIENT) or default_client()
+    return client
+
 
 async def identify(scope: Scope) -> Identity:
     """Return the caller's identity, by the client of the innermost middleware or the default one.
@@ -124,7 +158,7 @@ async def identify(scope: Scope) -> Identity:
     Raises:
         OxaigenAuthConfigurationError: the environment holds invalid settings.
     """
-    client: ProxyAuthClient = scope.get(CLIENT) or default_client()
+    client = client_of(scope)
     # Compared by their values: headers may be changed in place, or replaced by an equal list.
     headers = combined_headers(scope)
     source: tuple[Any, ...] = (client, scope["type"], scope.get("method"), headers)

@@ -5,7 +5,7 @@ cattrs' own hooks would turn null into "None" and false into True.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 from marshal import dumps
 from typing import Any, TypeVar, get_args, get_origin
@@ -26,6 +26,10 @@ from oxaigen_auth.models import User, UserWorkspace, WorkspacePermission, Worksp
 MAX_DIGITS = 1000
 MAX_SHARED = 1024  # entries and account types that users share
 MAX_SHORT = 256  # bytes; larger ones are not shared
+# What a list in JSON may become; the models of this package have tuples only.
+_LISTS: dict[Any, Callable[[Any], Any]] = {it: it for it in (tuple, list, set, frozenset)} | {
+    Sequence: tuple
+}
 KNOWN = frozenset(names(User)) - {"extra"}
 
 T = TypeVar("T")
@@ -51,21 +55,30 @@ def _integer(value: object, _: object) -> int:
     return value
 
 
+def _number(value: object, _: object) -> float:
+    if not isinstance(value, int | float) or type(value) is bool:
+        raise TypeError("expected a number")
+    return float(value)
+
+
 def _configure_types(converter: Converter) -> None:
     converter.register_structure_hook(bool, _boolean)
+    converter.register_structure_hook(float, _number)
     converter.register_structure_hook(str, _string)
     converter.register_structure_hook(int, _integer)
 
 
 def _is_list(of: Any) -> bool:
-    return get_origin(of) is tuple
+    made, entries = get_origin(of) or of, get_args(of)
+    return made in _LISTS and (made is not tuple or entries[1:] in {(), (...,)})
 
 
 def _configure_lists(converter: Converter) -> None:
     """Read lists up to the first error; cattrs would collect one for each entry, at 2 kB each."""
 
     def factory(of: Any, _: Converter) -> Callable[[Any, Any], object]:
-        entry = get_args(of)[0]
+        make = _LISTS[get_origin(of) or of]
+        entry = (get_args(of) or (Any,))[0]
         structure = converter.get_structure_hook(entry)
 
         def hook(value: Any, _: Any) -> object:
@@ -78,7 +91,7 @@ def _configure_lists(converter: Converter) -> None:
                 error.add_note(IterableValidationNote("", len(made), entry))
                 group: Any = IterableValidationError  # pyright knows only its base's `__init__`
                 raise group("", [error], of) from None
-            return tuple(made)
+            return make(made)
 
         return hook
 

@@ -25,8 +25,9 @@ import pytest
 from attrs import define, field
 from fastapi import FastAPI
 
-from oxaigen_auth import dependencies, middleware
+from oxaigen_auth import middleware
 from oxaigen_auth._core.singleflight import SingleFlight
+from oxaigen_auth._dependencies import own_models, permissions, roles, users
 from oxaigen_auth._request.identity import Identity
 from oxaigen_auth._upstream.proxy import Proxy
 from oxaigen_auth._upstream.transport_pool import TransportPool
@@ -47,7 +48,8 @@ ENTRIES = (
     (ProxyAuthClient, "get_me"),
     (ProxyAuthClient, "test_permission"),
     (Identity, "check_permission"),
-    (dependencies, "identify"),
+    (Identity, "check_permissions"),
+    *((module, "identify") for module in (own_models, permissions, roles, users)),
     (middleware, "identify"),
 )
 

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 def test_the_package_exports_what_is_documented_and_nothing_else() -> None:
     assert set(oxaigen_auth.__all__) == {
+        "AuthClient",
         "ClientStats",
+        "CurrentUser",
+        "OptionalUser",
         "OxaigenAuthConfigurationError",
         "OxaigenAuthError",
         "OxaigenAuthHTTPError",
@@ -39,11 +42,16 @@ def test_the_package_exports_what_is_documented_and_nothing_else() -> None:
         "current_user",
         "derive_proxy_base_url",
         "extract_bearer_token",
+        "get_auth_client",
         "get_current_user",
+        "get_current_user_as",
         "get_current_user_optional",
         "install_exception_handlers",
         "lifespan",
+        "install_openapi",
+        "require_any_permission",
         "require_permission",
+        "require_role",
     }
     assert list(oxaigen_auth.__all__) == sorted(set(oxaigen_auth.__all__))
 

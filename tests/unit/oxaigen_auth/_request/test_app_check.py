@@ -16,12 +16,18 @@ from starlette.routing import Mount
 from typing_extensions import TypedDict
 
 from oxaigen_auth import (
+    AuthClient,
+    CurrentUser,
+    OptionalUser,
     OxaigenAuthConfigurationError,
     OxaigenAuthMiddleware,
     User,
     get_current_user,
+    get_current_user_as,
     get_current_user_optional,
+    require_any_permission,
     require_permission,
+    require_role,
 )
 from oxaigen_auth._request.app_check import check_app, refuse_faulty_app
 from tests.support.apps import GOOD, TestClient, get, make_app
@@ -37,7 +43,16 @@ pytestmark = pytest.mark.anyio
 
 BACKENDS = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 OURS = pytest.mark.parametrize(
-    "dependency", [get_current_user, get_current_user_optional, require_permission("audit")]
+    "dependency",
+    [
+        get_current_user,
+        get_current_user_optional,
+        require_permission("audit"),
+        require_permission("audit", "write"),
+        require_any_permission("audit", "write"),
+        require_role("owner"),
+        get_current_user_as(User),
+    ],
 )
 
 
@@ -320,3 +335,14 @@ def test_pitfall_38_scopes_for_a_wrapped_dependency_are_found(wrap: Any) -> None
     dependency = Security(wrap(get_current_user), scopes=["admin"])
     app.get("/wrapped", dependencies=[dependency])(inside)
     assert "nothing checks the scopes 'admin'" in check_app(app).faults[0]
+
+
+@pytest.mark.parametrize("alias", [CurrentUser, OptionalUser, AuthClient])
+def test_an_annotation_in_depends_is_a_fault(alias: Any) -> None:
+    app = FastAPI()
+    app.get("/", dependencies=[Depends(alias)])(lambda: "in")
+    (fault,) = check_app(app).faults
+    assert fault == (
+        "GET /: Depends(…) got an annotation, such as CurrentUser; "
+        "write user: CurrentUser, without Depends"
+    )

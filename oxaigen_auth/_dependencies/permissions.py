@@ -1,0 +1,122 @@
+"""The dependencies that ask the proxy for permissions, after the caller has been identified.
+
+Each returns the user of `get_current_user`, or of the dependency that overrides it. The permissions
+are checked with the request's own token. FastAPI evaluates the annotations here, so they are not
+postponed.
+"""
+
+from abc import abstractmethod
+from typing import Annotated, Any
+
+from fastapi import Depends, HTTPException
+from starlette.requests import HTTPConnection
+
+from oxaigen_auth._dependencies.users import UNRESOLVED, get_current_user
+from oxaigen_auth._hints.dependencies import ScopelessDependency, listed
+from oxaigen_auth._request.http_errors import missing, refusal_of_verdict, user_of
+from oxaigen_auth._request.identity import identify
+from oxaigen_auth._validation.verdict import Accepted, Rejected, Unavailable
+from oxaigen_auth.models import User
+
+
+class OnePermission(ScopelessDependency):
+    """Return the caller, who must hold a permission."""
+
+    def __init__(self, name: str) -> None:
+        self._permission = name
+        self.all_of = (name,)
+        self.name = f'require_permission("{name}")'
+
+    async def __call__(
+        self,
+        connection: HTTPConnection,
+        current_user: Annotated[User, Depends(get_current_user)] = UNRESOLVED,
+    ) -> User:
+        identity = await identify(connection.scope)
+        user = user_of(identity)
+        match await identity.check_permission(self._permission):
+            case Accepted(True):
+                return user if current_user is UNRESOLVED else current_user
+            case Accepted():
+                raise missing(self.all_of, of=self.all_of)
+            case refusal:
+                raise refusal_of_verdict(refusal)
+
+
+class SeveralPermissions(ScopelessDependency):
+    """Return the caller, whose permissions are checked side by side."""
+
+    def __init__(self, *names: str) -> None:
+        self._names = names
+
+    async def __call__(
+        self,
+        connection: HTTPConnection,
+        current_user: Annotated[User, Depends(get_current_user)] = UNRESOLVED,
+    ) -> User:
+        identity = await identify(connection.scope)
+        user = user_of(identity)
+        names = self._names
+        verdicts = await identity.check_permissions(names, until=self.is_decisive)
+        refusal = self.refusal(dict(zip(names, verdicts, strict=True)))
+        if refusal is not None:
+            raise refusal
+        return user if current_user is UNRESOLVED else current_user
+
+    @abstractmethod
+    def is_decisive(self, verdict: Any) -> bool:
+        """Return whether the other permissions do not matter after this verdict."""
+
+    @abstractmethod
+    def refusal(self, verdicts: dict[str, Any]) -> HTTPException | None:
+        """Return the HTTP error for these verdicts; those that did not matter are None."""
+
+
+class AllPermissions(SeveralPermissions):
+    """Requires each permission. A denied one is reported even if others are unavailable."""
+
+    def __init__(self, *names: str) -> None:
+        super().__init__(*names)
+        self.all_of = names
+        self.name = f"require_permission({listed(names)})"
+
+    def is_decisive(self, verdict: Any) -> bool:
+        return isinstance(verdict, Rejected)
+
+    def refusal(self, verdicts: dict[str, Any]) -> HTTPException | None:
+        if rejected := _first(verdicts, Rejected):
+            return refusal_of_verdict(rejected)
+        if denied := [
+            name for name, verdict in verdicts.items() if verdict == Accepted(value=False)
+        ]:
+            return missing(denied, of=self.all_of)
+        unavailable = _first(verdicts, Unavailable)
+        return refusal_of_verdict(unavailable) if unavailable else None
+
+
+class AnyPermission(SeveralPermissions):
+    """Requires one of the permissions. A granted one suffices even if others are unavailable."""
+
+    def __init__(self, *names: str) -> None:
+        super().__init__(*names)
+        self.any_of = names
+        self.name = f"require_any_permission({listed(names)})"
+
+    def is_decisive(self, verdict: Any) -> bool:
+        return isinstance(verdict, Rejected) or _is_granted(verdict)
+
+    def refusal(self, verdicts: dict[str, Any]) -> HTTPException | None:
+        if any(map(_is_granted, verdicts.values())):
+            return None
+        failed = _first(verdicts, Rejected) or _first(verdicts, Unavailable)
+        if failed:
+            return refusal_of_verdict(failed)
+        return missing([f"one of {', '.join(self.any_of)}"], of=self.any_of)
+
+
+def _is_granted(verdict: Any) -> bool:
+    return isinstance(verdict, Accepted) and verdict.value is True
+
+
+def _first(verdicts: dict[str, Any], kind: type[Any]) -> Any:
+    return next((verdict for verdict in verdicts.values() if isinstance(verdict, kind)), None)

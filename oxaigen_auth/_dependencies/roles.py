@@ -1,0 +1,35 @@
+"""The dependency that requires roles.
+
+FastAPI evaluates the annotations here, so they are not postponed.
+"""
+
+from typing import Annotated
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from oxaigen_auth._dependencies.users import UNRESOLVED, get_current_user
+from oxaigen_auth._hints.dependencies import ScopelessDependency, listed
+from oxaigen_auth._request.http_errors import missing_roles, user_of
+from oxaigen_auth._request.identity import identify
+from oxaigen_auth.models import User
+
+
+class AllRoles(ScopelessDependency):
+    """Return the caller, whose profile must have the roles."""
+
+    def __init__(self, *names: str) -> None:
+        self.roles = names
+        self.name = f"require_role({listed(names)})"
+
+    async def __call__(
+        self,
+        connection: HTTPConnection,
+        current_user: Annotated[User, Depends(get_current_user)] = UNRESOLVED,
+    ) -> User:
+        is_resolved = current_user is not UNRESOLVED
+        user = current_user if is_resolved else user_of(await identify(connection.scope))
+        absent = [name for name in self.roles if not user.has_role(name)]
+        if absent:
+            raise missing_roles(absent)
+        return user
