@@ -13,6 +13,7 @@ from attrs import field, frozen
 
 from oxaigen_auth._models.base import Model, names
 from oxaigen_auth._models.checked_init import own_extra, tuple_of
+from oxaigen_auth._models.pydantic import USER_ADVICE
 
 
 class _Entry(Model):
@@ -158,6 +159,12 @@ class User(Model):
         This reads the profile only. `require_permission` asks the proxy, which decides.
         """
         return any(permission.name == name for permission in self._workspace_permissions)
+
+    @classmethod
+    def _advice(cls) -> str:
+        name = cls.__name__
+        own = f"write `user: Annotated[{name}, Depends(get_current_user_as({name}))]`"
+        return USER_ADVICE if cls is User else own
 
     @classmethod
     def _documented(cls) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, Union, cast, get_args, get_origin, 
 from attrs import NOTHING, Attribute, AttrsInstance, Factory, fields
 
 from oxaigen_auth._models.checked_init import check
-from oxaigen_auth._models.pydantic import Serializer, core_schema_of, json_schema_of
+from oxaigen_auth._models.pydantic import ENTRY_ADVICE, Serializer, core_schema_of, json_schema_of
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, SerializationInfo
@@ -46,7 +46,7 @@ class Model:
         cls, source: object, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
         """Return the schema with which pydantic, and so FastAPI, serializes the model."""
-        return core_schema_of(cls, cls._documented(), cls._shallow, handler)
+        return core_schema_of(cls, cls._documented(), cls._shallow, cls._advice(), handler)
 
     @classmethod
     def __get_pydantic_json_schema__(
@@ -54,6 +54,11 @@ class Model:
     ) -> JsonSchemaValue:
         """Return the schema for OpenAPI, with all fields required, as all are always serialized."""
         return json_schema_of(schema, handler)
+
+    @classmethod
+    def _advice(cls) -> str:
+        """Return what to write instead of reading the model from a request."""
+        return ENTRY_ADVICE
 
     @classmethod
     def _documented(cls) -> dict[str, Any]:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
         ValidatorFunctionWrapHandler,
     )
 
-_USER_ADVICE = "write `user: Annotated[User, Depends(get_current_user)]`"
-_ENTRY_ADVICE = "declare a model of your own for what callers send"
+USER_ADVICE = "write `user: Annotated[User, Depends(get_current_user)]`"
+ENTRY_ADVICE = "declare a model of your own for what callers send"
 
 
 class Serializer:
@@ -44,12 +44,11 @@ class NotAParameter:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _: object, __: GetCoreSchemaHandler) -> NoReturn:
-        raise TypeError(f"{refusal('User')}, not `Depends()` or `Depends(User)`")
+        raise TypeError(f"{_refusal('User', USER_ADVICE)}, not `Depends()` or `Depends(User)`")
 
 
-def refusal(model: str) -> str:
+def _refusal(model: str, advice: str) -> str:
     """Return the error message for a model that FastAPI would read from a request."""
-    advice = _USER_ADVICE if model == "User" else _ENTRY_ADVICE
     return f"a {model} is never read from a request: {advice}"
 
 
@@ -57,6 +56,7 @@ def core_schema_of(
     model: type[Any],
     hints: Mapping[str, Any],
     shallow: Callable[[Any, SerializationInfo], dict[str, Any]],
+    advice: str,
     handler: GetCoreSchemaHandler,
 ) -> CoreSchema:
     """Return a schema that accepts only instances, and serializes them as objects with `hints`.
@@ -75,7 +75,7 @@ def core_schema_of(
         extra_behavior="ignore" if "extra" in hints else "allow",
     )
     return core_schema.no_info_wrap_validator_function(
-        _instance_validator(model),
+        _instance_validator(model, advice),
         shape,
         ref=f"{model.__module__}.{model.__qualname__}:{id(model)}",
         serialization=core_schema.wrap_serializer_function_ser_schema(
@@ -92,13 +92,14 @@ def json_schema_of(schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSch
     return reference
 
 
-def _instance_validator(model: type[Any]) -> Callable[[Any, ValidatorFunctionWrapHandler], Any]:
+def _instance_validator(
+    model: type[Any], advice: str
+) -> Callable[[Any, ValidatorFunctionWrapHandler], Any]:
     from pydantic_core import PydanticCustomError  # noqa: PLC0415
 
     name = model.__name__
-    message: Any = (
-        f"{refusal(name)}; a route that answers with a {name} returns the object, not a dict"
-    )
+    returned = f"a route that answers with a {name} returns the object, not a dict"
+    message: Any = f"{_refusal(name, advice)}; {returned}"
 
     def validate(value: Any, _: ValidatorFunctionWrapHandler) -> Any:
         if isinstance(value, model):

@@ -144,13 +144,21 @@ def _hints(call: Any) -> dict[str, Any]:
 
 def _write_depends(call: Any, parameter: Any) -> str:
     function = getattr(call, "__name__", type(call).__name__)
-    optional = type(None) in get_args(parameter.field_info.annotation)
-    dependency = "get_current_user_optional" if optional else "get_current_user"
-    user = "User | None" if optional else "User"
+    annotation = parameter.field_info.annotation
+    parts = get_args(annotation) or (annotation,)
+    dependency, user = "get_current_user", "User"
+    if type(None) in parts:
+        dependency, user = "get_current_user_optional", "User | None"
+    elif own := next(filter(_is_own_model, parts), None):
+        dependency, user = f"get_current_user_as({own.__name__})", own.__name__
     return (
         f"{function}() would read a User from the request, in {parameter.name!r}; "
         f"write user: Annotated[{user}, Depends({dependency})], and in no other way"
     )
+
+
+def _is_own_model(part: Any) -> bool:
+    return isinstance(part, type) and issubclass(part, User) and part is not User
 
 
 def _holds_user(annotation: Any, seen: set[Any]) -> bool:

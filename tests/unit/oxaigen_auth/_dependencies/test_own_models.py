@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import attrs
 import pytest
 from fastapi import Depends, FastAPI
+from pydantic import TypeAdapter, ValidationError
 from starlette.requests import HTTPConnection
 
 from oxaigen_auth import (
@@ -19,6 +20,7 @@ from oxaigen_auth import (
     get_current_user_as,
     require_permission,
 )
+from oxaigen_auth._request.app_check import check_app
 from tests.support.apps import GOOD, get
 from tests.support.fake_proxy import BASE, FakeProxy, profile
 from tests.support.tokens import TOKEN
@@ -230,6 +232,20 @@ def test_a_class_that_is_no_model_is_refused_where_the_route_is_declared(
 ) -> None:
     with pytest.raises(TypeError, match=advice):
         get_current_user_as(model)
+
+
+def test_a_model_without_depends_is_not_read_from_the_request() -> None:
+    app = FastAPI()
+
+    @app.post("/")
+    async def route(user: Member) -> None: ...
+
+    advice = "user: Annotated[Member, Depends(get_current_user_as(Member))]"
+    (fault,) = check_app(app).faults
+    assert advice in fault
+    with pytest.raises(ValidationError) as refused:
+        TypeAdapter(Member).validate_python({"tenant": "acme"})
+    assert advice in str(refused.value)
 
 
 def test_equal_classes_share_one_dependency() -> None:
