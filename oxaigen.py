@@ -5,5 +5,16 @@ A module, not a package: another distribution owns the package of this name.
 
 from __future__ import annotations
 
-from oxaigen_auth import *  # noqa: F403 (an alias of all that is public)
-from oxaigen_auth import __all__  # noqa: F401
+import oxaigen_auth
+from oxaigen_auth import __all__
+
+
+def __getattr__(name: str) -> object:
+    """Return a public name. `from oxaigen_auth import *` would import those that few apps need."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
+    return getattr(oxaigen_auth, name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from oxaigen_auth._request.credentials import extract_bearer_token
 from oxaigen_auth._request.hosts import derive_proxy_base_url
 from oxaigen_auth._request.http_errors import OxaigenAuthHTTPError
@@ -35,8 +38,12 @@ from oxaigen_auth.openapi import install_openapi
 from oxaigen_auth.settings import OxaigenAuthSettings
 from oxaigen_auth.stats import ClientStats
 
+if TYPE_CHECKING:
+    from oxaigen_auth.blocking import BlockingProxyAuthClient
+
 __all__ = [
     "AuthClient",
+    "BlockingProxyAuthClient",
     "ClientStats",
     "CurrentUser",
     "OptionalUser",
@@ -69,3 +76,18 @@ __all__ = [
     "require_permission",
     "require_role",
 ]
+
+# Imported at first use, because few apps need them.
+_LAZY = {"BlockingProxyAuthClient": "oxaigen_auth.blocking"}
+
+if not TYPE_CHECKING:  # type checkers know that there are no other attributes
+
+    def __getattr__(name: str) -> object:
+        if name not in _LAZY:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
+        found = getattr(import_module(_LAZY[name]), name)
+        globals()[name] = found  # so that this runs once per name
+        return found
+
+    def __dir__() -> list[str]:
+        return [*globals(), *_LAZY]

@@ -16,7 +16,7 @@ from oxaigen_auth._core.process_cache import clear_process_caches, process_cache
 from oxaigen_auth._hints.calls import ClientType
 from oxaigen_auth._syntax.tokens import check_permission_name
 from oxaigen_auth._syntax.urls import base_url
-from oxaigen_auth._validation.observer import Observer
+from oxaigen_auth._validation.observer import Observer, check_observers
 from oxaigen_auth._validation.question import Question, user_question
 from oxaigen_auth._validation.verdict import Accepted, Verdict, unwrap
 from oxaigen_auth.errors import OxaigenAuthConfigurationError, OxaigenAuthUnauthenticatedError
@@ -74,7 +74,7 @@ class ProxyAuthClient(metaclass=ClientType):
         self.validator: Validator = _validator_builder()(
             self.settings,
             self._stats,
-            _checked(observers),
+            check_observers(observers),
             ssl_context=ssl_context,
             clock=clock,
             wall_clock=wall_clock,
@@ -117,7 +117,7 @@ class ProxyAuthClient(metaclass=ClientType):
         ...     return f"Hello {user.user_name}"
         """
         try:
-            question = self._question(bearer_token, proxy_base_url)
+            question = self.question(bearer_token, proxy_base_url)
             cached = None if fresh else self.validator.cached(question, bearer_token)
             verdict: Verdict[User] = cached or await self.validator.validate(
                 question, bearer_token, fresh=fresh
@@ -156,7 +156,7 @@ class ProxyAuthClient(metaclass=ClientType):
         validator = self.validator
         try:
             name = check_permission_name(permission_name)
-            user = self._question(bearer_token, proxy_base_url)
+            user = self.question(bearer_token, proxy_base_url)
             cached = validator.cached(user, bearer_token)
             verdict = cached or await validator.validate(user, bearer_token)
             if isinstance(verdict, Accepted):
@@ -183,11 +183,28 @@ class ProxyAuthClient(metaclass=ClientType):
         finally:
             del bearer_token  # a traceback that is kept would keep it
 
+    async def ping(self, *, proxy_base_url: str | None = None) -> bool:
+        """Return whether the proxy answers, for readiness probes. The answer is cached for 1 s.
+
+        Any answer counts, except 502, 503 and 504 of a gateway, and a mock's in production. The
+        request has no token, is limited by `proxy_timeout_seconds`, and does not wait for lookups
+        or for the circuit breaker. A failure is logged.
+
+        Raises:
+            OxaigenAuthConfigurationError: the URL of the proxy is unknown.
+            ValueError: `proxy_base_url` is not an http or https URL.
+            RuntimeError: the client is closed.
+
+        >>> async def is_ready(client: ProxyAuthClient) -> bool:
+        ...     return await client.ping()
+        """
+        return await self.validator.pings.ping(self.question("", proxy_base_url))
+
     def stats(self) -> ClientStats:
         """Return a copy of the counts."""
         return evolve(self._stats.stats)
 
-    def _question(self, bearer_token: str | None, proxy_base_url: str | None) -> Question:
+    def question(self, bearer_token: str | None, proxy_base_url: str | None) -> Question:
         """Return the question for the bearer. `extract_bearer_token` may have returned None."""
         if not isinstance(bearer_token, str):
             raise _not_a_token(bearer_token)
@@ -198,17 +215,6 @@ class ProxyAuthClient(metaclass=ClientType):
                 "OXAIGEN_AUTH_PROXY_URL_OVERRIDE or OXAIGEN_AUTH_DEV_MODE."
             )
         return user_question(bearer_token, base)
-
-
-def _checked(observers: Iterable[Observer]) -> tuple[Observer, ...]:
-    checked = tuple(observers)
-    for observer in checked:
-        if not isinstance(observer, Observer):
-            raise TypeError(
-                f"an observer must be an instance of a subclass of Observer, not {observer!r}: "
-                "write observers=[AuditTrail()]"
-            )
-    return checked
 
 
 def _not_a_token(value: object) -> Exception:

@@ -30,6 +30,15 @@ def running_loop() -> Any:
     return current_token().native_token
 
 
+def in_event_loop() -> bool:
+    """Whether an event loop runs in this thread."""
+    try:
+        running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
 def has_ended(loop: Any) -> bool:
     """Whether an event loop was closed; always False on trio, which does not expose it."""
     return isinstance(loop, AbstractEventLoop) and loop.is_closed()
@@ -58,13 +67,26 @@ def _kept_by_trio() -> RunVar[set[object] | None]:
     return RunVar("oxaigen_auth kept alive")
 
 
-def call_soon_threadsafe(loop: Any, function: Callable[[], None]) -> None:
+def call_soon_threadsafe(loop: Any, function: Callable[[], object]) -> None:
     """Call a function in the thread of an event loop; do nothing if the loop has ended."""
     asyncio_loop = isinstance(loop, AbstractEventLoop)
     try:
         (loop.call_soon_threadsafe if asyncio_loop else loop.run_sync_soon)(function)
     except RuntimeError:  # the loop is closed; trio's RunFinishedError is one as well
         return
+
+
+def call_soon_in_task(loop: Any, function: Callable[[], object]) -> None:
+    """Call a function in a task of an event loop, from any thread; anyio works only in tasks."""
+    if not isinstance(loop, AbstractEventLoop):
+        call_soon_threadsafe(loop, function)  # trio calls it in a task
+        return
+
+    async def call() -> None:
+        function()
+
+    # It ends with its first step, until when the event loop refers to it.
+    call_soon_threadsafe(loop, lambda: loop.create_task(call(), context=Context()))
 
 
 def start_background_task(

@@ -17,10 +17,13 @@ _HEADERS = (
 
 
 def build_request(question: Question, secret: Secret) -> httpx.Request:
-    """Return the request that asks a question (`GET …/get-me`, `POST …/test-app-permission/…`)."""
+    """Return the request that asks a question (`GET …/get-me`, `POST …/test-app-permission/…`).
+
+    It has no `Authorization` if the token is empty.
+    """
     method, url, headers = _without_token(question.base_url, question.permission)
-    authorization = (b"Authorization", b"Bearer " + secret.encode())
-    return httpx.Request(method, url, headers=[*headers, authorization], stream=_NO_BODY)
+    authorization = [(b"Authorization", b"Bearer " + secret.encode())] if secret else []
+    return httpx.Request(method, url, headers=[*headers, *authorization], stream=_NO_BODY)
 
 
 @lru_cache(maxsize=256)

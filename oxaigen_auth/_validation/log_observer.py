@@ -58,6 +58,10 @@ class LogObserver(Observer):
             subject = (endpoint, question.base_url, verdict.detail)
             _log.log(verdict.log_level, message, *subject, extra=extra)
 
+    def on_ping_failed(self, question: Question, verdict: Unavailable, /) -> None:
+        message = "Auth proxy did not answer a ping: %s: %s"
+        _log.log(verdict.log_level, message, question.base_url, verdict.reason)
+
     def on_queue_timeout(self, question: Question, /) -> None:
         _log.warning(
             "A lookup at the auth proxy %s got no connection within %g s, because too many others "

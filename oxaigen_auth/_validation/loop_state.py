@@ -12,7 +12,9 @@ from attrs import define, field
 from oxaigen_auth._core.background import (
     CLOSE_TIMEOUT,
     BackgroundTaskGroup,
+    call_soon_in_task,
     has_ended,
+    in_event_loop,
     keep_alive,
     running_loop,
 )
@@ -47,6 +49,7 @@ class LoopState:
 
     upstream: Upstream
     flights: SingleFlight[Verdict[Any]]
+    pings: SingleFlight[bool] = field(factory=SingleFlight[bool])  # each owned by its first caller
     on_close: Callable[[], None] = field(default=lambda: None)
     users: int = field(default=0, init=False)
     closed: bool = field(default=False, init=False)
@@ -82,6 +85,7 @@ class LoopState:
             return
         self.closed = True
         self.flights.cancel_all()
+        self.pings.cancel_all()
         with CancelScope(shield=True):  # each of the two is bounded
             await self._closer.aclose()
             if self._group is not None:
@@ -114,6 +118,13 @@ class LoopStates:
     def current(self) -> LoopState | None:
         """Return the state of the running event loop, if it has one."""
         return self._states.get(running_loop())
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Call a function in an event loop: in that of this thread, or else soon in one of ours."""
+        if in_event_loop():
+            function()
+        elif self._states:
+            call_soon_in_task(next(iter(list(self._states))), function)
 
     async def open(self) -> LoopState:
         """Make the state of the running event loop. Does not yield to it."""
@@ -173,4 +184,4 @@ class LoopStates:
 
 
 def client_closed() -> RuntimeError:
-    return RuntimeError("This ProxyAuthClient is closed; make a new one.")
+    return RuntimeError("This client is closed; make a new one.")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 from oxaigen_auth._validation.question import Question
-from oxaigen_auth._validation.verdict import Verdict
+from oxaigen_auth._validation.verdict import Unavailable, Verdict
 from oxaigen_auth.errors import Reason
 
 _log = logging.getLogger("oxaigen_auth")
@@ -92,6 +92,9 @@ class Observer:
     def on_stale(self, question: Question, /) -> None:
         """A caller got a verdict past its TTL, because the proxy is unavailable."""
 
+    def on_ping_failed(self, question: Question, verdict: Unavailable, /) -> None:
+        """The proxy did not answer a ping. The question is one about an empty token."""
+
     def on_forget(self) -> None:
         """A token was forgotten."""
 
@@ -111,6 +114,22 @@ class Observers(Observer):
                 # An event with one listener, such as a hit, costs one call.
                 handlers = [*own, *others]
                 setattr(self, name, handlers[0] if len(handlers) == 1 else _notifier(handlers))
+
+
+def check_observers(observers: Iterable[Observer]) -> tuple[Observer, ...]:
+    """Return the observers that an app passes to a client.
+
+    Raises:
+        TypeError: one of them is not an observer, for example the class of one.
+    """
+    checked = tuple(observers)
+    for observer in checked:
+        if not isinstance(observer, Observer):
+            raise TypeError(
+                f"an observer must be an instance of a subclass of Observer, not {observer!r}: "
+                "write observers=[AuditTrail()]"
+            )
+    return checked
 
 
 def _overrides(observer: Observer, name: str, default: object) -> bool:

@@ -21,6 +21,7 @@ from oxaigen_auth._syntax.tokens import is_token
 from oxaigen_auth._validation.lookups import Lookups
 from oxaigen_auth._validation.loop_state import LoopState, LoopStates, Upstream, client_closed
 from oxaigen_auth._validation.observer import Observer
+from oxaigen_auth._validation.pings import Pings
 from oxaigen_auth._validation.question import FlightKey, Question, Secret
 from oxaigen_auth._validation.verdict import (
     Accepted,
@@ -52,6 +53,7 @@ class Validator:
     open_upstream: Callable[[], Upstream]
     observer: Observer
     loops: LoopStates = field(init=False)
+    pings: Pings = field(init=False)
     _refreshes_ahead: bool = field(init=False)
     _lookups: Lookups = field(init=False)
     _rate_limit: RateLimit = field(init=False)
@@ -59,12 +61,13 @@ class Validator:
     def __attrs_post_init__(self) -> None:
         settings = self.settings
         self.loops = LoopStates(self._new_state)
+        self.pings = Pings(self.loops, self.observer, self.clock)
         self._refreshes_ahead = settings.refresh_ahead_seconds > 0
         self._lookups = Lookups(settings, self.clock, self.store, self.observer)
         self._rate_limit = RateLimit(settings.max_rejected_per_minute, self.clock)
 
     def cached(self, question: Question, token: str) -> Verdict[Any] | None:
-        """Return the cached verdict, or None if `validate` must be called.
+        """Return the cached verdict, or None if `validate` must be called. Works in any thread.
 
         Ask for a permission only after the user has been identified.
         """
@@ -95,13 +98,13 @@ class Validator:
         if not is_token(secret):
             self._report_refusal(question, _NO_TOKEN)
             return _NO_TOKEN
-        self.observer.on_miss(question)
         called_at = current_time()
         state = self.loops.current() or await self.loops.open()
         flight: Flight[Verdict[Any]] | None = None
         is_cancelled = False  # by other code than this caller
         verdict: Verdict[Any]
         result: Verdict[Any] | None = None
+        self.observer.on_miss(question)
         self.store.begin(question)
         try:
             key = self.store.flight_key(question)
@@ -181,7 +184,11 @@ class Validator:
 
     def _refresh(self, question: Question, secret: Secret) -> None:
         """Start a lookup before the TTL of a cached verdict ends, unless one is running."""
-        state = self.loops.current()
+        if self.store.should_refresh(question):
+            self.loops.call(partial(self._start_refresh, question, secret))
+
+    def _start_refresh(self, question: Question, secret: Secret) -> None:
+        state, key = self.loops.current(), self.store.flight_key(question)
         if state is None or not self.store.should_refresh(question):
             return
         key = self.store.flight_key(question)

@@ -664,7 +664,7 @@ async def test_a_closed_client_raises_runtime_error(proxy: FakeProxy) -> None:
         await client.get_me(TOKEN)
     assert proxy.closed == 1
     for call in (client.get_me(TOKEN), client.test_permission(TOKEN, "audit")):
-        with pytest.raises(RuntimeError, match="This ProxyAuthClient is closed; make a new one"):
+        with pytest.raises(RuntimeError, match="This client is closed; make a new one"):
             await call
     with pytest.raises(RuntimeError, match="closed"):
         await client.__aenter__()
@@ -714,7 +714,7 @@ async def test_a_client_whose_block_ends_refuses_calls(
     async with leaving:
         await leaving.get_me(TOKEN)
     assert proxy.calls == [Call("get-me", BASE, TOKEN)]
-    assert refused == ["This ProxyAuthClient is closed; make a new one."]
+    assert refused == ["This client is closed; make a new one."]
 
 
 async def test_leaving_the_block_cancels_lookups_and_raises_its_exception_unwrapped(

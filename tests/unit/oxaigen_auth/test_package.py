@@ -11,7 +11,7 @@ import pytest
 
 import oxaigen
 import oxaigen_auth
-from oxaigen_auth import ProxyAuthClient, dev, extract_bearer_token
+from oxaigen_auth import BlockingProxyAuthClient, ProxyAuthClient, dev, extract_bearer_token
 from oxaigen_auth.dev.mock_server import create_mock_app
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 def test_the_package_exports_what_is_documented_and_nothing_else() -> None:
     assert set(oxaigen_auth.__all__) == {
         "AuthClient",
+        "BlockingProxyAuthClient",
         "ClientStats",
         "CurrentUser",
         "OptionalUser",
@@ -60,6 +61,7 @@ def test_the_package_exports_what_is_documented_and_nothing_else() -> None:
     ("call", "by_position"),
     [
         (ProxyAuthClient, ["proxy_base_url"]),
+        (BlockingProxyAuthClient, ["proxy_base_url"]),
         (ProxyAuthClient.get_me, ["self", "bearer_token"]),
         (ProxyAuthClient.test_permission, ["self", "bearer_token", "permission_name"]),
         (extract_bearer_token, ["connection"]),
@@ -74,6 +76,21 @@ def test_the_short_package_name_exports_the_same_objects() -> None:
     assert vars(oxaigen)["__all__"] == oxaigen_auth.__all__
     for name in oxaigen_auth.__all__:
         assert getattr(oxaigen, name) is getattr(oxaigen_auth, name)
+
+
+@pytest.mark.parametrize("package", ["oxaigen", "oxaigen_auth"])
+def test_all_public_names_are_listed_imported_by_a_star_and_others_are_errors(package: str) -> None:
+    code = (
+        f"import sys, oxaigen_auth, {package}\n"
+        f"assert set({package}.__all__) <= set(dir({package}))\n"
+        "assert 'oxaigen_auth.blocking' not in sys.modules\n"
+        f"from {package} import *\n"
+        "assert BlockingProxyAuthClient is oxaigen_auth.BlockingProxyAuthClient\n"
+        f"{package}.Other"
+    )
+    run = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)  # noqa: S603 (our own code)
+    last = run.stderr.splitlines()[-1]
+    assert last == f"AttributeError: module {package!r} has no attribute 'Other'"
 
 
 @pytest.mark.parametrize(

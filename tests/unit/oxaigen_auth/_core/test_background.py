@@ -15,8 +15,10 @@ from attrs import define, field
 
 from oxaigen_auth._core.background import (
     BackgroundTaskGroup,
+    call_soon_in_task,
     call_soon_threadsafe,
     has_ended,
+    in_event_loop,
     running_loop,
     start_background_task,
 )
@@ -201,3 +203,21 @@ def test_a_function_is_called_in_its_loop_and_never_after_the_loop_has_ended(bac
     call_soon_threadsafe(loop, lambda: called.append(True))
     assert has_ended(loop) == (backend == "asyncio")
     assert called == []
+
+
+async def test_a_function_of_another_thread_is_called_in_a_task_where_anyio_works() -> None:
+    loop, called = running_loop(), anyio.Event()
+    times: list[float] = []
+
+    def call() -> None:
+        times.append(anyio.current_time())
+        called.set()
+
+    await anyio.to_thread.run_sync(call_soon_in_task, loop, call)
+    await called.wait()
+    assert times == [anyio.current_time()]
+
+
+async def test_an_event_loop_runs_in_the_thread_of_a_task_and_in_no_other() -> None:
+    assert in_event_loop()
+    assert not await anyio.to_thread.run_sync(in_event_loop)
