@@ -58,12 +58,12 @@ def output(*command: str) -> tuple[int, str]:
 
 def main() -> None:
     assert output(sys.executable, "-c", LOADED) == (0, "[]\n")
-    for command in (
-        [str(BIN / "oxaigen-auth-load"), "burst"],
-        [str(BIN / "oxaigen-auth-mock"), "--reload"],
+    for command, extra in (
+        ([str(BIN / "oxaigen-auth"), "doctor"], "cli"),
+        ([str(BIN / "oxaigen-auth-load"), "burst"], "load"),
+        ([str(BIN / "oxaigen-auth-mock"), "--reload"], "reload"),
     ):
         code, printed = output(*command)
-        extra = "load" if "load" in command[0] else "reload"
         assert code == 2, printed
         assert f'pip install "oxaigen-auth[{extra}]"' in printed, printed
         assert len(printed.splitlines()) == 1, printed

@@ -482,6 +482,7 @@ def test_foreign_and_empty_variables_are_not_logged(
 ) -> None:
     environ = {f"OXAIGEN_AUTH_{name}": "tcp://10.0.0.1:8765" for name in INJECTED}
     names = {"OXAIGEN_AUTHOR": "x", "DEV_MODE": "x", "OXAIGEN_AUTH_EMPTY": " "}
+    names["OXAIGEN_AUTH_TOKEN"] = "x"  # that of the command line
     assert OxaigenAuthSettings.from_env(environ | names) == OxaigenAuthSettings()
     assert not caplog.records
 
