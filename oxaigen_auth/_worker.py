@@ -36,7 +36,7 @@ class Worker:
         try:
             verdict = None if fresh else validator.cached(question, bearer_token)
             return verdict or self.run(
-                lambda: validator.validate(question, bearer_token, fresh=fresh)  # noqa: F821 (not yet)
+                lambda: validator.validate(question, bearer_token, fresh=fresh)  # noqa: F821 (deleted later)
             )
         finally:
             del bearer_token  # it also empties the closure, which the event loop's frames hold
