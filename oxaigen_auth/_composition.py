@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from ssl import SSLContext
 
+from oxaigen_auth._upstream.given_transport import Transport, check_transport
 from oxaigen_auth._upstream.proxy import Proxy
 from oxaigen_auth._validation.log_observer import LogObserver
 from oxaigen_auth._validation.observer import Observer, Observers
@@ -24,12 +25,19 @@ def build_validator(  # noqa: PLR0913 (the parts of a client)
     app_observers: Iterable[Observer],
     *,
     ssl_context: SSLContext | None,
+    transport: Transport | None,
     clock: Callable[[], float],
     wall_clock: Callable[[], float],
 ) -> Validator:
-    """Return a validator that asks the proxy over HTTP, and logs and reports its events."""
+    """Return a validator that asks the proxy over HTTP, and logs and reports its events.
+
+    Raises:
+        TypeError: `transport` is none of the HTTP library, or both it and `ssl_context` are given.
+    """
+    if transport is not None:
+        check_transport(transport, ssl_context)
     own = (stats, LogObserver(settings, clock))
     observers = Observers(*own, app_observers=app_observers)
-    open_upstream = partial(Proxy, settings, ssl_context, observers)
+    open_upstream = partial(Proxy, settings, ssl_context, observers, transport)
     store = VerdictStore(settings, clock, wall_clock)
     return Validator(settings, clock, store, open_upstream, observers)

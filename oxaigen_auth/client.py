@@ -25,6 +25,7 @@ from oxaigen_auth.settings import OxaigenAuthSettings, default_settings
 from oxaigen_auth.stats import ClientStats, StatsObserver
 
 if TYPE_CHECKING:
+    from oxaigen_auth._upstream.given_transport import Transport
     from oxaigen_auth._validation.validator import Validator
 
 
@@ -40,6 +41,10 @@ class ProxyAuthClient(metaclass=ClientType):
         settings: Default: from the environment (`OxaigenAuthSettings.from_env`).
         ssl_context: for proxies with a private certificate authority. Default: the system's
             certificates.
+        transport: sends the calls, for example in tests or through an HTTP proxy: an
+            `AsyncBaseTransport` of httpx2 if that is installed, otherwise of httpx. All limits and
+            timeouts apply. It keeps no connections between calls, and the client does not close it.
+            Default: a pool of transports.
         clock: returns seconds, for the age of cached answers. Must be monotonic.
         wall_clock: returns seconds since the epoch, for the `exp` of JWTs.
         observers: are notified of what happens, for example for an audit trail.
@@ -48,6 +53,7 @@ class ProxyAuthClient(metaclass=ClientType):
         OxaigenAuthConfigurationError: the environment holds invalid settings.
         TypeError: `settings` or an observer has the wrong type.
         ValueError: `proxy_base_url` is not an http or https URL.
+        TypeError: an argument has the wrong type, or both `ssl_context` and `transport` are given.
 
     >>> async def main() -> None:
     ...     async with ProxyAuthClient("https://app.example.com") as client:
@@ -64,6 +70,7 @@ class ProxyAuthClient(metaclass=ClientType):
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
         observers: Iterable[Observer] = (),
+        transport: Transport | None = None,
     ) -> None:
         if not isinstance(settings, OxaigenAuthSettings | None):
             raise TypeError("settings must be an instance, such as OxaigenAuthSettings(…)")
@@ -76,6 +83,7 @@ class ProxyAuthClient(metaclass=ClientType):
             self._stats,
             check_observers(observers),
             ssl_context=ssl_context,
+            transport=transport,
             clock=clock,
             wall_clock=wall_clock,
         )
@@ -231,10 +239,14 @@ def _validator_builder() -> Callable[..., Validator]:
     return build_validator
 
 
+default_transports: list[Transport] = []  # those of running tests; the last one is used
+
+
 @process_cache
 def default_client() -> ProxyAuthClient:
     """Return the client that the dependencies share in this process."""
-    return ProxyAuthClient(settings=default_settings())
+    transport = default_transports[-1] if default_transports else None
+    return ProxyAuthClient(settings=default_settings(), transport=transport)
 
 
 async def aclose_client() -> None:

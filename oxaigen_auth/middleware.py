@@ -33,6 +33,7 @@ _OWNER = "oxaigen_auth.owner"  # key in the state: the identity that set the oth
 
 
 _Entries: TypeAlias = tuple[User | None, str | None, Reason | None]
+_NO_ENTRIES: _Entries = (None, None, None)
 
 
 def _paths(exclude: Iterable[str]) -> tuple[str, ...]:
@@ -112,10 +113,10 @@ class OxaigenAuthMiddleware:
         scope[CLIENT] = self.client
         if (self.exclude and _is_excluded(scope, self.exclude)) or _is_preflight(scope):
             identity = Identity(self.client or default_client())
-            _fill_state(scope, identity, (None, None, None))
+            fill_state(scope, identity, _NO_ENTRIES)
         else:
             identity = await identify(scope)
-            _fill_state(scope, identity, _resolve_user(identity))
+            fill_state(scope, identity)
         try:
             await self.app(scope, receive, note_and_send)
         except Exception as error:
@@ -194,7 +195,7 @@ async def _refuse_to_start(error: Exception, receive: Receive, send: Send) -> No
     await send({"type": "lifespan.startup.failed", "message": str(error)})
 
 
-def _fill_state(scope: Scope, identity: Identity, entries: _Entries) -> None:
+def fill_state(scope: Scope, identity: Identity, entries: _Entries | None = None) -> None:
     """Set the entries of the connection's state in place, so that outer middleware sees them.
 
     Some servers share one dict between connections, and a mounted app may have another client than
@@ -205,9 +206,9 @@ def _fill_state(scope: Scope, identity: Identity, entries: _Entries) -> None:
     owner = state[_OWNER]() if _OWNER in state else None
     if owner is not None and owner is not identity:
         state = scope["state"] = dict(state)
-    state["user"], state["auth_error"], state["auth_reason"] = entries
-    state[_OWNER] = ref(identity)
-    set_user(scope, entries[0])
+    user, state["auth_error"], state["auth_reason"] = entries or _resolve_user(identity)
+    state["user"], state[_OWNER] = user, ref(identity)
+    set_user(scope, user)
 
 
 def _resolve_user(identity: Identity) -> _Entries:

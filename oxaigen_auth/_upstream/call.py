@@ -11,6 +11,7 @@ from anyio.abc import AsyncResource
 from attrs import define, field
 
 from oxaigen_auth._core.background import CLOSE_TIMEOUT
+from oxaigen_auth._upstream.given_transport import Transport
 from oxaigen_auth._upstream.http_library import httpx
 from oxaigen_auth._upstream.httpcore_internals import has_trailing_data
 from oxaigen_auth._upstream.response import MAX_BODY, MOCK_HEADER, MOCKED, Answer, AnswerError
@@ -28,37 +29,38 @@ class Call:
     """A call that runs in `scope`, which is cancelled to cut off a body that is too large.
 
     `observer` is notified of each request and its answer. With `refuse_mock`, every answer of the
-    mock is *unavailable*.
+    mock is *unavailable*. If the transport keeps no connections for later calls, none of them needs
+    a retry, or a check for trailing data.
     """
 
     scope: CancelScope
     observer: Observer
     refuse_mock: bool
+    keeps_connections: bool = field(default=True, kw_only=True)
     too_large: bool = field(default=False, init=False)
     _new_connection: bool = field(default=False, init=False)
     _answered: bool = field(default=False, init=False)
     _unused: AsyncResource | None = field(default=None, init=False)
     _extensions: dict[str, Any] = field(factory=dict, init=False)
 
-    async def send(
-        self, transport: httpx.AsyncHTTPTransport, request: httpx.Request
-    ) -> Answer | Unavailable:
+    async def send(self, transport: Transport, request: httpx.Request) -> Answer | Unavailable:
         """Send a request, and retry it once if its kept-alive connection was dead."""
         try:
             return await self._send_once(transport, request)
         except _DEAD as error:
-            if self._new_connection or self._answered or not _was_dead(error):
+            is_new = self._new_connection or not self.keeps_connections
+            if is_new or self._answered or not _was_dead(error):
                 raise
         return await self._send_once(transport, request)
 
     async def _send_once(
-        self, transport: httpx.AsyncHTTPTransport, request: httpx.Request
+        self, transport: Transport, request: httpx.Request
     ) -> Answer | Unavailable:
         self._extensions = request.extensions
         self._extensions["trace"] = self._trace
         self.observer.on_upstream_call()
         try:
-            response = await transport.handle_async_request(request)
+            response: httpx.Response = await transport.handle_async_request(request)
         except BaseException:
             await self._close_unused()  # noqa: ASYNC102 (shielded there)
             raise
@@ -68,7 +70,7 @@ class Call:
             if self.refuse_mock and MOCK_HEADER in response.headers:
                 return MOCKED  # whatever its body contains
             body = await self._read(response)
-        if has_trailing_data(response):
+        if self.keeps_connections and has_trailing_data(response):
             with move_on_after(CLOSE_TIMEOUT, shield=True):
                 await transport.aclose()
         return Answer(response.status_code, response.headers, body)

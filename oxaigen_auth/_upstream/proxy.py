@@ -18,6 +18,7 @@ from attrs import define, field
 
 from oxaigen_auth._upstream.call import TOO_LARGE, Call
 from oxaigen_auth._upstream.failures import why_it_failed
+from oxaigen_auth._upstream.given_transport import GivenTransport, Transport
 from oxaigen_auth._upstream.http_library import httpx
 from oxaigen_auth._upstream.request import build_request
 from oxaigen_auth._upstream.resolver import Resolver, ResolverBusyError, use_resolver
@@ -43,23 +44,27 @@ class Proxy:
             production, every answer of the mock is *unavailable*.
         ssl_context: None: the system's certificates.
         observer: is notified of each request that is sent, and of its answer.
+        transport: for all calls. None: a pool of transports of its own.
     """
 
     settings: OxaigenAuthSettings
     ssl_context: SSLContext | None
     observer: Observer
+    transport: Transport | None = None
     _resolver: Resolver = field(factory=Resolver, init=False)
-    _transports: TransportPool[httpx.AsyncHTTPTransport] = field(init=False)
+    _transports: TransportPool[Transport] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._transports = TransportPool(self._new_transport, KEEPALIVE)
 
-    def _new_transport(self) -> httpx.AsyncHTTPTransport:
+    def _new_transport(self) -> Transport:
         """Make a transport for one call at a time.
 
         A single transport for all would search all its connections several times for each call,
         which from about ten of them on takes most of the time.
         """
+        if self.transport is not None:
+            return GivenTransport(self.transport)
         transport = httpx.AsyncHTTPTransport(
             verify=self.ssl_context or _default_ssl_context(),
             limits=httpx.Limits(max_keepalive_connections=MAX_HOSTS, keepalive_expiry=KEEPALIVE),
@@ -84,7 +89,7 @@ class Proxy:
 
         An error is logged with the first call that needs them.
         """
-        if self.ssl_context is None:
+        if self.ssl_context is None and self.transport is None:
             with suppress(OSError):
                 _default_ssl_context()
 
@@ -99,7 +104,9 @@ class Proxy:
         began = current_time()
         start = began if since is None else since
         with CancelScope(deadline=start + timeout) as scope:
-            call = Call(scope, self.observer, self.settings.is_production)
+            is_ours = self.transport is None
+            refuse_mock = self.settings.is_production
+            call = Call(scope, self.observer, refuse_mock, keeps_connections=is_ours)
             try:
                 if scope.cancel_called:
                     await checkpoint()

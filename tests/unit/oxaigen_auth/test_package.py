@@ -108,6 +108,11 @@ def test_the_mock_has_the_published_path_and_is_imported_on_use() -> None:
     assert not hasattr(dev, "other")
 
 
+def test_the_helpers_for_tests_are_imported_on_use() -> None:
+    code = "import sys, oxaigen_auth; sys.exit('oxaigen_auth.testing' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603 (our own code)
+
+
 @pytest.mark.parametrize("without", [[], ["httpx2"]])
 def test_importing_the_package_loads_no_server_no_trio_and_no_mock(without: list[str]) -> None:
     code = (

@@ -1,10 +1,8 @@
-"""Helpers for the tests of an app that uses this package."""
+"""The state of the process that tests reset."""
 
 from __future__ import annotations
 
 from oxaigen_auth._core.process_cache import clear_process_caches
-
-__all__ = ["reset"]
 
 
 def reset() -> None:
