@@ -74,9 +74,11 @@ class ProxyAuthClient(metaclass=ClientType):
     ) -> None:
         if not isinstance(settings, OxaigenAuthSettings | None):
             raise TypeError("settings must be an instance, such as OxaigenAuthSettings(…)")
-        self.settings = OxaigenAuthSettings.from_env() if settings is None else settings
+        self.settings: OxaigenAuthSettings = (
+            OxaigenAuthSettings.from_env() if settings is None else settings
+        )
         given = base_url(proxy_base_url) if proxy_base_url else None
-        self.base_url = given or self.settings.fixed_proxy_url
+        self.base_url: str | None = given or self.settings.fixed_proxy_url
         self._stats = StatsObserver()
         self.validator: Validator = _validator_builder()(
             self.settings,

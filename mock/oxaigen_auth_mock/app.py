@@ -52,7 +52,8 @@ class MockApp(FastAPI):
             exception_handlers=api.EXCEPTION_HANDLERS,
         )
         self.mock_state = self.state.mock = state
-        self.control = self.state.control = MockControl(state)
+        self.control: MockControl = MockControl(state)
+        self.state.control = self.control
         self._wrapped = _with_middleware(super().__call__, state)
         self.router.routes.extend(token_router.routes)  # faster than an included router
         self.include_router(api.health_router)

@@ -1,6 +1,6 @@
 """The exported state of a mock."""
 
-from typing import Annotated, Self, TypeAlias
+from typing import Annotated, ClassVar, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -19,7 +19,7 @@ class Snapshot(BaseModel):
     Faults are restored with their counts at zero.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     personas: list[Persona]
     faults: list[Fault] = Field(default_factory=list[Fault])

@@ -6,6 +6,7 @@ the annotations here, so they are not postponed.
 
 from typing import Any
 
+from fastapi.openapi.models import SecurityBase as SecurityModel
 from fastapi.security import HTTPBearer, SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
@@ -25,7 +26,7 @@ class BearerScheme(ScopelessDependency, SecurityBase):
     """The security scheme in OpenAPI: `Authorization: Bearer <token>` (RFC 6750 §2.1)."""
 
     def __init__(self) -> None:
-        self.model = HTTPBearer(description="An Oxaigen access token.").model
+        self.model: SecurityModel = HTTPBearer(description="An Oxaigen access token.").model
         self.scheme_name = BEARER_SCHEME
 
 
@@ -104,5 +105,5 @@ async def current_user(connection: HTTPConnection) -> User | None:
 
 
 extend_fastapi()
-get_current_user = GetCurrentUser()
-get_current_user_optional = GetCurrentUserOptional()
+get_current_user: GetCurrentUser = GetCurrentUser()
+get_current_user_optional: GetCurrentUserOptional = GetCurrentUserOptional()

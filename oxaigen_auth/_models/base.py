@@ -6,7 +6,17 @@ from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
 from functools import cache
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Self, Union, cast, get_args, get_origin, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Self,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from attrs import NOTHING, Attribute, AttrsInstance, Factory, fields
 
@@ -39,7 +49,7 @@ class Model:
 
     __slots__ = ()
 
-    __pydantic_serializer__ = Serializer()
+    __pydantic_serializer__: ClassVar[Serializer] = Serializer()
 
     @classmethod
     def __get_pydantic_core_schema__(

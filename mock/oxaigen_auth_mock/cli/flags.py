@@ -28,7 +28,7 @@ The mock's control page, http://127.0.0.1:8765/_mock/, shows its personas, its f
 of your app.
 """
 
-GROUPS: Final = {
+GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "network": ("host", "port", "cors_origins", "allow_remote"),
     "behavior": ("personas", "pick", "strict", "faults", "latency"),
     "process": ("backend", "reload"),

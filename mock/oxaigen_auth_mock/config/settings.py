@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationError
 from pydantic_settings import (
@@ -63,7 +63,7 @@ class MockSettings(BaseSettings):
     8765
     """
 
-    model_config = SettingsConfigDict(
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
         env_prefix=PREFIX,
         enable_decoding=False,  # lists are separated by commas instead of being JSON
         extra="forbid",

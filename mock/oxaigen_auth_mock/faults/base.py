@@ -44,7 +44,7 @@ class BaseFault(BaseModel):
             stackable, only the first one hits a call.
     """
 
-    model_config = ConfigDict(
+    model_config: ClassVar[ConfigDict] = ConfigDict(
         frozen=True,
         extra="forbid",
         strict=True,

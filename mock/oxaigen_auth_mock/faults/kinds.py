@@ -38,7 +38,7 @@ SIGN_IN_PAGE: Final = (
 class Status(ReplacementFault):
     """An error status, as from a failing proxy."""
 
-    summary_format: ClassVar = "{status}"
+    summary_format: ClassVar[str] = "{status}"
     kind: Literal["status"] = "status"
     status: int = Field(default=503, ge=400, le=599)
     retry_after: Annotated[int, Field(ge=0, le=86_400)] | None = Field(
@@ -64,7 +64,7 @@ class Status(ReplacementFault):
 class Hang(ReplacementFault):
     """No response until the caller disconnects or the mock stops."""
 
-    summary_format: ClassVar = "no response"
+    summary_format: ClassVar[str] = "no response"
     kind: Literal["hang"] = "hang"
 
     async def replace_response(self, exchange: Exchange) -> None:
@@ -74,7 +74,7 @@ class Hang(ReplacementFault):
 class Reset(ReplacementFault):
     """A TCP reset instead of a response."""
 
-    summary_format: ClassVar = "connection reset"
+    summary_format: ClassVar[str] = "connection reset"
     kind: Literal["reset"] = "reset"
 
     async def replace_response(self, exchange: Exchange) -> None:
@@ -84,7 +84,7 @@ class Reset(ReplacementFault):
 class Close(ReplacementFault):
     """A closed connection instead of a response."""
 
-    summary_format: ClassVar = "connection closed"
+    summary_format: ClassVar[str] = "connection closed"
     kind: Literal["close"] = "close"
 
     async def replace_response(self, exchange: Exchange) -> None:
@@ -94,7 +94,7 @@ class Close(ReplacementFault):
 class Drip(BodyFault):
     """The normal response with a body that arrives a few bytes at a time."""
 
-    summary_format: ClassVar = "{chunk} bytes every {seconds:.3g} s"
+    summary_format: ClassVar[str] = "{chunk} bytes every {seconds:.3g} s"
     kind: Literal["drip"] = "drip"
     chunk: Annotated[int, Field(ge=1, le=MIB, description="Bytes per chunk.")] = 1
     seconds: Annotated[Seconds, Field(description="Seconds to wait before each chunk.")] = 1.0
@@ -108,7 +108,7 @@ class Drip(BodyFault):
 class TruncatedJson(BodyFault):
     """The first half of the normal response; then the connection closes."""
 
-    summary_format: ClassVar = "truncated response"
+    summary_format: ClassVar[str] = "truncated response"
     kind: Literal["truncated-json"] = "truncated-json"
 
     async def alter_body(self, exchange: Exchange, response: BufferedResponse) -> None:
@@ -121,7 +121,7 @@ class TruncatedJson(BodyFault):
 class WrongShape(ReplacementFault):
     """Status 200 and valid JSON that the endpoint never returns."""
 
-    summary_format: ClassVar = "wrong shape: {shape}"
+    summary_format: ClassVar[str] = "wrong shape: {shape}"
     kind: Literal["wrong-shape"] = "wrong-shape"
     shape: Literal["list", "text", "null", "object"] = "list"
 
@@ -133,7 +133,7 @@ class WrongShape(ReplacementFault):
 class Html(ReplacementFault):
     """Status 200 and an HTML page, as from a load balancer or a captive portal."""
 
-    summary_format: ClassVar = "HTML with status 200"
+    summary_format: ClassVar[str] = "HTML with status 200"
     kind: Literal["html"] = "html"
 
     async def replace_response(self, exchange: Exchange) -> None:
@@ -143,7 +143,7 @@ class Html(ReplacementFault):
 class Redirect(ReplacementFault):
     """A redirect to another site, as from a sign-in page in front of the proxy."""
 
-    summary_format: ClassVar = "{status} to {location}"
+    summary_format: ClassVar[str] = "{status} to {location}"
     kind: Literal["redirect"] = "redirect"
     status: Literal[301, 302, 303, 307, 308] = 302
     location: Annotated[
@@ -159,7 +159,7 @@ class Redirect(ReplacementFault):
 class WrongContentType(HeadFault):
     """The normal response with the content type text/plain."""
 
-    summary_format: ClassVar = "content type text/plain"
+    summary_format: ClassVar[str] = "content type text/plain"
     kind: Literal["wrong-content-type"] = "wrong-content-type"
 
     def alter_head(self, start: Message) -> Message:
@@ -170,7 +170,7 @@ class WrongContentType(HeadFault):
 class Oversized(BodyFault):
     """The normal response, padded with spaces."""
 
-    summary_format: ClassVar = "{size} bytes"
+    summary_format: ClassVar[str] = "{size} bytes"
     kind: Literal["oversized"] = "oversized"
     size: int = Field(default=2 * MIB, ge=1, le=64 * MIB, description="Bytes of the body.")
 
@@ -189,7 +189,7 @@ def _padded(body: bytes, size: int) -> Iterator[bytes]:
 class GzipBomb(ReplacementFault):
     """Status 200 and a small gzip body that decompresses to a large JSON document."""
 
-    summary_format: ClassVar = "gzip of {size} bytes"
+    summary_format: ClassVar[str] = "gzip of {size} bytes"
     kind: Literal["gzip-bomb"] = "gzip-bomb"
     size: int = Field(default=64 * MIB, ge=1, le=1024 * MIB, description="Bytes when decompressed.")
 
@@ -214,8 +214,8 @@ def _gzip_bomb(size: int) -> Iterator[bytes]:
 class SetCookie(HeadFault):
     """The normal response with an additional cookie."""
 
-    summary_format: ClassVar = "additional cookie {name}"
-    stackable: ClassVar = True
+    summary_format: ClassVar[str] = "additional cookie {name}"
+    stackable: ClassVar[bool] = True
     kind: Literal["set-cookie"] = "set-cookie"
     name: Annotated[CookieName, Field(max_length=100)] = "stray"
     value: Annotated[

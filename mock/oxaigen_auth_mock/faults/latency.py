@@ -14,7 +14,7 @@ from oxaigen_auth_mock.faults.base import TimedFault
 
 MAX_SECONDS: Final = 3600.0
 
-PARAMETERS: Final = {
+PARAMETERS: Final[dict[str, tuple[str, ...]]] = {
     "fixed": ("seconds",),
     "uniform": ("low", "high"),
     "log-normal": ("median", "sigma"),
@@ -40,7 +40,7 @@ class Latency(TimedFault):
     `sigma`, its spread: most delays are near the median and a few are very long, as in networks.
     """
 
-    stackable: ClassVar = True
+    stackable: ClassVar[bool] = True
     kind: Literal["latency"] = "latency"
     distribution: Literal["fixed", "uniform", "log-normal"] = "fixed"
     seconds: Seconds | None = _parameter_of("fixed")

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from attrs import define, field, frozen
 from pydantic import BaseModel, ConfigDict, Field
@@ -39,7 +39,7 @@ _Value: TypeAlias = Annotated[str, Field(min_length=1, max_length=4096, repr=Fal
 class Credential(BaseModel):
     """One thing that a provider has issued and remembers; part of a snapshot."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
     kind: CredentialKind
     value: _Value

@@ -1,7 +1,7 @@
 """The model of a persona, as files and the control API write it, and its get-me profile."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, TypeAlias, cast
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias, cast
 from urllib.parse import quote
 from zlib import crc32
 
@@ -25,7 +25,7 @@ class Persona(BaseModel):
     'mock-ada-token'
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[Name, Field(description="Unique name of the persona.")]
     token: Annotated[Token, Field(description="Bearer token; default: `mock-NAME-token`.")] = ""

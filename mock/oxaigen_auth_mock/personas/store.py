@@ -54,6 +54,7 @@ class PersonaStore:
         return self.named(self.settings.user_name) or next(iter(self), None)
 
     def named(self, name: str) -> Persona | None:
+        """Return the persona with a name, if there is one."""
         return self._named.get(name)
 
     def require(self, name: str) -> Persona:

@@ -40,7 +40,7 @@ AUTHORIZED: Final[Responses] = {
     400: {"model": Detail, "description": "The state is invalid, or there is no such persona"},
 }
 
-login_router = APIRouter(prefix=BASE, tags=["sign-in"])
+login_router: APIRouter = APIRouter(prefix=BASE, tags=["sign-in"])
 
 
 def route_path(url_path: str) -> str:

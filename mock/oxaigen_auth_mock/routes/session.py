@@ -45,7 +45,7 @@ class SignedOut(BaseModel):
     revoked: bool
 
 
-session_router = APIRouter(prefix="/_oxa_auth", tags=["session"])
+session_router: APIRouter = APIRouter(prefix="/_oxa_auth", tags=["session"])
 
 
 @session_router.post("/token-exchange", response_model=SignedIn, responses=EXCHANGE_REFUSED)

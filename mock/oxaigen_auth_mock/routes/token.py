@@ -20,7 +20,7 @@ INVALID_NAME: Final[Responses] = {
     404: {"model": Detail, "description": "Not a valid name of a permission"}
 }
 
-token_router = APIRouter(prefix="/_oxa_auth", tags=["checks"], responses=REFUSED)
+token_router: APIRouter = APIRouter(prefix="/_oxa_auth", tags=["checks"], responses=REFUSED)
 
 
 @token_router.get("/get-me")

@@ -38,7 +38,7 @@ from oxaigen_auth_mock.web.views import state_view
 
 NO_CONTENT: Final = HTTP_204_NO_CONTENT
 
-health_router = APIRouter(tags=["mock"])
+health_router: APIRouter = APIRouter(tags=["mock"])
 
 
 @health_router.get("/health")
@@ -48,7 +48,7 @@ async def health() -> dict[str, str]:
 
 
 Control = Annotated[MockControl, Depends(get_control)]
-router = APIRouter(
+router: APIRouter = APIRouter(
     prefix="/_mock/api",
     tags=["mock"],
     dependencies=[Depends(require_own_page)],
