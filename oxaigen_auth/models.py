@@ -7,7 +7,7 @@ attributes have the proxy's own names (product page, "User model deep dive").
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Self
 
 from attrs import field, frozen
 
@@ -26,6 +26,23 @@ class _Entry(Model):
         for name in self._extra or ():
             if name != "extra" and name in names(type(self)):
                 raise TypeError(f"{type(self).__name__}.extra must not hold {name!r}, a field")
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Make an entry from the result of `to_dict`, or from a part of the proxy's profile.
+
+        As in `User.from_dict`, which describes it: `data` vouches for nobody.
+
+        Raises:
+            TypeError: `data` is not a dict.
+            ValueError: a field has a value of the wrong type; the message has its path.
+
+        >>> WorkspaceRole.from_dict({"id": 1, "name": "owner", "since": 2020}).extra
+        {'since': 2020}
+        """
+        from oxaigen_auth._models.structuring import from_json_value  # noqa: PLC0415 (cattrs)
+
+        return from_json_value(cls, data)
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
         return self._pairs()
@@ -159,6 +176,41 @@ class User(Model):
         This reads the profile only. `require_permission` asks the proxy, which decides.
         """
         return any(permission.name == name for permission in self._workspace_permissions)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Make a user from the result of `to_dict`, or from a profile of the proxy.
+
+        This vouches for nobody: whoever can write `data` chooses the user. Use it for what your app
+        stored itself, such as a job in a queue, and in tests; never for what a caller sends.
+
+        Fields without an attribute go to `extra`, beside those of an `extra` in `data`. A field
+        that is missing or null gets its default, and a string of digits is accepted as an integer.
+
+        Raises:
+            TypeError: `data` is not a dict.
+            ValueError: a field has a value of the wrong type, and the message has its path; or no
+                documented field has a value.
+
+        >>> User.from_dict({"id": 7, "workspace_roles": [{"name": "owner"}]}).has_role("owner")
+        True
+        >>> user = User(user_name="ada", extra={"department": "R&D"})
+        >>> User.from_dict(user.to_dict()) == user
+        True
+        """
+        from oxaigen_auth._models.structuring import (  # noqa: PLC0415 (imports cattrs)
+            from_json_value,
+            has_documented_value,
+        )
+
+        user = from_json_value(cls, data)
+        if not has_documented_value(data, user):
+            raise ValueError(f"{cls.__name__}: none of the documented fields has a value")
+        unknown = user.extra
+        extra = unknown.pop("extra", None) or {}
+        if type(extra) is not dict:
+            raise ValueError(f"{cls.__name__}.extra: expected an object")
+        return user.with_extra({**extra, **unknown} or None)
 
     @classmethod
     def _advice(cls) -> str:

@@ -12,6 +12,7 @@ from typing import (
     ClassVar,
     Self,
     Union,
+    Unpack,
     cast,
     get_args,
     get_origin,
@@ -20,8 +21,16 @@ from typing import (
 
 from attrs import NOTHING, Attribute, AttrsInstance, Factory, fields
 
+from oxaigen_auth._hints.models import NotPydantic
 from oxaigen_auth._models.checked_init import check
-from oxaigen_auth._models.pydantic import ENTRY_ADVICE, Serializer, core_schema_of, json_schema_of
+from oxaigen_auth._models.pydantic import (
+    ENTRY_ADVICE,
+    DumpOptions,
+    Serializer,
+    core_schema_of,
+    dump,
+    json_schema_of,
+)
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, SerializationInfo
@@ -34,12 +43,17 @@ def names(model: type[Any]) -> list[str]:
     return [known.alias or known.name for known in _attributes(model)]
 
 
+def documented_names(model: type[Any]) -> frozenset[str]:
+    """Return the names of the fields that the proxy documents."""
+    return frozenset(names(model)) - {"extra"}
+
+
 def _attributes(model: type[Any]) -> tuple[Attribute[Any], ...]:
     attributes: tuple[Attribute[Any], ...] = fields(cast("type[AttrsInstance]", model))
     return attributes
 
 
-class Model:
+class Model(NotPydantic):
     """The base class: checks the types of its values, and can be returned by FastAPI routes.
 
     A route may return it alone, in a dict, a list or another model, and may declare `-> User`.
@@ -89,6 +103,53 @@ class Model:
             return {k: v for k, v in shown.items() if k not in default or v != default[k]}
         return shown
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the model as JSON values, as in the response of a FastAPI route.
+
+        `from_dict` reads it.
+
+        >>> from oxaigen_auth import UserWorkspace
+        >>> UserWorkspace(id="w", extra={"plan": "team"}).to_dict()
+        {'id': 'w', 'name': None, 'plan': 'team'}
+        """
+        return self.model_dump(mode="json")
+
+    def model_dump(self, *, mode: str = "python", **options: Unpack[DumpOptions]) -> dict[str, Any]:
+        """Return the model as a dict, with the options of pydantic, as in `exclude={"email"}`.
+
+        With `mode="json"` the values are those of `to_dict`; otherwise values in `extra` that JSON
+        does not have, such as dates, remain as they are.
+
+        Raises:
+            TypeError: an option is unknown.
+            pydantic_core.PydanticSerializationError: `mode` is "json", and `extra` has a value that
+                JSON cannot express.
+
+        >>> from oxaigen_auth import User
+        >>> User(user_name="ada", email="ada@example.com").model_dump(include={"user_name"})
+        {'user_name': 'ada'}
+        """
+        made: dict[str, Any] = dump(self, "to_python", options, mode=mode)
+        return made
+
+    def model_dump_json(self, *, indent: int | None = None, **options: Unpack[DumpOptions]) -> str:
+        """Return the model as JSON, with pydantic's options.
+
+        Args:
+            indent: spaces for each level; None for one line.
+            options: as for `model_dump`.
+
+        Raises:
+            TypeError: an option is unknown.
+            pydantic_core.PydanticSerializationError: `extra` has a value that JSON cannot express.
+
+        >>> from oxaigen_auth import User
+        >>> User(user_name="ada", email=None).model_dump_json(exclude_unset=True)
+        '{"is_authenticated":true,"user_name":"ada"}'
+        """
+        made: bytes = dump(self, "to_json", options, indent=indent)
+        return made.decode()
+
     @classmethod
     def of_checked(cls, values: Iterable[Any]) -> Self:
         """Make a model from values in the order of its attributes, without checks or copies."""
@@ -98,10 +159,12 @@ class Model:
             put(model, value)
         return model
 
-    def with_extra(self, extra: dict[str, Any]) -> Self:
+    def with_extra(self, extra: dict[str, Any] | None) -> Self:
         """Return this model with these unknown fields, without checks or copies."""
-        known = [getattr(self, it.name) for it in _attributes(type(self)) if it.alias != "extra"]
-        return self.of_checked([*known, extra])
+        attributes = _attributes(type(self))
+        return self.of_checked(
+            extra if it.alias == "extra" else getattr(self, it.name) for it in attributes
+        )
 
     def __attrs_post_init__(self) -> None:
         kind: Any = type(self)

@@ -1,4 +1,4 @@
-"""The pydantic schemas of the models: FastAPI serializes them, and never reads one from a request.
+"""Models and pydantic: FastAPI serializes them, and never reads one from a request.
 
 pydantic is imported inside the functions, because a worker without FastAPI does not need it.
 """
@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypedDict
+
+from oxaigen_auth._hints.variables import suggest
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, SerializationInfo
     from pydantic.json_schema import JsonSchemaValue
+    from pydantic.main import IncEx
     from pydantic_core import CoreSchema
     from pydantic_core.core_schema import (
         SerializerFunctionWrapHandler,
@@ -34,6 +37,38 @@ def _serializer_of(model: Any) -> Any:
     from pydantic import TypeAdapter  # noqa: PLC0415
 
     return TypeAdapter(model).serializer
+
+
+class DumpOptions(TypedDict, total=False):
+    """The options of pydantic's `model_dump` and `model_dump_json`, except `mode` and `indent`."""
+
+    include: IncEx | None
+    exclude: IncEx | None
+    context: Any
+    by_alias: bool | None
+    exclude_unset: bool
+    exclude_defaults: bool
+    exclude_none: bool
+    round_trip: bool
+    warnings: bool | Literal["none", "warn", "error"]
+    fallback: Callable[[Any], Any] | None
+    serialize_as_any: bool
+
+
+def dump(
+    model: Any, method: Literal["to_python", "to_json"], options: DumpOptions, **more: object
+) -> Any:
+    """Call a method of a model's serializer.
+
+    Raises:
+        TypeError: an option is unknown.
+    """
+    known = DumpOptions.__optional_keys__
+    for name in options.keys() - known:
+        kind, suffix = type(model).__name__, "_json" * (method == "to_json")
+        hint = suggest(name, known) or f"the options are {', '.join(sorted({*known, *more}))}"
+        raise TypeError(f"{kind}.model_dump{suffix}() has no option {name!r}: {hint}")
+    return getattr(model.__pydantic_serializer__, method)(model, **more, **options)
 
 
 class NotAParameter:

@@ -8,8 +8,8 @@ from attrs import NOTHING, Attribute, fields
 from cattrs import StructureHandlerNotFoundError, transform_error
 
 from oxaigen_auth._models.base import names
+from oxaigen_auth._models.structuring import CONVERTER
 from oxaigen_auth._upstream.json_body import WireError
-from oxaigen_auth._upstream.structuring import CONVERTER
 from oxaigen_auth.models import User
 
 U = TypeVar("U", bound=User)

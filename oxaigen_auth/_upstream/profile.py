@@ -1,7 +1,7 @@
 """Makes a `User` from the proxy's profile.
 
 A profile that has all known fields, with the documented types, is read directly. Any other is
-read by the converter in `structuring`, which is lenient, and reports the location of an error.
+read by the models' converter, which is lenient, and reports the location of an error.
 """
 
 from __future__ import annotations
@@ -13,16 +13,18 @@ from typing import Any, TypeAlias
 
 from cattrs import BaseValidationError
 
-from oxaigen_auth._models.base import types_of
-from oxaigen_auth._upstream.json_body import parse_json
-from oxaigen_auth._upstream.structuring import (
+from oxaigen_auth._models.base import documented_names, types_of
+from oxaigen_auth._models.structuring import (
     CONVERTER,
-    KNOWN,
     MAX_SHORT,
+    describe,
     first,
-    structure_lenient,
+    has_documented_value,
 )
+from oxaigen_auth._upstream.json_body import WireError, parse_json
 from oxaigen_auth.models import User, UserWorkspace, WorkspacePermission, WorkspaceRole
+
+KNOWN = documented_names(User)
 
 # The memory that users share is bounded, whatever the profiles contain: about 5 MiB in all.
 MAX_CACHED = 256  # workspaces with roles and permissions
@@ -60,6 +62,21 @@ _NESTED = ("user_workspace", "workspace_roles", "workspace_permissions")
 _TYPES = {name: allowed for name, allowed in types_of(User) if name not in _NESTED}
 _scalars = itemgetter(*_TYPES)
 _nested = itemgetter(*_NESTED)
+
+
+def structure_lenient(profile: Any) -> User:
+    """Make a user from a profile with missing or null fields, or numbers as strings.
+
+    Raises:
+        WireError: not a profile, or no documented field has a value.
+    """
+    try:
+        user = CONVERTER.structure(profile, User)
+    except Exception as error:  # noqa: BLE001 (hooks may raise anything)
+        raise WireError(describe(error, "profile")) from None
+    if not has_documented_value(profile, user):
+        raise WireError("none of the documented fields has a value @ profile")
+    return user
 
 
 def structure_exact(profile: Any) -> User:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from starlette.responses import JSONResponse
 
 from oxaigen_auth import User, UserWorkspace, WorkspacePermission, WorkspaceRole
+from oxaigen_auth._models import structuring
 from oxaigen_auth._upstream import profile as profile_module
-from oxaigen_auth._upstream import structuring
 from oxaigen_auth._upstream.json_body import MAX_DEPTH, WireError, parse_json
 from oxaigen_auth._upstream.profile import parse_user, structure_user
 from tests.unit.oxaigen_auth.test_models import FIELDS
@@ -383,7 +383,9 @@ def outcome(structure: Callable[[object], User], profile: object) -> User | str:
 @given(_COMPLETE)
 def test_the_fast_path_reads_a_profile_as_the_converter_does(profile: Any) -> None:
     for _ in range(2):  # the second time, its entries are known
-        assert outcome(structure_user, profile) == outcome(structuring.structure_lenient, profile)
+        assert outcome(structure_user, profile) == outcome(
+            profile_module.structure_lenient, profile
+        )
 
 
 def test_equal_entries_of_several_users_are_shared() -> None:

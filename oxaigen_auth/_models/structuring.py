@@ -1,11 +1,13 @@
-"""Makes models from the proxy's JSON with cattrs: strict about known fields, tolerant about others.
+"""Makes models from JSON values with cattrs: strict about known fields, tolerant about others.
 
-cattrs' own hooks would turn null into "None" and false into True.
+cattrs' own hooks would turn null into "None" and false into True. This module is imported on first
+use, because importing cattrs takes time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from copy import deepcopy
 from functools import lru_cache
 from marshal import dumps
 from typing import Any, TypeVar, get_args, get_origin
@@ -19,9 +21,7 @@ from cattrs import (
 )
 from cattrs.gen import make_dict_structure_fn, override
 
-from oxaigen_auth._models.base import names, types_of
-from oxaigen_auth._upstream.json_body import WireError
-from oxaigen_auth.models import User, UserWorkspace, WorkspacePermission, WorkspaceRole
+from oxaigen_auth._models.base import Model, documented_names, names, types_of
 
 MAX_DIGITS = 1000
 MAX_SHARED = 1024  # entries and account types that users share
@@ -30,9 +30,31 @@ MAX_SHORT = 256  # bytes; larger ones are not shared
 _LISTS: dict[Any, Callable[[Any], Any]] = {it: it for it in (tuple, list, set, frozenset)} | {
     Sequence: tuple
 }
-KNOWN = frozenset(names(User)) - {"extra"}
 
 T = TypeVar("T")
+M = TypeVar("M", bound=Model)
+
+
+def has_documented_value(profile: Mapping[str, Any], user: Model) -> bool:
+    """Return whether a documented field was sent with a value: not null, not empty."""
+    if profile.get("is_authenticated") is not None:
+        return True
+    others = documented_names(type(user)) - {"is_authenticated"}
+    return any(_has_value(getattr(user, name)) for name in others)
+
+
+def _has_value(value: object) -> bool:
+    if isinstance(value, list):
+        return any(_has_value(entry) for entry in value)
+    if isinstance(value, Model):
+        return any(_has_value(getattr(value, name)) for name in documented_names(type(value)))
+    return value is not None and value != ""
+
+
+def describe(error: Exception, path: str) -> str:
+    """Return what is wrong and where, without the value: "expected a boolean @ profile.enabled"."""
+    faults = transform_error(error, path, lambda fault, _: str(fault))
+    return faults[0].replace("._", ".")  # the names of the fields in JSON
 
 
 def _boolean(value: object, _: object) -> bool:
@@ -98,33 +120,42 @@ def _configure_lists(converter: Converter) -> None:
     converter.register_structure_hook_factory(_is_list, factory)
 
 
-def _configure_user(converter: Converter) -> None:
-    structure = _without_extra(converter, User)
-
-    def hook(value: Any, cls: Any) -> object:
-        known, unknown = _split(value, KNOWN)
-        user = structure(known, cls)
-        return user.with_extra(unknown) if unknown else user
-
-    converter.register_structure_hook(User, hook)
+def _is_model(of: Any) -> bool:
+    return isinstance(of, type) and issubclass(of, Model)
 
 
-def _configure_entry(converter: Converter, model: Any) -> None:
+def _configure_models(converter: Converter) -> None:
+    def factory(model: Any, _: Converter) -> Callable[[Any, Any], object]:
+        is_flat = [*(name for name, _ in types_of(model)), "extra"] == names(model)
+        structure = _without_extra(converter, model)
+        read = _reader_of_entry(model, structure) if is_flat else structure
+        documented = documented_names(model)
+
+        def hook(value: Any, cls: Any) -> object:
+            known, unknown = _split(value, documented)
+            made = read(known, cls)
+            if unknown:
+                return made.with_extra(unknown)
+            return _shared(made, known) if is_flat else made
+
+        return hook
+
+    converter.register_structure_hook_factory(_is_model, factory)
+
+
+def _reader_of_entry(
+    model: Any, structure: Callable[[Any, Any], Any]
+) -> Callable[[dict[str, Any], Any], Any]:
     """Read an object directly if its fields have the documented types, otherwise with cattrs."""
-    structure = _without_extra(converter, model)
     types = types_of(model)
-    names = [name for name, _ in types]
 
-    def hook(value: Any, cls: Any) -> object:
-        known, unknown = _split(value, names)
-        values = [known.get(name) for name in names]
+    def read(known: dict[str, Any], cls: Any) -> Any:
+        values = [known.get(name) for name, _ in types]
         if all(type(value) in allowed for value, (_, allowed) in zip(values, types, strict=True)):
-            entry = model.of_checked((*values, None))
-        else:
-            entry = structure(known, cls)
-        return entry.with_extra(unknown) if unknown else _shared(entry, known)
+            return model.of_checked((*values, None))
+        return structure(known, cls)
 
-    converter.register_structure_hook(model, hook)
+    return read
 
 
 def _without_extra(converter: Converter, model: type[Any]) -> Callable[[Any, Any], Any]:
@@ -158,43 +189,26 @@ def _converter() -> Converter:
     converter = Converter()
     _configure_types(converter)
     _configure_lists(converter)
-    for model in (UserWorkspace, WorkspaceRole, WorkspacePermission):
-        _configure_entry(converter, model)
-    _configure_user(converter)
+    _configure_models(converter)
     return converter
 
 
 CONVERTER = _converter()
 
 
-def structure_lenient(profile: object) -> User:
-    """Make a user from a profile with missing or null fields, or numbers as strings.
+def from_json_value(model: type[M], data: object) -> M:
+    """Make a model from JSON values that an app has, such as those that it stored.
 
     Raises:
-        WireError: not a profile, or no documented field has a value.
+        TypeError: `data` is not a dict.
+        ValueError: a value has the wrong type.
     """
+    if type(data) is not dict:
+        advice = f": write {model.__name__}.from_dict(json.loads(…))" if type(data) is str else ""
+        raise TypeError(f"from_dict takes a dict, not {type(data).__name__}{advice}")
     try:
-        user = CONVERTER.structure(profile, User)
+        made: M = CONVERTER.structure(deepcopy(data), model)
     except Exception as error:  # noqa: BLE001 (hooks may raise anything)
-        faults = transform_error(error, "profile", lambda fault, _: str(fault))
-        raise WireError(faults[0].replace("._", ".")) from None  # its name on the wire
-    if not _has_documented_value(profile, user):
-        raise WireError("none of the documented fields has a value @ profile")
-    return user
-
-
-def _has_documented_value(profile: Any, user: User) -> bool:
-    """Return whether a documented field was sent with a value: not null, not empty."""
-    if profile.get("is_authenticated") is not None:
-        return True
-    return any(_has_value(getattr(user, name)) for name in KNOWN - {"is_authenticated"})
-
-
-def _has_value(value: object) -> bool:
-    if isinstance(value, list):
-        return any(_has_value(entry) for entry in value)
-    if isinstance(value, UserWorkspace):
-        return bool(value.id or value.name)
-    if isinstance(value, WorkspaceRole | WorkspacePermission):
-        return value.id is not None or bool(value.name or value.description)
-    return value is not None and value != ""
+        problem, _, path = describe(error, model.__name__).rpartition(" @ ")
+        raise ValueError(f"{path}: {problem}") from None
+    return made
