@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
+from fcntl import LOCK_EX, flock
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 CACHE = ROOT / ".bench"
 PUBLISHED = "oxaigen-auth==0.1.0"
-SHARED = ("anyio", "attrs", "fastapi", "httpx", "pydantic", "starlette")
+SHARED = ("anyio", "attrs", "fastapi", "httpx", "pydantic", "starlette", "uvicorn", "websockets")
 INSTALL_TIMEOUT = 300  # seconds
 
 
@@ -108,6 +109,13 @@ def published_python() -> str:
         NotMeasuredError: the package could not be installed.
     """
     home = CACHE / "published"
+    CACHE.mkdir(exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        flock(lock, LOCK_EX)  # tests in other processes need it as well
+        return _installed(home)
+
+
+def _installed(home: Path) -> str:
     python, stamp = home / "bin" / "python", home / "installed.json"
     wanted = [PUBLISHED, *(f"{name}=={version(name)}" for name in SHARED)]
     if not (stamp.exists() and json.loads(stamp.read_text()) == wanted):
