@@ -23,10 +23,11 @@ lint:
     uv run lint-imports --no-cache
     find oxaigen_auth load mock tests benchmarks docs -name '*.py' | xargs -P 2 -n 40 uv run flake8-async --anyio --disable=ASYNC106,ASYNC114,ASYNC124,ASYNC127,ASYNC9
 
-# Check the types with mypy and pyright, and that every public name has a declared type
+# Check the types with mypy, pyright and ty, and that every public name has a declared type
 types:
     uv run mypy
     uv run pyright
+    uv run ty check
     for package in oxaigen_auth oxaigen-stubs oxaigen_auth_mock; do uv run pyright --ignoreexternal --verifytypes $package || exit 1; done
 
 # Run all tests in parallel and require full branch coverage, or run some: `just test -k singleflight`
