@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+from typing import is_typeddict
 
 import attrs
 import pytest
@@ -26,9 +27,9 @@ WITH_IDENTITY = [it for it in OURS if it.__eq__ is object.__eq__]
 VALUES = [it for it in OURS if it not in WITH_IDENTITY]
 
 
-def is_tuple(cls: type) -> bool:
-    """Return whether this is a `NamedTuple`: a cheap key of a dict."""
-    return issubclass(cls, tuple)
+def is_plain(cls: type) -> bool:
+    """Return whether this is a `NamedTuple`, a cheap key of a dict, or a `TypedDict` of options."""
+    return issubclass(cls, tuple) or is_typeddict(cls)
 
 
 def test_there_are_classes_of_both_kinds() -> None:
@@ -37,7 +38,7 @@ def test_there_are_classes_of_both_kinds() -> None:
 
 
 def test_every_class_that_lists_its_fields_is_one_of_attrs() -> None:
-    others = [it for it in CLASSES if "__attrs_attrs__" not in vars(it) and not is_tuple(it)]
+    others = [it for it in CLASSES if "__attrs_attrs__" not in vars(it) and not is_plain(it)]
     used_alone = [it for it in others if not type.__subclasses__(it)]
     assert [it for it in used_alone if inspect.get_annotations(it)] == []
 

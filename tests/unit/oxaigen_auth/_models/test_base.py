@@ -11,11 +11,11 @@ from typing import Any
 import attrs
 import pytest
 from fastapi import FastAPI
-from fastapi.testclient import TestClient
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticSerializationError
 
 from oxaigen_auth import User, UserWorkspace, WorkspacePermission, WorkspaceRole
+from tests.support.apps import TestClient
 from tests.unit.oxaigen_auth._models.test_pydantic import FILTERS
 from tests.unit.oxaigen_auth.test_models import FULL, full_user
 
@@ -58,7 +58,7 @@ OPTIONS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("options", OPTIONS)
 @pytest.mark.parametrize("profile", [FULL, {"user_name": "ada"}, {}], ids=["full", "sparse", "no"])
 def test_a_user_is_dumped_as_a_pydantic_model_is(
     options: dict[str, Any], profile: dict[str, Any]
