@@ -15,10 +15,9 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketState
 
 from oxaigen_auth._request.http_errors import refusal_of_error
+from oxaigen_auth._request.websocket_refusals import close_code_and_reason, has_denial_response
 from oxaigen_auth.errors import OxaigenAuthError
 
-POLICY_VIOLATION, INTERNAL_ERROR = 1008, 1011  # close codes (RFC 6455 §7.4.1)
-MAX_REASON = 123  # bytes (RFC 6455 §5.5)
 _ENDED = {"http.response.start", "websocket.close", "websocket.http.response.start"}
 
 
@@ -28,7 +27,7 @@ def install_exception_handlers(app: Starlette) -> None:
     An `OxaigenAuthUnauthenticatedError` from `client.get_me` becomes a 401 with its challenge; the
     other errors as in README.md ("Responses to the caller"). `OxaigenAuthConfigurationError`
     stays a 500, and so does a group of exceptions, unless all of them would get the same answer. A
-    WebSocket that is open already is closed with 1011 for an outage, otherwise with 1008.
+    WebSocket that is open already is closed with 1013 for an outage, otherwise with 1008.
 
     A handler that the app has for one of these errors comes first. `OxaigenAuthMiddleware` does
     the same for the routes of its own app; an app that is mounted needs handlers of its own.
@@ -53,7 +52,7 @@ async def _handle(connection: Request | WebSocket, error: Exception) -> Response
     if refusal is None or sent & _ENDED:
         raise error
     if isinstance(connection, WebSocket) and not _can_answer(connection.scope, sent):
-        await connection.close(*_closing(refusal))
+        await connection.close(*close_code_and_reason(refusal))
         return None
     return await _response(connection, refusal)
 
@@ -81,7 +80,7 @@ async def answer_error(
     if refusal is None or sent & _ENDED:
         return False
     if scope["type"] == "websocket" and not _can_answer(scope, sent):
-        code, reason = _closing(refusal)
+        code, reason = close_code_and_reason(refusal)
         await send({"type": "websocket.close", "code": code, "reason": reason})
         return True
     is_http = scope["type"] == "http"
@@ -94,13 +93,7 @@ async def answer_error(
 
 def _can_answer(scope: Scope, sent: set[str]) -> bool:
     """Return whether a WebSocket can still be answered with an HTTP response."""
-    return not sent and "websocket.http.response" in (scope.get("extensions") or {})
-
-
-def _closing(refusal: HTTPException) -> tuple[int, str]:
-    code = INTERNAL_ERROR if refusal.status_code == 502 else POLICY_VIOLATION  # noqa: PLR2004
-    reason = str(refusal.detail).encode()[:MAX_REASON]
-    return code, reason.decode(errors="ignore")
+    return not sent and has_denial_response(scope)
 
 
 async def _response(connection: HTTPConnection, refusal: HTTPException) -> Response | None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Annotated, Any, Generic, TypeVar
 
-from fastapi import Depends
+from fastapi import Depends, HTTPException
 from starlette.requests import HTTPConnection
 
 from oxaigen_auth._core.process_cache import process_cache
@@ -16,6 +16,7 @@ from oxaigen_auth._dependencies.users import UNRESOLVED, get_current_user
 from oxaigen_auth._hints.dependencies import ScopelessDependency
 from oxaigen_auth._request.http_errors import refusal_of_verdict, user_of
 from oxaigen_auth._request.identity import identify
+from oxaigen_auth._request.websocket_refusals import answerable
 from oxaigen_auth._validation.verdict import Unavailable
 from oxaigen_auth.models import User
 
@@ -37,7 +38,10 @@ class GetCurrentUserAs(ScopelessDependency, Generic[U]):
         current_user: Annotated[User, Depends(get_current_user)] = UNRESOLVED,
     ) -> U:
         is_resolved = current_user is not UNRESOLVED
-        user = current_user if is_resolved else user_of(await identify(connection.scope))
+        try:
+            user = current_user if is_resolved else user_of(await identify(connection.scope))
+        except HTTPException as error:
+            raise answerable(error, connection) from None
         read, error_type = _reader()
         try:
             own: U = read(self.model, user)
@@ -46,7 +50,7 @@ class GetCurrentUserAs(ScopelessDependency, Generic[U]):
         else:
             return own
         _warn(reason)
-        raise refusal_of_verdict(Unavailable(reason))
+        raise answerable(refusal_of_verdict(Unavailable(reason)), connection)
 
 
 def check_model(model: object) -> None:

@@ -15,6 +15,7 @@ from oxaigen_auth._dependencies.users import UNRESOLVED, get_current_user
 from oxaigen_auth._hints.dependencies import ScopelessDependency, listed
 from oxaigen_auth._request.http_errors import missing, refusal_of_verdict, user_of
 from oxaigen_auth._request.identity import identify
+from oxaigen_auth._request.websocket_refusals import answerable
 from oxaigen_auth._validation.verdict import Accepted, Rejected, Unavailable
 from oxaigen_auth.models import User
 
@@ -32,15 +33,18 @@ class OnePermission(ScopelessDependency):
         connection: HTTPConnection,
         current_user: Annotated[User, Depends(get_current_user)] = UNRESOLVED,
     ) -> User:
-        identity = await identify(connection.scope)
-        user = user_of(identity)
-        match await identity.check_permission(self._permission):
-            case Accepted(True):
-                return user if current_user is UNRESOLVED else current_user
-            case Accepted():
-                raise missing(self.all_of, of=self.all_of)
-            case refusal:
-                raise refusal_of_verdict(refusal)
+        try:
+            identity = await identify(connection.scope)
+            user = user_of(identity)
+            match await identity.check_permission(self._permission):
+                case Accepted(True):
+                    return user if current_user is UNRESOLVED else current_user
+                case Accepted():
+                    raise missing(self.all_of, of=self.all_of)
+                case verdict:
+                    raise refusal_of_verdict(verdict)
+        except HTTPException as error:
+            raise answerable(error, connection) from None
 
 
 class SeveralPermissions(ScopelessDependency):
@@ -54,13 +58,16 @@ class SeveralPermissions(ScopelessDependency):
         connection: HTTPConnection,
         current_user: Annotated[User, Depends(get_current_user)] = UNRESOLVED,
     ) -> User:
-        identity = await identify(connection.scope)
-        user = user_of(identity)
-        names = self._names
-        verdicts = await identity.check_permissions(names, until=self.is_decisive)
-        refusal = self.refusal(dict(zip(names, verdicts, strict=True)))
-        if refusal is not None:
-            raise refusal
+        try:
+            identity = await identify(connection.scope)
+            user = user_of(identity)
+            names = self._names
+            verdicts = await identity.check_permissions(names, until=self.is_decisive)
+            refusal = self.refusal(dict(zip(names, verdicts, strict=True)))
+            if refusal is not None:
+                raise refusal
+        except HTTPException as error:
+            raise answerable(error, connection) from None
         return user if current_user is UNRESOLVED else current_user
 
     @abstractmethod

@@ -6,6 +6,7 @@ the annotations here, so they are not postponed.
 
 from typing import Any
 
+from fastapi import HTTPException
 from fastapi.openapi.models import SecurityBase as SecurityModel
 from fastapi.security import HTTPBearer, SecurityScopes
 from fastapi.security.base import SecurityBase
@@ -15,6 +16,7 @@ from oxaigen_auth._hints.dependencies import BEARER_SCHEME, ScopelessDependency
 from oxaigen_auth._request.app_check import refuse_scopes
 from oxaigen_auth._request.http_errors import optional_user_of, user_of
 from oxaigen_auth._request.identity import identify
+from oxaigen_auth._request.websocket_refusals import answerable
 from oxaigen_auth.models import User
 from oxaigen_auth.openapi import extend_fastapi
 
@@ -54,7 +56,10 @@ class GetCurrentUser(BearerScheme):
     ) -> User:
         if security_scopes.scopes:
             refuse_scopes(connection.scope, security_scopes.scopes)
-        return user_of(await identify(connection.scope))
+        try:
+            return user_of(await identify(connection.scope))
+        except HTTPException as error:
+            raise answerable(error, connection) from None
 
 
 class GetCurrentUserOptional(BearerScheme):
@@ -81,7 +86,7 @@ class GetCurrentUserOptional(BearerScheme):
     ) -> User | None:
         if security_scopes.scopes:
             refuse_scopes(connection.scope, security_scopes.scopes)
-        return optional_user_of(await identify(connection.scope))
+        return await current_user(connection)
 
 
 async def current_user(connection: HTTPConnection) -> User | None:
@@ -101,7 +106,10 @@ async def current_user(connection: HTTPConnection) -> User | None:
     ...     user = await current_user(request) if personal else None
     ...     return f"Hello {user.first_name}" if user else "Hello"
     """
-    return optional_user_of(await identify(connection.scope))
+    try:
+        return optional_user_of(await identify(connection.scope))
+    except HTTPException as error:
+        raise answerable(error, connection) from None
 
 
 extend_fastapi()

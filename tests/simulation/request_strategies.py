@@ -88,6 +88,7 @@ def draw(dice: Dice, variant: Variant) -> dict[str, Any]:
         "path": f"/{dice.pick('me', 'me', 'maybe', 'audit', *['state'] * variant.middleware)}",
         "query_string": b"",
         "root_path": "",
+        "extensions": {"websocket.http.response": {}},
     }
     if scope["type"] == "http":
         return scope | {"method": dice.pick(*METHODS, *METHODS, *METHODS, "get", "BREW", "")}

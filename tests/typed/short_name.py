@@ -13,7 +13,7 @@ from oxaigen import ProxyAuthClient, User, require_permission
 assert_type(User(user_name="ada"), oxaigen_auth.User)
 assert_type(oxaigen.OxaigenAuthSettings(), oxaigen_auth.OxaigenAuthSettings)
 assert_type(ProxyAuthClient(), oxaigen_auth.ProxyAuthClient)
-assert_type(require_permission("audit").permission_name, str)
+assert_type(require_permission("audit").name, str)
 
 
 async def by_hand(request: Request) -> None:

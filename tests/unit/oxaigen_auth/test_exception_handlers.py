@@ -192,7 +192,7 @@ def test_a_websocket_is_denied_or_closed(
     with client.websocket_connect("/after") as websocket:
         with pytest.raises(WebSocketDisconnect) as closed:
             websocket.receive_text()
-    assert closed.value.code == (1011 if expected[0] == 502 else 1008)
+    assert closed.value.code == (1013 if expected[0] == 502 else 1008)
     assert closed.value.reason == expected[1]
 
 

@@ -1,0 +1,144 @@
+"""How the dependencies refuse a WebSocket that no HTTP response can answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fastapi import FastAPI, HTTPException, WebSocket
+from starlette.websockets import WebSocketDisconnect
+
+from oxaigen_auth import (
+    OxaigenAuthMiddleware,
+    get_current_user,
+    get_current_user_optional,
+    require_permission,
+)
+from tests.support.apps import GOOD, TestClient, make_app, serving_elsewhere
+from tests.support.fake_proxy import DENIED, DOWN, REVOKED, FakeProxy
+
+if TYPE_CHECKING:
+    from starlette.types import Message
+
+DEPENDENCIES: dict[str, Any] = {
+    "/late/me": get_current_user,
+    "/late/maybe": get_current_user_optional,
+    "/late/audit": require_permission("audit"),
+}
+
+each_backend = pytest.mark.parametrize("backend", ["asyncio", "trio"])
+with_and_without_middleware = pytest.mark.parametrize("middleware", [True, False])
+
+REFUSALS = [
+    ("/late/me", FakeProxy(REVOKED), {}, 1008, "Not authenticated"),
+    ("/late/me", FakeProxy(REVOKED), GOOD, 1008, "Token revoked"),
+    ("/late/me", FakeProxy(DOWN), GOOD, 1013, "Auth service unavailable"),
+    ("/late/maybe", FakeProxy(DOWN), GOOD, 1013, "Auth service unavailable"),
+    ("/late/audit", FakeProxy(permission=DENIED), GOOD, 1008, "Missing permission: audit"),
+    ("/late/audit", FakeProxy(permission=DOWN), GOOD, 1013, "Auth service unavailable"),
+]
+
+
+def app_asking_late(*, middleware: bool) -> FastAPI:
+    app = make_app()
+    if middleware:
+        app.add_middleware(OxaigenAuthMiddleware)
+
+    @app.websocket("/late/{name}")
+    async def late(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await DEPENDENCIES[websocket.url.path](websocket)
+        await websocket.send_text("unreachable")
+
+    return app
+
+
+@with_and_without_middleware
+@each_backend
+@pytest.mark.parametrize(("path", "proxy", "headers", "code", "reason"), REFUSALS)
+def test_an_open_websocket_is_closed_with_a_code(  # noqa: PLR0913, PLR0917 (a table)
+    path: str,
+    proxy: FakeProxy,
+    headers: Any,
+    code: int,
+    reason: str,
+    backend: Any,
+    middleware: bool,  # noqa: FBT001
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with serving_elsewhere(proxy) as server:
+        monkeypatch.setenv("OXAIGEN_AUTH_PROXY_URL_OVERRIDE", server.url)
+        client = TestClient(app_asking_late(middleware=middleware), backend=backend)
+        with client.websocket_connect(path, headers=headers) as websocket:
+            with pytest.raises(WebSocketDisconnect) as closed:
+                websocket.receive_text()
+    assert (closed.value.code, closed.value.reason) == (code, reason)
+
+
+@each_backend
+def test_an_address_with_too_many_rejected_tokens_may_try_again_later(
+    backend: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OXAIGEN_AUTH_MAX_REJECTED_PER_MINUTE", "1")
+    codes: list[int] = []
+    with serving_elsewhere(FakeProxy(REVOKED)) as server:
+        monkeypatch.setenv("OXAIGEN_AUTH_PROXY_URL_OVERRIDE", server.url)
+        app = app_asking_late(middleware=False)
+        with TestClient(app, backend=backend, client=("10.0.0.1", 1)) as client:
+            for token in ("one", "two", "three"):
+                headers = {"authorization": f"Bearer {token}"}
+                with client.websocket_connect("/late/me", headers=headers) as websocket:
+                    with pytest.raises(WebSocketDisconnect) as closed:
+                        websocket.receive_text()
+                    codes.append(closed.value.code)
+    assert codes == [1008, 1008, 1013]
+
+
+@pytest.mark.anyio
+@with_and_without_middleware
+@pytest.mark.parametrize("path", ["/ws/me", "/ws/audit"])
+async def test_a_server_without_denial_responses_closes_the_handshake(
+    path: str,
+    middleware: bool,  # noqa: FBT001
+) -> None:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "websocket",
+        "path": path,
+        "headers": [],
+        "query_string": b"",
+        "subprotocols": [],
+    }
+    await app_asking_late(middleware=middleware)(scope, receive, send)
+    assert sent == [{"type": "websocket.close", "code": 1008, "reason": "Not authenticated"}]
+
+
+@each_backend
+def test_an_app_can_catch_the_refusal_as_an_http_exception(backend: Any) -> None:
+    app = FastAPI()
+
+    @app.websocket("/")
+    async def route(websocket: WebSocket) -> None:
+        await websocket.accept()
+        try:
+            await get_current_user(websocket)
+        except HTTPException as error:
+            await websocket.send_json([error.status_code, error.detail, error.headers])
+            await websocket.close(4401)
+
+    with TestClient(app, backend=backend).websocket_connect("/") as websocket:
+        assert websocket.receive_json() == [
+            401,
+            "Not authenticated",
+            {"WWW-Authenticate": "Bearer"},
+        ]
+        with pytest.raises(WebSocketDisconnect) as closed:
+            websocket.receive_text()
+    assert closed.value.code == 4401
