@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from oxaigen_auth._request.app_check import refuse_faulty_app
 from oxaigen_auth._request.identity import CLIENT, IDENTITY, Identity, identify
 from oxaigen_auth._request.starlette_auth import set_user
+from oxaigen_auth._request.subprotocols import refuse_to_echo
 from oxaigen_auth._validation.verdict import (
     RATE_LIMITED_MESSAGE,
     UNAVAILABLE_MESSAGE,
@@ -95,8 +96,10 @@ class OxaigenAuthMiddleware:
             )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] in {"http", "websocket"}:
+        if scope["type"] == "http":
             return await self._serve(scope, receive, send)
+        if scope["type"] == "websocket":
+            return await self._serve(scope, receive, refuse_to_echo(send))
         if scope["type"] == "lifespan":
             return await self._run_lifespan(scope, receive, send)
         return await self.app(scope, receive, send)

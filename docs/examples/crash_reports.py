@@ -6,13 +6,15 @@
         before_send_transaction=scrub_tokens,
     )
 
-A token is removed after `Bearer` and after the name of the cookie, anywhere in an event. The token
-of the current request is also removed under any other name.
+A token is removed after `Bearer`, after the name of the cookie, and after the prefix of the
+sub-protocol, anywhere in an event. The token of the current request is also removed under any other
+name.
 """
 
 from __future__ import annotations
 
 import re
+from base64 import urlsafe_b64decode
 from inspect import currentframe
 from itertools import chain
 from traceback import walk_stack, walk_tb
@@ -25,12 +27,15 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 COOKIE = "OxaigenPlatformAuthAccessToken"  # OXAIGEN_AUTH_ACCESS_TOKEN_COOKIE_NAME
+SUBPROTOCOL = "base64url.bearer.authorization.oxaigen."
 FILTERED = "[Filtered]"
 MIN_LENGTH = 8  # of the tokens to search for; shorter ones could be common words
 
 # "Bearer …" and "Cookie=…", also as Python and JSON write them: {'Cookie': '…'}
 _TOKEN = re.compile(
-    rf"""(bearer\s+|{re.escape(COOKIE)}["']?\s*[=:]\s*b?["']?)[^\s"',;]+""", re.IGNORECASE
+    rf"""(bearer\s+|{re.escape(COOKIE)}["']?\s*[=:]\s*b?["']?|{re.escape(SUBPROTOCOL)})"""
+    r"""[^\s"',;]+""",
+    re.IGNORECASE,
 )
 
 
@@ -78,6 +83,10 @@ def _tokens_of(headers: list[tuple[bytes, bytes]]) -> Iterator[str]:
         text = value.decode("latin-1")
         if name == b"authorization":
             yield text.strip().partition(" ")[2].strip()
+        if name == b"sec-websocket-protocol":
+            for encoded in re.findall(rf"{re.escape(SUBPROTOCOL)}([\w-]+)", text, re.IGNORECASE):
+                if len(encoded) % 4 != 1:  # otherwise it is invalid
+                    yield urlsafe_b64decode(encoded + "===").decode("latin-1")
         if name == b"cookie":
             pairs = [pair.partition("=") for pair in text.split(";")]
             yield from (it.strip(' "') for key, _, it in pairs if key.strip() == COOKIE)

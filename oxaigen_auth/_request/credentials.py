@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from oxaigen_auth._hints.calls import takes_connection
+from oxaigen_auth._request.subprotocols import token_of_subprotocols
 from oxaigen_auth._syntax.tokens import MAX_TOKEN, is_token
 from oxaigen_auth.errors import OxaigenAuthUnauthenticatedError
 from oxaigen_auth.settings import current_settings
@@ -27,6 +28,8 @@ def extract_bearer_token(
     """Return the token of the `Authorization` header, otherwise of the cookie, otherwise None.
 
     A header with another scheme than Bearer, or with nothing after it, is ignored (RFC 6750 §2.1).
+    Before the cookie, the token of a WebSocket may also be one of the sub-protocols it offers:
+    `base64url.bearer.authorization.oxaigen.<base64url of the token>`.
 
     Args:
         connection: a FastAPI or Starlette `Request` or `WebSocket`.
@@ -43,7 +46,7 @@ def extract_bearer_token(
     """
     name = cookie_name or current_settings().access_token_cookie_name
     try:
-        return _token(combined_headers(connection.scope), name)
+        return _token(connection.scope, name)
     except OxaigenAuthUnauthenticatedError as error:
         clear_frames(error.__traceback__)  # a traceback that is kept would keep the token
         raise
@@ -64,8 +67,11 @@ def combined_headers(scope: Scope) -> dict[bytes, bytes]:
     return found
 
 
-def _token(headers: dict[bytes, bytes], cookie_name: str) -> str | None:
-    token = token_of_header(headers) or token_of_cookie(headers, cookie_name)
+def _token(scope: Scope, cookie_name: str) -> str | None:
+    headers = combined_headers(scope)
+    is_websocket = scope["type"] == "websocket"
+    token = token_of_websocket(headers) if is_websocket else token_of_header(headers)
+    token = token or token_of_cookie(headers, cookie_name)
     if token is not None and not is_token(token):
         raise OxaigenAuthUnauthenticatedError("Invalid token", "malformed_token")
     return token
@@ -84,6 +90,14 @@ def token_of_header(headers: dict[bytes, bytes]) -> str | None:
         if scheme.lower() != "bearer":
             return None
     return token.strip(" \t") or None
+
+
+def token_of_websocket(headers: dict[bytes, bytes]) -> str | None:
+    """Return the token of the `Authorization` header or of the sub-protocols of a WebSocket."""
+    token, offered = token_of_header(headers), token_of_subprotocols(headers)
+    if token is not None and offered is not None and token != offered:
+        raise OxaigenAuthUnauthenticatedError("More than one token")
+    return token or offered
 
 
 def token_of_cookie(headers: dict[bytes, bytes], name: str) -> str | None:

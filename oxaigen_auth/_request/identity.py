@@ -16,9 +16,15 @@ from starlette.types import Scope
 
 from oxaigen_auth._core.task_groups import side_by_side
 from oxaigen_auth._request.app_check import check_once
-from oxaigen_auth._request.credentials import combined_headers, token_of_cookie, token_of_header
+from oxaigen_auth._request.credentials import (
+    combined_headers,
+    token_of_cookie,
+    token_of_header,
+    token_of_websocket,
+)
 from oxaigen_auth._request.csrf import is_cross_site
 from oxaigen_auth._request.hosts import derive_base_url
+from oxaigen_auth._request.subprotocols import hide_token
 from oxaigen_auth._validation.question import Question, user_question
 from oxaigen_auth._validation.verdict import (
     Accepted,
@@ -189,7 +195,11 @@ def _read(scope: Scope, headers: dict[bytes, bytes], client: ProxyAuthClient) ->
     """Return the identity that the scope shows, with a question if the proxy must be asked."""
     settings = client.settings
     try:
-        token = token_of_header(headers)
+        if scope["type"] == "websocket":
+            hide_token(scope)
+            token = token_of_websocket(headers)
+        else:
+            token = token_of_header(headers)
         if token is None:
             token = token_of_cookie(headers, settings.access_token_cookie_name)
             if token is None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from binascii import a2b_base64
 from math import isnan
 
+from oxaigen_auth._syntax.base64url import decode
+
 _FORM = re.compile(r"[A-Za-z0-9_-]+\.([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]*")
-_TO_STANDARD = str.maketrans("-_", "+/")  # from the URL-safe alphabet (RFC 4648 §5)
 
 
 def expiry(token: str) -> float | None:
@@ -25,8 +25,8 @@ def expiry(token: str) -> float | None:
 
 def _claims(payload: str) -> object:
     """Decode a payload. Numbers become floats, because an int of many digits is slow to parse."""
+    decoded = decode(payload)
     try:
-        padded = payload.translate(_TO_STANDARD) + "=" * (-len(payload) % 4)
-        return json.loads(a2b_base64(padded).decode(), parse_int=float)
+        return None if decoded is None else json.loads(decoded.decode(), parse_int=float)
     except (ValueError, RecursionError):
         return None

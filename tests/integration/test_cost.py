@@ -15,6 +15,7 @@ from oxaigen_auth._request.credentials import (
     combined_headers,
     token_of_cookie,
     token_of_header,
+    token_of_websocket,
 )
 from oxaigen_auth._request.csrf import is_cross_site
 from oxaigen_auth._request.hosts import derive_base_url
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 NAME = b"OxaigenPlatformAuthAccessToken"
+OFFERED, PREFIX = b"sec-websocket-protocol", b"base64url.bearer.authorization.oxaigen."
 LISTED = OxaigenAuthSettings(allowed_hosts=("app.example.com", "*.example.org", "[::1]:*"))
 SMALL, TIMES = 4_000, 16  # bytes; and how many times as large the large ones are
 
@@ -61,6 +63,12 @@ HOSTILE = {
     "spaces before a token": of(b"authorization", b"", b" ", b"Bearer x"),
     "spaces after bearer": of(b"authorization", b"Bearer", b" ", b"\xa0"),
     "another scheme": of(b"authorization", b"", b"B"),
+    "a long sub-protocol": of(OFFERED, PREFIX, b"x"),
+    "a sub-protocol that is not base64url": of(OFFERED, PREFIX, b"x", b"="),
+    "sub-protocols": of(OFFERED, b"", b"a,"),
+    "spaces between sub-protocols": of(OFFERED, b"a,", b" ", b"b"),
+    "tokens among the sub-protocols": of(OFFERED, b"", PREFIX + b","),
+    "many sub-protocol headers": many(OFFERED, b"chat"),
     "many authorization headers": many(b"authorization", b"Bearer x"),
     "a long host": of(b"host", b"", b"a"),
     "labels": of(b"host", b"", b"a."),
@@ -84,6 +92,7 @@ def read(headers: Headers) -> None:
     found = combined_headers({"headers": headers})
     for step in (
         lambda: token_of_header(found),
+        lambda: token_of_websocket(found),
         lambda: token_of_cookie(found, NAME.decode()),
         lambda: is_cross_site({"method": "POST"}, {b"origin": b"null://", **found}, LISTED),
         lambda: derive_base_url(found, LISTED),

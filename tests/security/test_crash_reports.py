@@ -6,6 +6,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from base64 import urlsafe_b64encode
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -192,6 +193,19 @@ def test_a_token_of_the_request_that_failed_is_scrubbed_under_any_name() -> None
     hint = {"exc_info": (caught.type, caught.value, caught.tb)}
     del scope, cookie
     assert example().scrub_tokens({"message": OTHER}, hint) == {"message": "[Filtered]"}
+
+
+@pytest.mark.parametrize("name", ["sec-websocket-protocol", "Sec-WebSocket-Protocol"])
+def test_a_token_among_the_sub_protocols_is_scrubbed(name: str) -> None:
+    encoded = urlsafe_b64encode(TOKEN.encode()).decode().rstrip("=")
+    prefix = "base64url.bearer.authorization.oxaigen."
+    offered = f"chat, {prefix}a, {prefix}{encoded}"
+    scope = {"type": "websocket", "headers": [(name.lower().encode(), offered.encode())]}
+    event = {"headers": {name: offered}, "message": f"no {TOKEN} here"}
+    scrubbed = example().scrub_tokens(event, {})
+    assert scope
+    assert scrubbed["message"] == "no [Filtered] here"
+    assert scrubbed["headers"][name].endswith("oxaigen.[Filtered]")
 
 
 def test_a_cookie_that_was_parsed_is_scrubbed_by_its_name() -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
 from typing import TYPE_CHECKING, Any
 
 from tests.simulation.fuzz import MARK, mutated
-from tests.simulation.rules import COOKIE, SAFE
+from tests.simulation.rules import COOKIE, OFFERED, SAFE
 
 if TYPE_CHECKING:
     from tests.simulation.rules import Variant
@@ -26,6 +27,8 @@ TOKENS = [
 SCHEMES = [*[b"Bearer "] * 6, b"bearer  ", b" BEARER \t", b"Basic ", b"Bearer", b"Bearer\t", b""]
 COOKIES = [COOKIE.encode() + end for end in (b"=", b"=", b"=", b' = "', b"_=", b"")]
 OTHERS = [b"", b"", b"; a=b", b";", b"; =", b'"; q="', b"; " + COOKIE.encode() + b"="]
+PREFIXES = [*[OFFERED] * 5, OFFERED.upper(), OFFERED[:-1], b"x" + OFFERED]
+BESIDE = [b"", b",chat", b", chat", b"=", b" ", b",", b", " + OFFERED, b"," + OFFERED + b"fn5-"]
 HOSTS = [
     *(b"app.example.com", b"app.example.com", b"app.example.org", b"a.b.example.com:443"),
     *(
@@ -92,6 +95,8 @@ def draw(dice: Dice, variant: Variant) -> dict[str, Any]:
     }
     if scope["type"] == "http":
         return scope | {"method": dice.pick(*METHODS, *METHODS, *METHODS, "get", "BREW", "")}
+    for _ in range(dice.pick(0, 0, 1, 1, 2)):
+        scope["headers"].append(draw_header(dice, b"sec-websocket-protocol"))
     return scope | {"path": f"/ws/{dice.pick('me', 'maybe', 'audit')}", "subprotocols": []}
 
 
@@ -99,6 +104,10 @@ def draw_header(dice: Dice, name: bytes) -> tuple[bytes, bytes]:
     values = {
         b"authorization": dice.pick(*SCHEMES) + dice.pick(*TOKENS),
         b"cookie": dice.pick(*COOKIES) + dice.pick(*TOKENS) + dice.pick(*OTHERS),
+        b"sec-websocket-protocol": dice.pick(b"", b"", b"chat, ")
+        + dice.pick(*PREFIXES)
+        + urlsafe_b64encode(dice.pick(*TOKENS)).rstrip(b"=")
+        + dice.pick(*BESIDE),
         b"origin": dice.pick(*ORIGINS),
         b"sec-fetch-site": dice.pick(*SITES),
     }

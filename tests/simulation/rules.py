@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 COOKIE = "OxaigenPlatformAuthAccessToken"
 SAFE = {"GET", "HEAD", "OPTIONS", "TRACE"}
+OFFERED = b"base64url.bearer.authorization.oxaigen."
+BASE64URL = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 PORTS = {"http": "80", "https": "443"}
 LABEL = set("abcdefghijklmnopqrstuvwxyz0123456789-_")
 
@@ -59,7 +61,7 @@ class Rules:
     grants: set[tuple[str, str]] = field(factory=set)
     bad: dict[object, set[str]] = field(factory=dict)
 
-    def identify(self, scope: dict[str, Any]) -> Caller:
+    def identify(self, scope: dict[str, Any]) -> Caller:  # noqa: PLR0911 (a list of rules)
         """Return the caller of a request.
 
         The kinds: anonymous, refused, rate_limited, cross_site, forbidden, bad_host, down, user.
@@ -69,6 +71,12 @@ class Rules:
         if len(header) > 1:
             return Caller("refused", "More than one Authorization header")
         tokens = bearer(header[0]) if header else set()
+        if scope["type"] == "websocket":
+            offered = offered_tokens(values.get(b"sec-websocket-protocol", []))
+            fault = fault_of(offered, tokens)
+            if fault:
+                return Caller("refused", fault)
+            tokens |= {token for token in offered if token}
         if not tokens:
             tokens = access_cookies(cookies)
             if len(tokens) > 1:
@@ -137,6 +145,31 @@ def bearer(value: bytes) -> set[str]:
     """Return the token of an `Authorization` header (RFC 6750 §2.1), if it is of that scheme."""
     scheme, _, token = value.decode("latin-1").strip(" \t").partition(" ")
     return {token.strip(" \t")} - {""} if scheme.lower() == "bearer" else set()
+
+
+def offered_tokens(values: list[bytes]) -> list[str | None]:
+    """Return the tokens among the sub-protocols (RFC 6455 §11.3.4); None if not base64url."""
+    names = [name.strip(b" \t") for name in b",".join(values).split(b",")]
+    found = [name[len(OFFERED) :] for name in names if name.lower().startswith(OFFERED)]
+    return [unencoded(text) for text in found]
+
+
+def fault_of(offered: list[str | None], tokens: set[str]) -> str | None:
+    if len(offered) > 1:
+        return "More than one token among the sub-protocols"
+    if None in offered:
+        return "Invalid token"
+    others = {*offered, *tokens} - {""}
+    return "More than one token" if len(others) > 1 else None
+
+
+def unencoded(text: bytes) -> str | None:
+    """Decode base64url bit by bit (RFC 4648 §4, §5)."""
+    bits = "".join(f"{BASE64URL.find(bytes([byte])):06b}" for byte in text)
+    if "-" in bits or len(text) % 4 == 1:
+        return None
+    whole = len(bits) // 8 * 8
+    return "".join(chr(int(bits[at : at + 8], 2)) for at in range(0, whole, 8))
 
 
 def access_cookies(values: list[bytes]) -> set[str]:

@@ -1,0 +1,57 @@
+"""The bearer token among the sub-protocols that a WebSocket offers.
+
+Browsers set no `Authorization` on a WebSocket, so a page sends the token as a sub-protocol, beside
+one that the app accepts. Kubernetes' API server accepts tokens in the same form.
+"""
+
+from __future__ import annotations
+
+from starlette.types import Message, Scope, Send
+
+from oxaigen_auth._syntax.base64url import decode
+from oxaigen_auth.errors import OxaigenAuthConfigurationError, OxaigenAuthUnauthenticatedError
+
+PREFIX = "base64url.bearer.authorization.oxaigen."
+
+
+def is_token_protocol(name: str) -> bool:
+    return name[: len(PREFIX)].lower() == PREFIX
+
+
+def token_of_subprotocols(headers: dict[bytes, bytes]) -> str | None:
+    """Return the decoded token. The client rejects it if it cannot be a token."""
+    header = headers.get(b"sec-websocket-protocol")
+    if header is None:
+        return None
+    names = [name.strip(" \t") for name in header.decode("latin-1").replace("\n", ",").split(",")]
+    found = [name[len(PREFIX) :] for name in names if is_token_protocol(name)]
+    if len(found) > 1:
+        raise OxaigenAuthUnauthenticatedError("More than one token among the sub-protocols")
+    if not found:
+        return None
+    token = decode(found[0])
+    if token is None:
+        raise OxaigenAuthUnauthenticatedError("Invalid token")
+    return token.decode("latin-1") or None
+
+
+def hide_token(scope: Scope) -> None:
+    """Remove the token from the sub-protocols from which the app selects one."""
+    offered = scope.get("subprotocols") or ()
+    if any(map(is_token_protocol, offered)):
+        scope["subprotocols"] = [name for name in offered if not is_token_protocol(name)]
+
+
+def refuse_to_echo(send: Send) -> Send:
+    """Return a `send` that raises an error if the app accepts the token as its sub-protocol."""
+
+    async def checked(message: Message) -> None:
+        accepted = message.get("subprotocol") or ""
+        if message["type"] == "websocket.accept" and PREFIX in accepted.lower():
+            raise OxaigenAuthConfigurationError(
+                "accept(subprotocol=…) would send the caller's token back: accept one of "
+                'websocket.scope["subprotocols"], which does not contain it'
+            )
+        await send(message)
+
+    return checked
