@@ -37,6 +37,7 @@ from oxaigen_auth.models import User, UserWorkspace, WorkspacePermission, Worksp
 from oxaigen_auth.openapi import install_openapi
 from oxaigen_auth.settings import OxaigenAuthSettings
 from oxaigen_auth.stats import ClientStats
+from oxaigen_auth.websockets import watch_user
 
 if TYPE_CHECKING:
     from oxaigen_auth.blocking import BlockingProxyAuthClient
@@ -75,6 +76,7 @@ __all__ = [
     "require_any_permission",
     "require_permission",
     "require_role",
+    "watch_user",
 ]
 
 # Imported at first use, because few apps need them.

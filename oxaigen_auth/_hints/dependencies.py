@@ -80,5 +80,16 @@ def listed(names: Iterable[object]) -> str:
     return ", ".join(f'"{name}"' if isinstance(name, str) else repr(name) for name in names)
 
 
+class EnteredInRoute:
+    """Annotates a parameter of `watch_user`, which is no dependency."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _: object, __: object) -> NoReturn:
+        raise TypeError(
+            "watch_user is entered in the body of a WebSocket route: write "
+            "`async with watch_user(websocket) as user:`, not Depends(watch_user)"
+        )
+
+
 def missing_depends(dependency: ScopelessDependency) -> str:
     return f"{dependency.name} does nothing without Depends: write Depends({dependency.name})"

@@ -6,7 +6,8 @@ headers, or a copy with other headers, may lead to another question.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from math import inf
 from traceback import clear_frames
 from types import MappingProxyType
 from typing import Any, cast
@@ -25,6 +26,7 @@ from oxaigen_auth._request.credentials import (
 from oxaigen_auth._request.csrf import is_cross_site
 from oxaigen_auth._request.hosts import derive_base_url
 from oxaigen_auth._request.subprotocols import hide_token
+from oxaigen_auth._syntax.jwt import expiry
 from oxaigen_auth._validation.question import Question, user_question
 from oxaigen_auth._validation.verdict import (
     Accepted,
@@ -113,10 +115,16 @@ class Identity:
             del verdicts[next(iter(verdicts))]
         self.verdicts = verdicts
 
-    async def check_permission(self, name: str) -> Verdict[bool]:
+    def check_user(self) -> Awaitable[Verdict[User]]:
+        """Return the current verdict on the caller, for a connection that stays open."""
+        return self._check(cast("Question", self.question))
+
+    def check_permission(self, name: str) -> Awaitable[Verdict[bool]]:
         """Return whether the caller, already accepted, holds a permission."""
+        return self._check(cast("Question", self.question).about(name))
+
+    async def _check(self, question: Question) -> Verdict[Any]:
         validator = self.client.validator
-        question = cast("Question", self.question).about(name)
         try:
             cached = validator.cached(question, self._token)
             return cached or await validator.validate(question, self._token)
@@ -146,6 +154,11 @@ class Identity:
         except BaseException as error:
             clear_frames(error.__traceback__)  # as above
             raise
+
+    def token_expiry(self) -> float:
+        """Return when a JWT expires, in seconds since the epoch; infinity if that is unknown."""
+        exp = expiry(self._token)
+        return inf if exp is None else exp
 
 
 def client_of(scope: Scope) -> ProxyAuthClient:

@@ -22,6 +22,7 @@ from oxaigen_auth._core.cache import Cache
 from oxaigen_auth._core.generations import Generations, Pending
 from oxaigen_auth._core.sizes import size_of
 from oxaigen_auth._validation.question import FlightKey, Question
+from oxaigen_auth._validation.token_watches import TokenWatches
 from oxaigen_auth._validation.verdict import Accepted, Rejected, Stale, Verdict
 from oxaigen_auth.models import User
 from oxaigen_auth.settings import OxaigenAuthSettings
@@ -50,6 +51,7 @@ class VerdictStore:
     settings: OxaigenAuthSettings
     clock: Callable[[], float]
     wall_clock: Callable[[], float] = time.time
+    watches: TokenWatches = field(factory=TokenWatches, init=False)
     _users: Cache[Accepted[User]] = field(init=False)
     _grants: Cache[Accepted[bool]] = field(init=False)
     _rejections: Cache[Rejected] = field(init=False)
@@ -97,6 +99,7 @@ class VerdictStore:
             for cache in (self._users, self._grants, self._rejections):
                 for question in cache.group(fingerprint):
                     cache.discard(question)
+        self.watches.forget(fingerprint)
 
     def begin(self, question: Question) -> None:
         """Note that a lookup runs. Each caller and each flight calls `end` afterwards."""
@@ -178,6 +181,7 @@ class VerdictStore:
             if asked >= newest:
                 self._generations.note(fingerprint, base_url, asked)
                 self._rejections.put(user, verdict, stored_at=asked, size=size)
+        self.watches.reject(fingerprint)
 
     def _discard_accepted(self, user: Question, before: float) -> None:
         """Discard a proxy's acceptances from lookups that started before this time."""

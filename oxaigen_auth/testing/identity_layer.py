@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from oxaigen_auth._request.app_check import check_once
 from oxaigen_auth._request.identity import CLIENT, IDENTITY, Identity
+from oxaigen_auth._validation.question import Question, user_question
 from oxaigen_auth._validation.verdict import Accepted, Verdict
 from oxaigen_auth.client import ProxyAuthClient
 from oxaigen_auth.middleware import fill_state
@@ -21,6 +22,7 @@ from oxaigen_auth.models import User
 from oxaigen_auth.testing.fake_proxy import FakeProxy
 
 MAX_DEPTH = 100  # middlewares around an app
+_QUESTION = user_question("", "http://test")  # stands for the token of each preset identity
 
 
 class _Anything(tuple[Any, ...]):
@@ -40,8 +42,21 @@ class _PresetIdentity(Identity):
     granted: frozenset[str | None] = field(default=frozenset(), kw_only=True)
     source: tuple[Any, ...] = field(default=_Anything(), init=False, repr=False)
 
-    async def check_permission(self, name: str) -> Verdict[bool]:
-        return Accepted(name in self.granted)
+    async def _check(self, question: Question) -> Verdict[Any]:
+        return self._preset(question)
+
+    def _cached_permission(self, name: str) -> Verdict[bool] | None:
+        return self._preset(_QUESTION.about(name))
+
+    def _preset(self, question: Question) -> Verdict[Any]:
+        if question.permission:
+            return Accepted(question.permission in self.granted, self._now())
+        user: Any = self.verdict
+        return Accepted(user.value, self._now()) if isinstance(user, Accepted) else user
+
+    def _now(self) -> float:
+        """Return the time, so that `watch_user` takes the verdict for a new one."""
+        return self.client.validator.store.clock()
 
 
 @define(eq=False)
@@ -58,7 +73,12 @@ class _Block:
 
     def identity(self) -> Identity:
         """Return an identity for one connection: several may share the state of a server."""
-        return _PresetIdentity(self._client, verdict=self.verdict, granted=self.granted)
+        return _PresetIdentity(
+            self._client,
+            None if self.verdict is None else _QUESTION,
+            self.verdict,
+            granted=self.granted,
+        )
 
 
 # The blocks that the current context has entered. They distinguish tests that run at the same

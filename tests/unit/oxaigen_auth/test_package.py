@@ -53,6 +53,7 @@ def test_the_package_exports_what_is_documented_and_nothing_else() -> None:
         "require_any_permission",
         "require_permission",
         "require_role",
+        "watch_user",
     }
     assert list(oxaigen_auth.__all__) == sorted(set(oxaigen_auth.__all__))
 

@@ -1,0 +1,145 @@
+"""Validates the token of a connection again and again while a block runs.
+
+Three tasks share a watch: the body of the block, one that validates the token when its verdict
+expires, and one that waits until the token is forgotten. The first of the latter two that finds a
+refusal stores it and cancels the scope of the body. So the body is never cancelled by the watch
+without a refusal, and the watch reads `refusal` only after the two tasks have ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Generator
+from contextlib import asynccontextmanager, contextmanager
+from math import inf
+from random import uniform
+from typing import Any, Self, cast
+
+from anyio import CancelScope, current_time, move_on_after
+from attrs import define, field
+from fastapi import HTTPException
+
+from oxaigen_auth._core.task_groups import collapsing_task_group
+from oxaigen_auth._request.http_errors import missing, refusal_of_verdict
+from oxaigen_auth._request.identity import Identity
+from oxaigen_auth._validation.question import Question
+from oxaigen_auth._validation.token_watches import TokenWatch
+from oxaigen_auth._validation.verdict import Accepted, Rejected, Unavailable, Verdict
+from oxaigen_auth.models import User
+
+MIN_INTERVAL = 1.0  # seconds between two validations, however short the TTL is
+MIN_PAUSE = 0.1  # seconds, if the token is about to expire
+RETRY_INTERVAL = 5.0  # seconds, while the proxy is unavailable
+JITTER = 0.1  # of the TTL, so that WebSockets opened at once are not validated at once
+_BAD_GATEWAY = 502
+_FORGOTTEN = Rejected("Token no longer valid")
+_CLOSED = Unavailable("the client was closed", reason="client_closed")
+
+
+@define(eq=False)
+class UserWatch:
+    """The validation of one connection, whose caller has been accepted.
+
+    Attributes:
+        user: the caller, by the last validation.
+        refusal: why the body of the block was cancelled; None if it was not.
+    """
+
+    identity: Identity
+    permissions: tuple[str, ...]
+    max_outage: float  # seconds
+    token_watch: TokenWatch
+    user: User = field(init=False)
+    refusal: HTTPException | None = field(default=None, init=False)
+    _body: CancelScope = field(factory=CancelScope, init=False)
+    _due: float = field(default=-inf, init=False)  # when the verdict expires, by the client's clock
+    _expires_at: float = field(default=inf, init=False)  # the token, by the wall clock
+    _outage_since: float = field(default=inf, init=False)  # by the event loop's clock
+
+    @classmethod
+    @contextmanager
+    def open(
+        cls, identity: Identity, permissions: tuple[str, ...], max_outage: float
+    ) -> Generator[Self]:
+        """Watch for events of the token. `validate` must follow, because one may be missed."""
+        fingerprint = cast("Question", identity.question).fingerprint
+        with identity.client.validator.store.watches.watching(fingerprint) as token_watch:
+            yield cls(identity, permissions, max_outage, token_watch)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        """Cancel the block when a validation finds a refusal, which is then in `refusal`."""
+        async with collapsing_task_group() as group:
+            group.start_soon(self._keep_validating)
+            group.start_soon(self._end_when_forgotten)
+            with self._body:
+                yield
+
+    async def validate(self) -> HTTPException | None:
+        """Return why the caller is refused now, by cached verdicts or by lookups."""
+        self._due, asked = -inf, inf
+        for name in ("", *self.permissions):
+            if self.identity.client.validator.loops.closed:
+                return refusal_of_verdict(_CLOSED)
+            verdict = await self._ask(name)
+            if not isinstance(verdict, Accepted):
+                return refusal_of_verdict(verdict)
+            if verdict.value is False:
+                return missing([name], of=self.permissions)
+            if not name:
+                self.user = verdict.value
+            asked = min(asked, verdict.asked)
+        self._accept(asked)
+        return None
+
+    def _ask(self, permission: str) -> Awaitable[Verdict[Any]]:
+        identity = self.identity
+        return identity.check_permission(permission) if permission else identity.check_user()
+
+    def _accept(self, asked: float) -> None:
+        """Note when the proxy accepted the token; at minus infinity if a verdict is stale.
+
+        If it accepted an expired token, this machine's clock is wrong, so its `exp` is ignored.
+        """
+        self._outage_since = inf
+        store = self.identity.client.validator.store
+        self._due = asked + store.settings.cache_ttl_seconds
+        expires_at = self.identity.token_expiry()
+        self._expires_at = expires_at if expires_at > store.wall_clock() else inf
+
+    def _pause(self) -> float:
+        """Return the time until the next validation, in seconds."""
+        store = self.identity.client.validator.store
+        jitter = uniform(0, JITTER * store.settings.cache_ttl_seconds)  # noqa: S311 (no secret)
+        pause = (
+            RETRY_INTERVAL if self._due == -inf else max(self._due - store.clock(), MIN_INTERVAL)
+        )
+        return min(
+            pause + jitter,
+            max(self._expires_at - store.wall_clock(), MIN_PAUSE),
+            self._outage_since + self.max_outage - current_time(),
+        )
+
+    async def _keep_validating(self) -> None:
+        while self.refusal is None:
+            with move_on_after(self._pause()):
+                await self.token_watch.wait_until_rejected()
+            refusal = await self.validate()
+            if refusal is not None and self._is_final(refusal):
+                self._end(refusal)
+
+    def _is_final(self, refusal: HTTPException) -> bool:
+        """Return whether the block must end. It need not for an outage."""
+        validator = self.identity.client.validator
+        if refusal.status_code != _BAD_GATEWAY or validator.loops.closed:
+            return True
+        self._outage_since = min(self._outage_since, current_time())
+        is_over = self._outage_since + self.max_outage <= current_time()
+        return is_over or self._expires_at <= validator.store.wall_clock()
+
+    async def _end_when_forgotten(self) -> None:
+        await self.token_watch.forgotten.wait()
+        self._end(refusal_of_verdict(_FORGOTTEN))
+
+    def _end(self, refusal: HTTPException) -> None:
+        self.refusal = self.refusal or refusal
+        self._body.cancel()
