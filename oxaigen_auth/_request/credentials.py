@@ -70,7 +70,7 @@ def combined_headers(scope: Scope) -> dict[bytes, bytes]:
 def _token(scope: Scope, cookie_name: str) -> str | None:
     headers = combined_headers(scope)
     is_websocket = scope["type"] == "websocket"
-    token = token_of_websocket(headers) if is_websocket else token_of_header(headers)
+    token = token_of_websocket(scope, headers) if is_websocket else token_of_header(headers)
     token = token or token_of_cookie(headers, cookie_name)
     if token is not None and not is_token(token):
         raise OxaigenAuthUnauthenticatedError("Invalid token", "malformed_token")
@@ -92,9 +92,9 @@ def token_of_header(headers: dict[bytes, bytes]) -> str | None:
     return token.strip(" \t") or None
 
 
-def token_of_websocket(headers: dict[bytes, bytes]) -> str | None:
+def token_of_websocket(scope: Scope, headers: dict[bytes, bytes]) -> str | None:
     """Return the token of the `Authorization` header or of the sub-protocols of a WebSocket."""
-    token, offered = token_of_header(headers), token_of_subprotocols(headers)
+    token, offered = token_of_header(headers), token_of_subprotocols(scope, headers)
     if token is not None and offered is not None and token != offered:
         raise OxaigenAuthUnauthenticatedError("More than one token")
     return token or offered

@@ -209,8 +209,8 @@ def _read(scope: Scope, headers: dict[bytes, bytes], client: ProxyAuthClient) ->
     settings = client.settings
     try:
         if scope["type"] == "websocket":
-            hide_token(scope)
-            token = token_of_websocket(headers)
+            hide_token(scope, headers)
+            token = token_of_websocket(scope, headers)
         else:
             token = token_of_header(headers)
         if token is None:

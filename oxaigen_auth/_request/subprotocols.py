@@ -11,6 +11,7 @@ from starlette.types import Message, Scope, Send
 from oxaigen_auth._syntax.base64url import decode
 from oxaigen_auth.errors import OxaigenAuthConfigurationError, OxaigenAuthUnauthenticatedError
 
+HEADER = b"sec-websocket-protocol"
 PREFIX = "base64url.bearer.authorization.oxaigen."
 
 
@@ -18,13 +19,11 @@ def is_token_protocol(name: str) -> bool:
     return name[: len(PREFIX)].lower() == PREFIX
 
 
-def token_of_subprotocols(headers: dict[bytes, bytes]) -> str | None:
+def token_of_subprotocols(scope: Scope, headers: dict[bytes, bytes]) -> str | None:
     """Return the decoded token. The client rejects it if it cannot be a token."""
-    header = headers.get(b"sec-websocket-protocol")
-    if header is None:
-        return None
-    names = [name.strip(" \t") for name in header.decode("latin-1").replace("\n", ",").split(",")]
-    found = [name[len(PREFIX) :] for name in names if is_token_protocol(name)]
+    header = headers.get(HEADER)
+    offered = scope.get("subprotocols") or () if header is None else _split(header)
+    found = [name[len(PREFIX) :] for name in offered if is_token_protocol(name)]
     if len(found) > 1:
         raise OxaigenAuthUnauthenticatedError("More than one token among the sub-protocols")
     if not found:
@@ -35,10 +34,22 @@ def token_of_subprotocols(headers: dict[bytes, bytes]) -> str | None:
     return token.decode("latin-1") or None
 
 
-def hide_token(scope: Scope) -> None:
-    """Remove the token from the sub-protocols from which the app selects one."""
+def _split(header: bytes) -> list[str]:
+    """Return the sub-protocols in a header, or in several that are joined with newlines."""
+    values = header.decode("latin-1").replace("\n", ",").split(",")
+    return [value.strip(" \t") for value in values]
+
+
+def hide_token(scope: Scope, headers: dict[bytes, bytes]) -> None:
+    """Remove the token from the sub-protocols from which the app selects one.
+
+    It remains in the header, which some servers (uvicorn with wsproto) remove; there, add it.
+    """
     offered = scope.get("subprotocols") or ()
     if any(map(is_token_protocol, offered)):
+        if HEADER not in headers:
+            headers[HEADER] = ", ".join(offered).encode()
+            scope["headers"] = [*scope["headers"], (HEADER, headers[HEADER])]
         scope["subprotocols"] = [name for name in offered if not is_token_protocol(name)]
 
 

@@ -92,7 +92,7 @@ def read(headers: Headers) -> None:
     found = combined_headers({"headers": headers})
     for step in (
         lambda: token_of_header(found),
-        lambda: token_of_websocket(found),
+        lambda: token_of_websocket({}, found),
         lambda: token_of_cookie(found, NAME.decode()),
         lambda: is_cross_site({"method": "POST"}, {b"origin": b"null://", **found}, LISTED),
         lambda: derive_base_url(found, LISTED),

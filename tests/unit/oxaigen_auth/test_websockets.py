@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 from attrs import define, field
-from fastapi import Depends, FastAPI, HTTPException, WebSocket
+from fastapi import Depends, FastAPI, HTTPException, WebSocket, WebSocketException
 from starlette.requests import Request
 
 from oxaigen_auth import (
@@ -531,6 +531,20 @@ async def test_a_caller_is_refused_as_by_the_dependencies(  # noqa: PLR0913, PLR
         await Socket(client, enter, denies=denies).run()
     assert caught.value.status_code == status
     assert getattr(caught.value, "code", None) == (None if denies else code)
+
+
+async def test_a_caller_is_refused_with_a_close_code_after_accept(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    async def accepts_first(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await enter(websocket)
+
+    for proxy.user, code in ((REVOKED, 1008), (DOWN, 1013)):
+        client.forget(TOKEN)
+        with pytest.raises(WebSocketException) as caught:
+            await Socket(client, accepts_first).run()
+        assert caught.value.code == code
 
 
 async def test_a_token_that_was_forgotten_before_the_block_is_validated_again(

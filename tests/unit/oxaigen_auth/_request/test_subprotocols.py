@@ -136,6 +136,36 @@ def test_the_authorization_header_must_have_the_same_token() -> None:
     assert token(PREFIX, **header) == TOKEN
 
 
+def test_a_server_may_leave_the_sub_protocols_in_the_scope_alone() -> None:
+    given = connection(kind="websocket")
+    given.scope["subprotocols"] = ["chat", offer(TOKEN)]
+    assert extract_bearer_token(given) == TOKEN
+
+
+@pytest.mark.usefixtures("proxy")
+@pytest.mark.parametrize("middleware", [True, False])
+def test_the_header_is_added_for_a_server_that_removes_it(middleware: bool) -> None:  # noqa: FBT001
+    app = FastAPI()
+    if middleware:
+        app.add_middleware(OxaigenAuthMiddleware)
+
+    @app.websocket("/")
+    async def route(websocket: WebSocket, user: User = Depends(get_current_user)) -> None:
+        await websocket.accept(first(websocket))
+        again = await get_current_user(websocket)
+        known = extract_bearer_token(websocket) == TOKEN
+        await websocket.send_json([user.user_name, again is user, known])
+        await websocket.close()
+
+    async def without_header(scope: Any, receive: Any, send: Any) -> None:
+        scope["headers"] = [it for it in scope["headers"] if it[0] != b"sec-websocket-protocol"]
+        await app(scope, receive, send)
+
+    with TestClient(without_header).websocket_connect("/", [offer(TOKEN), "chat"]) as websocket:
+        assert websocket.accepted_subprotocol == "chat"
+        assert websocket.receive_json() == ["ada", True, True]
+
+
 def test_the_sub_protocol_comes_before_the_cookie() -> None:
     assert token(offer(TOKEN), cookie=f"OxaigenPlatformAuthAccessToken={OTHER}") == TOKEN
 
