@@ -29,7 +29,7 @@ from oxaigen_auth.models import User
 MIN_INTERVAL = 1.0  # seconds between two validations, however short the TTL is
 MIN_PAUSE = 0.1  # seconds, if the token is about to expire
 RETRY_INTERVAL = 5.0  # seconds, while the proxy is unavailable
-JITTER = 0.1  # of the TTL, so that WebSockets opened at once are not validated at once
+JITTER = 0.1  # of an interval, so that WebSockets opened at once are not validated at once
 _BAD_GATEWAY = 502
 _FORGOTTEN = Rejected("Token no longer valid")
 _CLOSED = Unavailable("the client was closed", reason="client_closed")
@@ -109,12 +109,9 @@ class UserWatch:
     def _pause(self) -> float:
         """Return the time until the next validation, in seconds."""
         store = self.identity.client.validator.store
-        jitter = uniform(0, JITTER * store.settings.cache_ttl_seconds)  # noqa: S311 (no secret)
-        pause = (
-            RETRY_INTERVAL if self._due == -inf else max(self._due - store.clock(), MIN_INTERVAL)
-        )
+        left = RETRY_INTERVAL if self._due == -inf else max(self._due - store.clock(), MIN_INTERVAL)
         return min(
-            pause + jitter,
+            left * uniform(1, 1 + JITTER),  # noqa: S311 (no secret)
             max(self._expires_at - store.wall_clock(), MIN_PAUSE),
             self._outage_since + self.max_outage - current_time(),
         )

@@ -264,7 +264,7 @@ async def test_an_outage_does_not_end_the_block(client: ProxyAuthClient, proxy: 
         assert socket.closed is None
         proxy.user, now = REVOKED, anyio.current_time()
     assert socket.closed == (1008, "Token revoked")
-    assert (room.ended or 0) - now <= 5 + TTL / 10 + 1
+    assert (room.ended or 0) - now <= 5 * 1.1 + 0.1
 
 
 async def test_an_outage_may_be_limited(client: ProxyAuthClient, proxy: FakeProxy) -> None:
@@ -288,7 +288,7 @@ async def test_without_a_cache_the_token_is_validated_once_a_second(
         await start(group, Socket(client, Room()))
         proxy.calls.clear()
         await anyio.sleep(10.5)
-        assert len(proxy.calls) == 10
+        assert 9 <= len(proxy.calls) <= 10
         group.cancel_scope.cancel()
 
 
