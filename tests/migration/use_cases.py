@@ -85,7 +85,9 @@ RESPONSES = [
         "the security of a route in OpenAPI",
         "/openapi",
         headers=(),
-        difference=differs("OpenAPI: routes with a dependency", body=[{"OxaigenAuth": []}]),
+        difference=differs(
+            "OpenAPI: routes with a dependency", body=[{"OxaigenBearer": []}, {"OxaigenCookie": []}]
+        ),
     ),
     *(
         Case(f"{name} in a route", f"/raise/{name}", headers=())

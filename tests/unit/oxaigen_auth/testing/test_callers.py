@@ -15,7 +15,7 @@ import anyio
 import httpx
 import pytest
 from attrs import evolve
-from fastapi import Depends, FastAPI, Request, Security, WebSocketDisconnect
+from fastapi import Depends, FastAPI, Request, Security, WebSocket, WebSocketDisconnect
 from starlette.applications import Starlette
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.cors import CORSMiddleware
@@ -29,12 +29,15 @@ from oxaigen_auth import (
     WorkspacePermission,
     get_current_user,
     install_exception_handlers,
+    require_any_permission,
     require_permission,
+    require_role,
+    watch_user,
 )
 from oxaigen_auth.testing import FakeProxy, as_anonymous, as_unavailable, as_user
 from oxaigen_auth_mock.server.hypercorn import serving
 from oxaigen_auth_mock.server.sockets import listen
-from tests.support.apps import GOOD, TestClient, get, make_app
+from tests.support.apps import GOOD, TestClient, WebSocketDenialResponse, get, make_app
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -413,3 +416,53 @@ def test_a_middleware_around_itself_is_no_app() -> None:
     loop.app = loop
     with pytest.raises(TypeError, match="not CORSMiddleware"):
         as_user(loop).__enter__()
+
+
+@pytest.mark.anyio
+async def test_several_permissions_and_roles_are_those_of_the_block() -> None:
+    app = FastAPI()
+    for path, dependency in (
+        ("/all", require_permission("audit", "export")),
+        ("/any", require_any_permission("audit", "export")),
+        ("/role", require_role("owner")),
+    ):
+        app.get(path, dependencies=[Depends(dependency)])(lambda: None)
+
+    async def statuses() -> list[int]:
+        return [(await get(app, path)).status_code for path in ("/all", "/any", "/role")]
+
+    with as_user(app, permissions=["audit", "export"], roles=["owner"]):
+        assert await statuses() == [200, 200, 200]
+    with as_user(app, permissions=["audit"], roles=["guest"]):
+        assert await statuses() == [403, 200, 403]
+    with as_user(app):
+        assert await statuses() == [403, 403, 403]
+    with as_anonymous(app):
+        assert await statuses() == [401, 401, 401]
+    with as_unavailable(app):
+        assert await statuses() == [502, 502, 502]
+
+
+def test_a_watched_websocket_has_the_user_of_the_block() -> None:
+    app = FastAPI()
+
+    @app.websocket("/chat")
+    async def chat(websocket: WebSocket) -> None:
+        async with watch_user(websocket, "chat") as user:
+            await websocket.accept()
+            await websocket.send_text(str(user.user_name))
+            await websocket.receive_text()
+
+    client = TestClient(app)
+    with as_user(app, user_name="ada", permissions=["chat"]):
+        with client.websocket_connect("/chat") as websocket:
+            assert websocket.receive_text() == "ada"
+            websocket.send_text("bye")
+    with as_user(app), pytest.raises(WebSocketDenialResponse) as refused:
+        with client.websocket_connect("/chat"):
+            pass
+    assert refused.value.status_code == 403
+    with as_unavailable(app), pytest.raises(WebSocketDenialResponse) as refused:
+        with client.websocket_connect("/chat"):
+            pass
+    assert refused.value.status_code == 502
