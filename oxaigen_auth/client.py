@@ -173,6 +173,7 @@ class ProxyAuthClient(metaclass=ClientType):
                 question = user.about(name)
                 cached = None if fresh else validator.cached(question, bearer_token)
                 verdict = cached or await validator.validate(question, bearer_token, fresh=fresh)
+                validator.report_refusal(question, verdict)
         except BaseException as error:
             clear_frames(error.__traceback__)
             raise

@@ -11,8 +11,8 @@ from functools import cache
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 from fastapi import Depends
-from starlette.requests import HTTPConnection
 
+from oxaigen_auth._dependencies.clients import get_auth_client
 from oxaigen_auth._dependencies.own_models import GetCurrentUserAs, check_model
 from oxaigen_auth._dependencies.permissions import (
     AllPermissions,
@@ -27,7 +27,6 @@ from oxaigen_auth._dependencies.users import (
     get_current_user_optional,
 )
 from oxaigen_auth._hints.dependencies import DeclaredInCode, takes_names
-from oxaigen_auth._request.identity import client_of
 from oxaigen_auth._syntax.tokens import check_permission_name
 from oxaigen_auth.client import ProxyAuthClient
 from oxaigen_auth.models import User
@@ -164,24 +163,6 @@ def get_current_user_as(model: _Model[U]) -> GetCurrentUserAs[U]:
     ...     return user.tenant or "none"
     """
     return _as_model(model)  # type: ignore[arg-type]  # a class is hashable
-
-
-async def get_auth_client(connection: HTTPConnection) -> ProxyAuthClient:
-    """Return the client that identifies the callers of this route.
-
-    It is the client of the `OxaigenAuthMiddleware` around the app, or the default client of the
-    process. Do not close it.
-
-    Raises:
-        OxaigenAuthConfigurationError: the environment holds invalid settings.
-
-    >>> from fastapi import FastAPI
-    >>> app = FastAPI()
-    >>> @app.get("/auth-stats")
-    ... async def stats(client: AuthClient) -> dict[str, int]:
-    ...     return {"calls": client.stats().upstream_calls}
-    """
-    return client_of(connection.scope)
 
 
 AuthClient: TypeAlias = Annotated[ProxyAuthClient, Depends(get_auth_client)]

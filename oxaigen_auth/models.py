@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from attrs import field, frozen
 
+from oxaigen_auth._hints.models import refuse_names
 from oxaigen_auth._models.base import Model, names
 from oxaigen_auth._models.checked_init import own_extra, tuple_of
 from oxaigen_auth._models.pydantic import USER_ADVICE
@@ -131,6 +132,9 @@ class User(Model):
     _extra: dict[str, Any] | None = field(
         default=None, alias="extra", converter=own_extra, hash=False
     )
+
+    def __init_subclass__(cls) -> None:
+        refuse_names(cls, User, {"extra", "workspace_roles", "workspace_permissions"})
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
         for name, value in self._pairs():

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Annotated, Any, Generic, TypeVar
 
+from attrs import fields
 from fastapi import Depends, HTTPException
 from starlette.requests import HTTPConnection
 
@@ -15,7 +16,7 @@ from oxaigen_auth._core.process_cache import process_cache
 from oxaigen_auth._dependencies.users import UNRESOLVED, get_current_user
 from oxaigen_auth._hints.dependencies import ScopelessDependency
 from oxaigen_auth._request.http_errors import refusal_of_verdict, user_of
-from oxaigen_auth._request.identity import identify
+from oxaigen_auth._request.identity import identify, report_refusal
 from oxaigen_auth._request.websocket_refusals import answerable
 from oxaigen_auth._validation.verdict import Unavailable
 from oxaigen_auth.models import User
@@ -50,6 +51,7 @@ class GetCurrentUserAs(ScopelessDependency, Generic[U]):
         else:
             return own
         _warn(reason)
+        report_refusal(connection.scope, "unusable_answer")
         raise answerable(refusal_of_verdict(Unavailable(reason)), connection)
 
 
@@ -64,6 +66,12 @@ def check_model(model: object) -> None:
             f"get_current_user_as takes a subclass of User, not {model!r}: write class "
             "MyUser(User), decorated with @attrs.frozen(kw_only=True)"
         )
+    for attribute in fields(model):
+        if attribute.alias != attribute.name.lstrip("_"):
+            raise TypeError(
+                f"{model.__name__}.{attribute.name} has an alias, which is not supported: give it "
+                "the name of the field in the profile"
+            )
     if "__attrs_attrs__" not in vars(model):
         raise TypeError(
             f"the attributes of {model.__name__} have no effect: decorate the class with "

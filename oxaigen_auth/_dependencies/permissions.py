@@ -13,8 +13,13 @@ from starlette.requests import HTTPConnection
 
 from oxaigen_auth._dependencies.users import UNRESOLVED, get_current_user
 from oxaigen_auth._hints.dependencies import ScopelessDependency, listed
-from oxaigen_auth._request.http_errors import missing, refusal_of_verdict, user_of
-from oxaigen_auth._request.identity import identify
+from oxaigen_auth._request.http_errors import (
+    OxaigenAuthHTTPError,
+    missing,
+    refusal_of_verdict,
+    user_of,
+)
+from oxaigen_auth._request.identity import identify, report_refusal
 from oxaigen_auth._request.websocket_refusals import answerable
 from oxaigen_auth._validation.verdict import Accepted, Rejected, Unavailable
 from oxaigen_auth.models import User
@@ -36,13 +41,15 @@ class OnePermission(ScopelessDependency):
         try:
             identity = await identify(connection.scope)
             user = user_of(identity)
-            match await identity.check_permission(self._permission):
-                case Accepted(True):
+            verdict = await identity.check_permission(self._permission)
+            if isinstance(verdict, Accepted):
+                if verdict.value is True:
                     return user if current_user is UNRESOLVED else current_user
-                case Accepted():
-                    raise missing(self.all_of, of=self.all_of)
-                case verdict:
-                    raise refusal_of_verdict(verdict)
+                refusal = missing(self.all_of, of=self.all_of)
+            else:
+                refusal = refusal_of_verdict(verdict)
+            report_refusal(connection.scope, refusal.reason, self._permission)
+            raise refusal
         except HTTPException as error:
             raise answerable(error, connection) from None
 
@@ -65,6 +72,7 @@ class SeveralPermissions(ScopelessDependency):
             verdicts = await identity.check_permissions(names, until=self.is_decisive)
             refusal = self.refusal(dict(zip(names, verdicts, strict=True)))
             if refusal is not None:
+                report_refusal(connection.scope, refusal.reason, " ".join(names))
                 raise refusal
         except HTTPException as error:
             raise answerable(error, connection) from None
@@ -75,7 +83,7 @@ class SeveralPermissions(ScopelessDependency):
         """Return whether the other permissions do not matter after this verdict."""
 
     @abstractmethod
-    def refusal(self, verdicts: dict[str, Any]) -> HTTPException | None:
+    def refusal(self, verdicts: dict[str, Any]) -> OxaigenAuthHTTPError | None:
         """Return the HTTP error for these verdicts; those that did not matter are None."""
 
 
@@ -90,15 +98,15 @@ class AllPermissions(SeveralPermissions):
     def is_decisive(self, verdict: Any) -> bool:
         return isinstance(verdict, Rejected)
 
-    def refusal(self, verdicts: dict[str, Any]) -> HTTPException | None:
+    def refusal(self, verdicts: dict[str, Any]) -> OxaigenAuthHTTPError | None:
+        if all(map(_is_granted, verdicts.values())):
+            return None
         if rejected := _first(verdicts, Rejected):
             return refusal_of_verdict(rejected)
-        if denied := [
-            name for name, verdict in verdicts.items() if verdict == Accepted(value=False)
-        ]:
+        denied = [k for k, it in verdicts.items() if isinstance(it, Accepted) and not it.value]
+        if denied:
             return missing(denied, of=self.all_of)
-        unavailable = _first(verdicts, Unavailable)
-        return refusal_of_verdict(unavailable) if unavailable else None
+        return refusal_of_verdict(_first(verdicts, Unavailable))
 
 
 class AnyPermission(SeveralPermissions):
@@ -112,10 +120,11 @@ class AnyPermission(SeveralPermissions):
     def is_decisive(self, verdict: Any) -> bool:
         return isinstance(verdict, Rejected) or _is_granted(verdict)
 
-    def refusal(self, verdicts: dict[str, Any]) -> HTTPException | None:
-        if any(map(_is_granted, verdicts.values())):
+    def refusal(self, verdicts: dict[str, Any]) -> OxaigenAuthHTTPError | None:
+        rejected = _first(verdicts, Rejected)  # even if another check was sooner, and granted
+        if rejected is None and any(map(_is_granted, verdicts.values())):
             return None
-        failed = _first(verdicts, Rejected) or _first(verdicts, Unavailable)
+        failed = rejected or _first(verdicts, Unavailable)
         if failed:
             return refusal_of_verdict(failed)
         return missing([f"one of {', '.join(self.any_of)}"], of=self.any_of)

@@ -11,7 +11,7 @@ from starlette.requests import HTTPConnection
 from oxaigen_auth._dependencies.users import UNRESOLVED, get_current_user
 from oxaigen_auth._hints.dependencies import ScopelessDependency, listed
 from oxaigen_auth._request.http_errors import missing_roles, user_of
-from oxaigen_auth._request.identity import identify
+from oxaigen_auth._request.identity import identify, report_refusal
 from oxaigen_auth._request.websocket_refusals import answerable
 from oxaigen_auth.models import User
 
@@ -33,6 +33,7 @@ class AllRoles(ScopelessDependency):
             user = current_user if is_resolved else user_of(await identify(connection.scope))
             absent = [name for name in self.roles if not user.has_role(name)]
             if absent:
+                report_refusal(connection.scope, "role_denied")
                 raise missing_roles(absent)
         except HTTPException as error:
             raise answerable(error, connection) from None

@@ -21,7 +21,7 @@ from oxaigen_auth.models import User
 from oxaigen_auth.openapi import extend_fastapi
 
 UNRESOLVED: Any = object()  # the default of a dependency that FastAPI does not resolve
-_NO_SCOPES = SecurityScopes()
+NO_SCOPES = SecurityScopes()
 
 
 class BearerScheme(ScopelessDependency, SecurityBase):
@@ -52,7 +52,7 @@ class GetCurrentUser(BearerScheme):
     name = "get_current_user"
 
     async def __call__(
-        self, connection: HTTPConnection, security_scopes: SecurityScopes = _NO_SCOPES
+        self, connection: HTTPConnection, security_scopes: SecurityScopes = NO_SCOPES
     ) -> User:
         if security_scopes.scopes:
             refuse_scopes(connection.scope, security_scopes.scopes)
@@ -82,7 +82,7 @@ class GetCurrentUserOptional(BearerScheme):
     is_optional = True
 
     async def __call__(
-        self, connection: HTTPConnection, security_scopes: SecurityScopes = _NO_SCOPES
+        self, connection: HTTPConnection, security_scopes: SecurityScopes = NO_SCOPES
     ) -> User | None:
         if security_scopes.scopes:
             refuse_scopes(connection.scope, security_scopes.scopes)

@@ -21,6 +21,7 @@ class ScopelessDependency:
 
     Attributes:
         name: the expression for it in an app.
+        identifies: it determines who the caller is.
         is_optional: it admits callers that are not signed in.
         all_of: the permissions of which the caller must hold each one.
         any_of: the permissions of which the caller must hold at least one.
@@ -28,6 +29,7 @@ class ScopelessDependency:
     """
 
     name: str
+    identifies: bool = True
     is_optional: bool = False
     all_of: tuple[str, ...] = ()
     any_of: tuple[str, ...] = ()

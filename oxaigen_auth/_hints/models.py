@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import TYPE_CHECKING, NoReturn
 
 _COPY = "write attrs.evolve({variable}, name=…)"
@@ -62,3 +63,26 @@ class NotPydantic:
         parse_obj = _Missing(_READ)
         parse_raw = _Missing(_READ_JSON)
         schema = _Missing(_SCHEMA)
+
+
+def refuse_names(model: type, base: type, converted: Collection[str]) -> None:
+    """Refuse attributes with which an app's own model would not work.
+
+    `converted` has the fields of `base` that a subclass cannot declare again.
+
+    Raises:
+        TypeError: an attribute is private, hides a method, or is one of `converted`.
+    """
+    for name in vars(model).get("__annotations__", ()):
+        if name in converted:
+            raise TypeError(f"{model.__name__}.{name} is a field of {base.__name__} already")
+        if name.startswith("_"):
+            raise TypeError(
+                f"{model.__name__}.{name} is private, but is read from the profile and shown in "
+                "responses: choose a name without an underscore"
+            )
+        if callable(getattr(base, name, None)) or isinstance(getattr(base, name, None), property):
+            raise TypeError(
+                f"{model.__name__}.{name} would hide {base.__name__}.{name}: leave it out, and "
+                f'read user.extra["{name}"]'
+            )

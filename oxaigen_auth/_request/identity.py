@@ -171,6 +171,16 @@ def client_of(scope: Scope) -> ProxyAuthClient:
     return client
 
 
+def report_refusal(scope: Scope, reason: Reason, permissions: str = "") -> None:
+    """Notify the observers of a caller who is refused after `identify`, or after an override."""
+    identity: Identity | None = scope.get(IDENTITY)
+    client = client_of(scope) if identity is None else identity.client
+    question = None if identity is None else identity.question
+    if question is not None and permissions:
+        question = question.about(permissions)
+    client.validator.observer.on_refusal(question, reason)
+
+
 async def identify(scope: Scope) -> Identity:
     """Return the caller's identity, by the client of the innermost middleware or the default one.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
+from math import prod
 from typing import Any
 
 from attrs import field, frozen
@@ -21,6 +22,7 @@ from oxaigen_auth.settings import current_settings
 _COOKIE_SCHEME = "OxaigenCookie"
 _SCHEMES = {BEARER_SCHEME, _COOKIE_SCHEME}
 _ERROR = "OxaigenAuthRefusal"
+MAX_ALTERNATIVES = 64  # sets of scopes per operation; more are only in its description
 
 
 @frozen
@@ -56,7 +58,12 @@ _RESPONSES = {
 
 
 def extend(document: dict[str, Any], app: Any) -> None:
-    """Extend the document of an app in place. Does not change operations without a dependency."""
+    """Extend the document of an app in place, once.
+
+    Does not change operations without a dependency.
+    """
+    if _ERROR in document.get("components", {}).get("schemas", {}):
+        return
     routes = {(path, method): route for path, method, route in operations_of(app)}
     found = [(routes[place], operation) for place, operation in _operations(document, routes)]
     protected = [(ours, it) for route, it in found if (ours := list(_dependencies(route)))]
@@ -78,7 +85,7 @@ def _operations(document: dict[str, Any], places: Iterable[tuple[str, str]]) -> 
 
 def _dependencies(route: Route) -> Iterator[ScopelessDependency]:
     called = (route.call(dependant) for dependant in route.tree)
-    return (it for it in called if isinstance(it, ScopelessDependency))
+    return (it for it in called if isinstance(it, ScopelessDependency) and it.identifies)
 
 
 def _extend_operation(operation: dict[str, Any], ours: Sequence[ScopelessDependency]) -> None:
@@ -103,6 +110,8 @@ def _security(
     given = [scope for entry in known for scope in entry.get(BEARER_SCHEME, [])]
     always = [*given, *(name for dependency in ours for name in dependency.all_of)]
     choices = {it.any_of for it in ours if it.any_of and not {*it.any_of} & {*always}}
+    if prod(map(len, choices)) > MAX_ALTERNATIVES:
+        choices = set()
     for choice in product(*sorted(choices)):
         scopes = list(dict.fromkeys([*always, *choice]))
         yield {BEARER_SCHEME: scopes}
@@ -155,6 +164,6 @@ def _extend_components(components: dict[str, Any], app: Any) -> None:
 def _cookie_name(app: Any) -> str:
     """Return the name of the cookie that the client of the app's middleware reads."""
     given = (it.kwargs.get("client") for it in getattr(app, "user_middleware", ()))
-    clients = (client for client in given if isinstance(client, ProxyAuthClient))
-    settings = [*(client.settings for client in clients), current_settings()]
-    return settings[0].access_token_cookie_name
+    client = next((it for it in given if isinstance(it, ProxyAuthClient)), None)
+    settings = current_settings() if client is None else client.settings
+    return settings.access_token_cookie_name

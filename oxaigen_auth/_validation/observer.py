@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Hashable, Iterable
+from inspect import iscoroutinefunction
 from typing import Any
 
+from oxaigen_auth._hints.variables import suggest
 from oxaigen_auth._validation.question import Question
 from oxaigen_auth._validation.verdict import Unavailable, Verdict
 from oxaigen_auth.errors import Reason
@@ -51,9 +53,12 @@ class Observer:
         """The caller of `on_miss` got its verdict; None if the caller was cancelled."""
 
     def on_refusal(self, question: Question | None, reason: Reason, /) -> None:
-        """A caller does not get what it asked for; a request without a question has None.
+        """A caller does not get what it asked for: its token, its host or its address is refused,
+        or it lacks a permission or a role.
 
-        A request without a token is not reported, as its route may be public.
+        The question is None if there is none, as for an invalid host. If a route needs several
+        permissions, their names are separated by spaces. A request without a token is not reported,
+        as its route may be public.
         """
 
     def on_start(self, question: Question, lookup: Hashable, /, *, background: bool) -> None:
@@ -107,7 +112,7 @@ class Observers(Observer):
             if name.startswith("on_"):
                 own = [getattr(it, name) for it in observers if _overrides(it, name, default)]
                 others = [
-                    _guarded(getattr(it, name))
+                    _guarded(f"{type(it).__name__}.{name}", getattr(it, name))
                     for it in app_observers
                     if _overrides(it, name, default)
                 ]
@@ -120,7 +125,7 @@ def check_observers(observers: Iterable[Observer]) -> tuple[Observer, ...]:
     """Return the observers that an app passes to a client.
 
     Raises:
-        TypeError: one of them is not an observer, for example the class of one.
+        TypeError: one of them is no observer, or has a method that would never be called.
     """
     checked = tuple(observers)
     for observer in checked:
@@ -129,11 +134,24 @@ def check_observers(observers: Iterable[Observer]) -> tuple[Observer, ...]:
                 f"an observer must be an instance of a subclass of Observer, not {observer!r}: "
                 "write observers=[AuditTrail()]"
             )
+        for name in dir(observer):
+            if name.startswith("on_"):
+                _check_handler(observer, name)
     return checked
 
 
+def _check_handler(observer: Observer, name: str) -> None:
+    where = f"{type(observer).__name__}.{name}"
+    if name not in vars(Observer):
+        events = [event for event in vars(Observer) if event.startswith("on_")]
+        hint = suggest(name, events) or f"the events are {', '.join(events)}"
+        raise TypeError(f"{where} would never be called: {hint}")
+    if iscoroutinefunction(getattr(observer, name)):
+        raise TypeError(f"{where} would never run: events are not awaited; write def {name}(…)")
+
+
 def _overrides(observer: Observer, name: str, default: object) -> bool:
-    return getattr(type(observer), name) is not default
+    return getattr(getattr(observer, name), "__func__", None) is not default
 
 
 def _notifier(handlers: list[Callable[..., None]]) -> Callable[..., None]:
@@ -144,13 +162,13 @@ def _notifier(handlers: list[Callable[..., None]]) -> Callable[..., None]:
     return notify
 
 
-def _guarded(handler: Callable[..., None]) -> Callable[..., None]:
+def _guarded(name: str, handler: Callable[..., None]) -> Callable[..., None]:
     """Log what a handler of the app raises: it must neither refuse nor admit a caller."""
 
     def handle(*event: Any, **options: Any) -> None:
         try:
             handler(*event, **options)
         except Exception:  # noqa: BLE001 (whatever the app's code raises)
-            _log.exception("An observer failed in %s", handler.__qualname__)
+            _log.exception("An observer failed in %s", name)
 
     return handle

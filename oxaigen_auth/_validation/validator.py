@@ -76,8 +76,8 @@ class Validator:
         verdict = self.store.get(question)
         if verdict is not None:
             self.observer.on_hit(question, verdict)
-            if not isinstance(verdict, Accepted) or verdict.value is False:
-                self._report_refusal(question, verdict)
+            if not isinstance(verdict, Accepted):
+                self.report_refusal(question, verdict)
             if self._refreshes_ahead and isinstance(verdict, Accepted):
                 self._refresh(question, Secret(token))
         return verdict
@@ -96,7 +96,7 @@ class Validator:
             raise client_closed()
         token = secret = Secret(token)
         if not is_token(secret):
-            self._report_refusal(question, _NO_TOKEN)
+            self.report_refusal(question, _NO_TOKEN)
             return _NO_TOKEN
         called_at = current_time()
         state = self.loops.current() or await self.loops.open()
@@ -126,7 +126,8 @@ class Validator:
         finally:
             self.store.end(question)
             self.observer.on_result(question, result)
-        self._report_refusal(question, result)
+        if not question.permission:
+            self.report_refusal(question, result)
         return result
 
     def _result(self, question: Question, verdict: Verdict[Any], *, fresh: bool) -> Verdict[Any]:
@@ -142,7 +143,12 @@ class Validator:
             self.observer.on_stale(question)
         return stale or verdict
 
-    def _report_refusal(self, question: Question, verdict: Verdict[Any]) -> None:
+    def report_refusal(self, question: Question, verdict: Verdict[Any]) -> None:
+        """Notify the observers of a caller who does not get what was asked for, if so.
+
+        Called here if the question is who the caller is. Whoever asks for permissions calls it, as
+        a caller may need only one of several.
+        """
         reason = refusal_reason(verdict)
         if reason is not None:
             self.observer.on_refusal(question, reason)

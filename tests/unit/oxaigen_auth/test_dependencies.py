@@ -21,6 +21,7 @@ from oxaigen_auth import (
     ProxyAuthClient,
     User,
     aclose_client,
+    get_auth_client,
     get_current_user,
     get_current_user_optional,
     require_permission,
@@ -762,3 +763,19 @@ async def test_the_client_of_a_route_is_that_of_the_innermost_middleware(overrid
                 assert out.json() == {"hits": 1, "is_default": is_default}
                 assert (await caller.get(f"{path}/me", headers=GOOD)).status_code == 200
     assert proxy.endpoints == ["get-me"] * 4
+
+
+@pytest.mark.parametrize("middleware", [True, False])
+def test_scopes_are_refused_by_the_dependency_for_the_client_too(
+    middleware: bool,  # noqa: FBT001
+) -> None:
+    app = FastAPI()
+
+    @app.get("/stats")
+    async def stats(_: ProxyAuthClient = Security(get_auth_client, scopes=["admin"])) -> None: ...
+
+    if middleware:
+        app.add_middleware(OxaigenAuthMiddleware)
+    with pytest.raises(OxaigenAuthConfigurationError, match="nothing checks the scopes 'admin'"):
+        with TestClient(app) as client:
+            client.get("/stats")

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
+from functools import partialmethod
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from attrs import define, field
+from attrs import define, field, frozen
+from fastapi import Depends, FastAPI
 
-from oxaigen_auth import OxaigenAuthError, OxaigenAuthSettings, OxaigenAuthUpstreamError
+from oxaigen_auth import (
+    OxaigenAuthError,
+    OxaigenAuthMiddleware,
+    OxaigenAuthSettings,
+    OxaigenAuthUpstreamError,
+    User,
+    get_current_user,
+    get_current_user_as,
+    require_any_permission,
+    require_permission,
+    require_role,
+)
 from oxaigen_auth.client import ProxyAuthClient
 from oxaigen_auth.observers import Accepted, Observer, Question, Reason, Rejected, Verdict
+from tests.support.apps import GOOD, get
 from tests.support.clock import clock as clock  # noqa: PLC0414
-from tests.support.fake_proxy import BASE, DENIED, LATE, REVOKED, FakeProxy
+from tests.support.fake_proxy import BASE, BROKEN, DENIED, GRANTED, LATE, REVOKED, FakeProxy
 from tests.support.raw_server import serving
 from tests.support.tokens import MARK, OTHER, TOKEN
 from tests.support.virtual_time import anyio_backend as anyio_backend  # noqa: PLC0414
@@ -22,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from tests.support.clock import Clock
+    from tests.support.fake_proxy import Call
 
 pytestmark = pytest.mark.anyio
 
@@ -240,6 +255,119 @@ async def test_an_observer_that_fails_is_logged_and_changes_nothing(
     assert recorder.events[-2:] == ["result", "hit"]
     assert [it.exc_info is not None for it in caplog.records] == [True, True]
     assert "An observer failed in " in caplog.text
+
+
+async def test_any_callable_may_be_a_handler_and_fail(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Observer):
+        on_miss = partialmethod(fail, "a bug")
+
+    async with FakeProxy().client(BASE, observers=[Broken()]) as client:
+        assert (await client.get_me(TOKEN)).user_name == "ada"
+    assert "An observer failed in Broken.on_miss" in caplog.text
+
+
+def fail(_: object, message: str, *__: object) -> None:
+    raise ValueError(message)
+
+
+async def test_a_handler_may_be_set_on_the_instance(recorder: Recorder) -> None:
+    plain = Observer()
+    plain.on_forget = recorder.on_forget  # type: ignore[method-assign]
+    FakeProxy().client(BASE, observers=[plain]).forget(TOKEN)
+    assert recorder.events == ["forget"]
+
+
+class Async(Observer):
+    async def on_forget(self) -> None:  # type: ignore[override]  # the wrong use
+        ...
+
+
+class Misspelt(Observer):
+    def on_forgot(self) -> None: ...
+
+
+class Unknown(Observer):
+    def on_xyzzy(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("observer", "message"),
+    [
+        (Async(), r"Async.on_forget would never run: .* write def on_forget"),
+        (Misspelt(), "Misspelt.on_forgot would never be called: did you mean on_forget"),
+        (Unknown(), "Unknown.on_xyzzy would never be called: the events are on_hit, on_miss"),
+    ],
+)
+def test_an_observer_that_would_miss_events_is_refused(observer: Observer, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        ProxyAuthClient(BASE, observers=[observer])
+
+
+ANY, BOTH = require_any_permission("boss", "audit"), require_permission("boss", "audit")
+
+
+@frozen(kw_only=True)
+class Own(User):
+    tenant: str
+
+
+@pytest.mark.parametrize(
+    ("dependency", "status", "refused"),
+    [
+        (require_permission("boss"), 403, ("permission_denied", "boss")),
+        (require_permission("audit"), 200, None),
+        (ANY, 200, None),
+        (BOTH, 403, ("permission_denied", "boss audit")),
+        (require_any_permission("boss", "king"), 403, ("permission_denied", "boss king")),
+        (require_permission("down"), 502, ("error_status", "down")),
+        (require_role("owner"), 403, ("role_denied", "")),
+        (get_current_user_as(Own), 502, ("unusable_answer", "")),
+    ],
+)
+async def test_each_request_that_is_refused_is_reported_once(
+    dependency: Any, status: int, refused: tuple[str, str] | None
+) -> None:
+    refusals: list[tuple[str, str]] = []
+
+    class Audit(Observer):
+        def on_refusal(self, question: Question | None, reason: Reason, /) -> None:
+            refusals.append((reason, question.permission if question else "no question"))
+
+    app = FastAPI(dependencies=[Depends(dependency)])
+    app.get("/")(lambda: None)
+    client = Permissions().client(BASE, observers=[Audit()])
+    app.add_middleware(OxaigenAuthMiddleware, client=client)
+    for _ in range(2):
+        refusals.clear()
+        assert (await get(app, "/", GOOD)).status_code == status
+        assert refusals == ([] if refused is None else [refused])
+
+
+async def test_a_missing_role_of_an_overriding_user_is_reported_without_a_question() -> None:
+    refusals: list[object] = []
+
+    class Audit(Observer):
+        def on_refusal(self, question: Question | None, reason: Reason, /) -> None:
+            refusals.append((question, reason))
+
+    app = FastAPI(dependencies=[Depends(require_role("owner"))])
+    app.get("/")(lambda: None)
+    app.dependency_overrides[get_current_user] = lambda: User(user_name="ada")
+    app.add_middleware(
+        OxaigenAuthMiddleware,
+        client=FakeProxy().client(BASE, observers=[Audit()]),
+        exclude=("/*",),
+    )
+    assert (await get(app, "/", GOOD)).status_code == 403
+    assert refusals == [(None, "role_denied")]
+
+
+class Permissions(FakeProxy):
+    """Grants `audit` and denies other permissions; `down` is unavailable."""
+
+    async def respond(self, call: Call) -> Any:
+        self.permission = {"audit": GRANTED, "down": BROKEN}.get(call.endpoint[20:], DENIED)
+        return await super().respond(call)
 
 
 def test_a_client_is_given_observers_not_classes() -> None:

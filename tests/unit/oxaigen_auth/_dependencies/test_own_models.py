@@ -252,3 +252,28 @@ def test_equal_classes_share_one_dependency() -> None:
     assert get_current_user_as(Member) is get_current_user_as(Member)
     with pytest.raises(TypeError, match=r"write Depends\(get_current_user_as\(MyUser\)\)"):
         FastAPI().get("/", dependencies=[Depends(get_current_user_as)])(lambda: "in")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("extra", "M.extra is a field of User already"),
+        ("workspace_roles", "M.workspace_roles is a field of User already"),
+        ("_secret", "M._secret is private"),
+        ("has_permission", r'would hide User.has_permission: .*user.extra\["has_permission"\]'),
+        ("is_anonymous", "would hide User.is_anonymous"),
+        ("model_dump", "would hide User.model_dump"),
+    ],
+)
+def test_a_name_with_which_a_model_would_not_work_is_refused(name: str, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        type("M", (User,), {"__annotations__": {name: str}})
+
+
+def test_an_alias_is_refused_where_the_route_is_declared() -> None:
+    @attrs.frozen(kw_only=True)
+    class Renamed(User):
+        company: str = attrs.field(default="", alias="tenant")
+
+    with pytest.raises(TypeError, match=r"Renamed\.company has an alias"):
+        get_current_user_as(Renamed)

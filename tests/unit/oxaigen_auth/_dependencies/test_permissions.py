@@ -250,3 +250,8 @@ def test_a_function_that_makes_a_dependency_is_not_one(function: Any) -> None:
     app = FastAPI()
     with pytest.raises(TypeError, match=rf'write Depends\({function.__name__}\("audit"'):
         app.get("/", dependencies=[Depends(function)])(lambda: "in")
+
+
+async def test_a_rejection_counts_even_if_another_permission_was_granted_at_once() -> None:
+    response, _ = await ask(require_any_permission("a", "b"), {"a": GRANTED, "b": REVOKED})
+    assert response.status_code == 401

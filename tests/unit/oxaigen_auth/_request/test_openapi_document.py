@@ -272,3 +272,61 @@ def test_the_cookie_is_that_of_the_client_of_the_middleware() -> None:
     app.add_middleware(OxaigenAuthMiddleware, client=ProxyAuthClient(settings=settings))
     app.get("/", dependencies=[Depends(get_current_user)])(lambda: "in")
     assert app.openapi()["components"]["securitySchemes"]["OxaigenCookie"]["name"] == "mine"
+
+
+ANY = require_any_permission("a", "b")
+EITHER = [*scoped("a"), *scoped("b")]
+
+
+def test_a_document_that_is_extended_already_stays_as_it_is() -> None:
+    app = FastAPI()
+    app.get("/", dependencies=[Depends(ANY)])(lambda: None)
+    generate = app.openapi
+
+    def custom() -> dict[str, Any]:
+        return generate()
+
+    app.openapi = custom  # type: ignore[method-assign]  # as FastAPI documents it
+    install_openapi(app)
+    for _ in range(2):
+        assert operation(app.openapi())["security"] == EITHER
+        app.openapi_schema = None
+
+
+def test_a_function_that_keeps_its_document_is_extended_once() -> None:
+    app = FastAPI()
+    app.get("/", dependencies=[Depends(ANY)])(lambda: None)
+    kept = get_openapi(title="Kept", version="1", routes=app.routes)
+    app.openapi = lambda: kept  # type: ignore[method-assign]
+    install_openapi(app)
+    for _ in range(2):
+        assert operation(app.openapi())["security"] == EITHER
+
+
+def test_many_combinations_are_only_in_the_description() -> None:
+    several = [require_any_permission(f"a{n}", f"b{n}") for n in range(6)]
+    assert len(operation(document_of(*several))["security"]) == 128
+    shown = operation(document_of(*several, require_any_permission("a", "b")))
+    assert shown["security"] == BOTH
+    assert "Requires one of the permissions `a5`, `b5`." in shown["description"]
+
+
+def test_the_document_of_an_app_with_its_own_settings_ignores_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = FastAPI()
+    app.get("/", dependencies=[Depends(get_current_user)])(lambda: None)
+    client = ProxyAuthClient(settings=OxaigenAuthSettings(access_token_cookie_name="own"))
+    app.add_middleware(OxaigenAuthMiddleware, client=client)
+    monkeypatch.setenv("OXAIGEN_AUTH_MAX_CONNECTIONS", "many")
+    assert app.openapi()["components"]["securitySchemes"]["OxaigenCookie"]["name"] == "own"
+
+
+def test_a_route_that_only_uses_the_client_is_shown_as_public() -> None:
+    app = FastAPI()
+
+    @app.get("/")
+    async def stats(client: AuthClient) -> int:
+        return client.stats().hits
+
+    assert "security" not in operation(app.openapi())
