@@ -53,10 +53,10 @@ class Observer:
         """The caller of `on_miss` got its verdict; None if the caller was cancelled."""
 
     def on_refusal(self, question: Question | None, reason: Reason, /) -> None:
-        """A caller does not get what it asked for: its token, its host or its address is refused,
-        or it lacks a permission or a role.
+        """A caller does not get what it asked for.
 
-        The question is None if there is none, as for an invalid host. If a route needs several
+        Its token, its host or its address is refused, or it lacks a permission or a role. The
+        question is None if there is none, as for an invalid host. If a route needs several
         permissions, their names are separated by spaces. A request without a token is not reported,
         as its route may be public.
         """
