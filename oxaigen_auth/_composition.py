@@ -13,7 +13,7 @@ from ssl import SSLContext
 from oxaigen_auth._upstream.given_transport import Transport, check_transport
 from oxaigen_auth._upstream.proxy import Proxy
 from oxaigen_auth._validation.log_observer import LogObserver
-from oxaigen_auth._validation.observer import Observer, Observers
+from oxaigen_auth._validation.observer import Observer, Observers, process_observers
 from oxaigen_auth._validation.validator import Validator
 from oxaigen_auth._validation.verdict_store import VerdictStore
 from oxaigen_auth.settings import OxaigenAuthSettings
@@ -37,7 +37,11 @@ def build_validator(  # noqa: PLR0913 (the parts of a client)
     if transport is not None:
         check_transport(transport, ssl_context)
     own = (stats, LogObserver(settings, clock))
-    observers = Observers(*own, app_observers=app_observers)
+    added = list(app_observers)
+    for observer in process_observers:
+        if not any(isinstance(it, type(observer)) for it in added):
+            added.append(observer)
+    observers = Observers(*own, app_observers=added)
     open_upstream = partial(Proxy, settings, ssl_context, observers, transport)
     store = VerdictStore(settings, clock, wall_clock)
     return Validator(settings, clock, store, open_upstream, observers)

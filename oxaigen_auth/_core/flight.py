@@ -107,6 +107,14 @@ class Flight(Generic[V]):
             self.waiters -= 1
             if not self.waiters and not self.done.is_set():
                 self.cancel()
+        return self.result()
+
+    def result(self) -> V:
+        """Return the value of a finished flight.
+
+        Raises:
+            FlightError: the flight finished without a value.
+        """
         if not self.values:
             raise self._error(self._reason)
         return self.values[0]

@@ -85,8 +85,11 @@ class Observer:
     def on_verdict(self, question: Question, verdict: Verdict[Any], /) -> None:
         """A lookup asked the proxy and got this verdict."""
 
-    def on_end(self, question: Question, lookup: Hashable, /) -> None:
-        """A lookup ended: with a verdict, by a timeout, or because no caller waits any more."""
+    def on_end(self, question: Question, lookup: Hashable, verdict: Verdict[Any] | None, /) -> None:
+        """A lookup ended with this verdict.
+
+        None if it was cancelled, because no caller waits any more or the client was closed.
+        """
 
     def on_circuit_open(self, base_url: str, backoff: float, /) -> None:
         """The circuit of a proxy opened. The first probe is due in `backoff` seconds."""
@@ -102,6 +105,10 @@ class Observer:
 
     def on_forget(self) -> None:
         """A token was forgotten."""
+
+
+# Observers of all clients that are made from now on; see `oxaigen_auth.telemetry.instrument`.
+process_observers: list[Observer] = []
 
 
 class Observers(Observer):

@@ -218,7 +218,7 @@ class Validator:
                 _question(it), it, background=background
             ),
             on_join=lambda it: observer.on_coalesced(_question(it), it),
-            on_finish=lambda it: observer.on_end(_question(it), it),
+            on_finish=lambda it: observer.on_end(_question(it), it, _outcome(it)),
             on_timeout=lambda key: observer.on_queue_timeout(key.question),
             capacity=settings.max_connections,
             max_wait=settings.proxy_timeout_seconds,
@@ -230,6 +230,16 @@ class Validator:
 
 def _question(flight: Flight[Verdict[Any]]) -> Question:
     return cast("FlightKey", flight.key).question
+
+
+def _outcome(flight: Flight[Verdict[Any]]) -> Verdict[Any] | None:
+    """Return the verdict of a finished lookup, or None if it was cancelled."""
+    try:
+        return flight.result()
+    except FlightCancelledError:
+        return None
+    except FlightError as error:
+        return _unavailable(error, closed=False)
 
 
 def _unavailable(error: FlightError, *, closed: bool) -> Unavailable:

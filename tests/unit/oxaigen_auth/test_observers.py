@@ -51,6 +51,7 @@ class Recorder(Observer):
     contexts: dict[str, str] = field(factory=dict[str, str])
     lookups: set[Hashable] = field(factory=set["Hashable"])
     verdicts: list[Verdict[Any] | None] = field(factory=list["Verdict[Any] | None"])
+    outcomes: list[Verdict[Any] | None] = field(factory=list["Verdict[Any] | None"])
     reasons: list[Reason] = field(factory=list[Reason])
 
     def note(self, event: str) -> None:
@@ -94,8 +95,9 @@ class Recorder(Observer):
     def on_verdict(self, _: Question, __: Verdict[Any], /) -> None:
         self.note("verdict")
 
-    def on_end(self, _: Question, lookup: Hashable, /) -> None:
+    def on_end(self, _: Question, lookup: Hashable, verdict: Verdict[Any] | None, /) -> None:
         self.lookups.remove(lookup)
+        self.outcomes.append(verdict)
         self.note("end")
 
     def on_circuit_open(self, _: str, __: float, /) -> None:
@@ -124,6 +126,7 @@ async def test_a_lookup_reports_each_step_and_a_hit_only_itself(recorder: Record
         client.forget(TOKEN)
         assert recorder.events == [*lookup, "hit", "forget"]
     assert [type(it) for it in recorder.verdicts] == [Accepted, Accepted]
+    assert recorder.outcomes == recorder.verdicts[:1]
     assert recorder.reasons == []
     assert recorder.lookups == set()
 
@@ -166,7 +169,7 @@ async def test_a_cancelled_caller_and_its_lookup_are_reported(
         await anyio.wait_all_tasks_blocked()
         group.cancel_scope.cancel()
     assert sorted(recorder.events) == sorted(["miss", "start", "lookup", "call", "result", "end"])
-    assert recorder.verdicts == [None]
+    assert recorder.verdicts == recorder.outcomes == [None]
     assert recorder.lookups == set()
     await client.aclose()
 
@@ -221,6 +224,10 @@ async def test_a_lookup_that_gets_no_turn_starts_and_ends(recorder: Recorder) ->
             group.cancel_scope.cancel()
     assert recorder.events.count("start") == recorder.events.count("end") == 2
     assert recorder.events.count("lookup") == 1
+    assert [it and it.reason for it in recorder.outcomes if not isinstance(it, Accepted)] == [
+        "overloaded",
+        None,
+    ]
 
 
 async def test_the_circuit_of_a_proxy_is_reported(recorder: Recorder, clock: Clock) -> None:
