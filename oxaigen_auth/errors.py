@@ -40,15 +40,20 @@ Reason: TypeAlias = (
 """
 
 
+class _WithReason(Exception):  # noqa: N818 (never raised)
+    """A class of its own: a field here would come before those of the subclasses."""
+
+    reason: Reason = "unspecified"
+
+
 @define(eq=False)
-class OxaigenAuthError(Exception):
+class OxaigenAuthError(_WithReason):
     """Base class of the exceptions that this package raises.
 
     Fields are positional, so that instances can be copied and pickled.
     """
 
     message: str
-    reason: Reason = "unspecified"
 
     def __str__(self) -> str:
         return self.message

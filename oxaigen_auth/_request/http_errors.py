@@ -48,7 +48,7 @@ class OxaigenAuthHTTPError(HTTPException):
         self, status: int, detail: str, reason: Reason, headers: dict[str, str] | None = None
     ) -> None:
         super().__init__(status, detail, headers)
-        self.reason = reason
+        self.reason: Reason = reason
 
 
 def user_of(identity: Identity) -> User:

@@ -122,13 +122,13 @@ class Validator:
             if is_cancelled or self._must_retry(verdict, key, is_older=is_older):
                 deadline = called_at + self.settings.proxy_timeout_seconds
                 verdict = await self._retry(question, secret, deadline, fresh=fresh)
-            result = self._result(question, verdict, fresh=fresh)
+            verdict = result = self._result(question, verdict, fresh=fresh)
         finally:
             self.store.end(question)
             self.observer.on_result(question, result)
         if not question.permission:
-            self.report_refusal(question, result)
-        return result
+            self.report_refusal(question, verdict)
+        return verdict
 
     def _result(self, question: Question, verdict: Verdict[Any], *, fresh: bool) -> Verdict[Any]:
         """Return the verdict, or a stale one if the proxy is unavailable."""

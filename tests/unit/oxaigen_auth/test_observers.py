@@ -266,7 +266,7 @@ async def test_an_observer_that_fails_is_logged_and_changes_nothing(
 
 async def test_any_callable_may_be_a_handler_and_fail(caplog: pytest.LogCaptureFixture) -> None:
     class Broken(Observer):
-        on_miss = partialmethod(fail, "a bug")
+        on_miss = partialmethod(fail, "a bug")  # pyright: ignore[reportAssignmentType]
 
     async with FakeProxy().client(BASE, observers=[Broken()]) as client:
         assert (await client.get_me(TOKEN)).user_name == "ada"
