@@ -31,7 +31,7 @@ class GetCurrentUserAs(ScopelessDependency, Generic[U]):
 
     def __init__(self, model: type[U]) -> None:
         self.model = model
-        self.name = f"get_current_user_as({model.__name__})"
+        self.name: str = f"get_current_user_as({model.__name__})"
 
     async def __call__(
         self,

@@ -30,8 +30,8 @@ class OnePermission(ScopelessDependency):
 
     def __init__(self, name: str) -> None:
         self._permission = name
-        self.all_of = (name,)
-        self.name = f'require_permission("{name}")'
+        self.all_of: tuple[str, ...] = (name,)
+        self.name: str = f'require_permission("{name}")'
 
     async def __call__(
         self,
@@ -92,8 +92,8 @@ class AllPermissions(SeveralPermissions):
 
     def __init__(self, *names: str) -> None:
         super().__init__(*names)
-        self.all_of = names
-        self.name = f"require_permission({listed(names)})"
+        self.all_of: tuple[str, ...] = names
+        self.name: str = f"require_permission({listed(names)})"
 
     def is_decisive(self, verdict: Any) -> bool:
         return isinstance(verdict, Rejected)
@@ -114,8 +114,8 @@ class AnyPermission(SeveralPermissions):
 
     def __init__(self, *names: str) -> None:
         super().__init__(*names)
-        self.any_of = names
-        self.name = f"require_any_permission({listed(names)})"
+        self.any_of: tuple[str, ...] = names
+        self.name: str = f"require_any_permission({listed(names)})"
 
     def is_decisive(self, verdict: Any) -> bool:
         return isinstance(verdict, Rejected) or _is_granted(verdict)

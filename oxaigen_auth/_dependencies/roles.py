@@ -20,8 +20,8 @@ class AllRoles(ScopelessDependency):
     """Return the caller, whose profile must have the roles."""
 
     def __init__(self, *names: str) -> None:
-        self.roles = names
-        self.name = f"require_role({listed(names)})"
+        self.roles: tuple[str, ...] = names
+        self.name: str = f"require_role({listed(names)})"
 
     async def __call__(
         self,

@@ -103,7 +103,7 @@ class Validator:
         flight: Flight[Verdict[Any]] | None = None
         is_cancelled = False  # by other code than this caller
         verdict: Verdict[Any]
-        result: Verdict[Any] | None = None
+        result: Verdict[Any] | None = None  # None if the caller is cancelled
         self.observer.on_miss(question)
         self.store.begin(question)
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -31,9 +31,13 @@ STATUSES = (
     "Exit status: 0 for {yes}; 1 for {no}; 2 for wrong usage or invalid settings; 3 if the "
     "proxy gave no usable answer."
 )
-PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+PASS_ON: dict[str, Any] = {
+    "allow_extra_args": True,
+    "ignore_unknown_options": True,
+    "help_option_names": [],
+}
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="oxaigen-auth",
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # they can show local variables, and so tokens
