@@ -6,15 +6,14 @@ fixture or the marker is used.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from oxaigen_auth import User
-    from oxaigen_auth.testing import FakeProxy
+    from oxaigen_auth.testing import FakeProxy, SignIn
     from oxaigen_auth_mock import RunningMock
 
 _MARKER = "oxaigen(user=None, *, permissions=[…], roles=[…], **profile)"
@@ -40,7 +39,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 @pytest.fixture
-def _oxaigen_marked(request: pytest.FixtureRequest, oxaigen_user: Callable[..., User]) -> None:
+def _oxaigen_marked(request: pytest.FixtureRequest, oxaigen_user: SignIn) -> None:
     marker: Any = request.node.get_closest_marker("oxaigen")
     try:
         app = request.getfixturevalue("app")
@@ -52,7 +51,7 @@ def _oxaigen_marked(request: pytest.FixtureRequest, oxaigen_user: Callable[..., 
 
 
 @pytest.fixture
-def oxaigen_user() -> Iterator[Callable[..., User]]:
+def oxaigen_user() -> Iterator[SignIn]:
     """Signs a user in to an app until the test ends: `oxaigen_user(app, permissions=["audit"])`.
 
     The arguments and the result are those of `oxaigen_auth.testing.as_user`.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from oxaigen_auth.testing.callers import as_anonymous, as_unavailable, as_user
+from oxaigen_auth.testing.callers import SignIn, as_anonymous, as_unavailable, as_user
 from oxaigen_auth.testing.fake_proxy import FakeProxy, ProxyCall
 from oxaigen_auth.testing.process import reset
 
-__all__ = ["FakeProxy", "ProxyCall", "as_anonymous", "as_unavailable", "as_user", "reset"]
+__all__ = ["FakeProxy", "ProxyCall", "SignIn", "as_anonymous", "as_unavailable", "as_user", "reset"]

@@ -9,12 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from oxaigen_auth._validation.verdict import Accepted, Unavailable
 from oxaigen_auth.models import User
 from oxaigen_auth.testing.identity_layer import calling
 from oxaigen_auth.testing.users import make_user
+
+
+class SignIn(Protocol):
+    """The type of the pytest fixture `oxaigen_user`, which is `as_user` until the test ends."""
+
+    def __call__(
+        self,
+        app: Any,
+        user: User | None = None,
+        *,
+        permissions: Iterable[str] | None = None,
+        roles: Iterable[str] | None = None,
+        **profile: Any,
+    ) -> User: ...
 
 
 @contextmanager

@@ -7,8 +7,10 @@ import ssl
 from typing import assert_type
 
 import attrs
+import httpx2
 
 from oxaigen_auth import (
+    BlockingProxyAuthClient,
     ClientStats,
     OxaigenAuthConfigurationError,
     OxaigenAuthError,
@@ -20,6 +22,7 @@ from oxaigen_auth import (
     ProxyAuthClient,
     User,
 )
+from oxaigen_auth.observers import Observer
 
 settings = OxaigenAuthSettings(
     proxy_url_override="https://app.example.com",
@@ -72,3 +75,23 @@ async def handle(client: ProxyAuthClient, token: str) -> str | int | None:
         return str(error)
     await client.aclose()
     return None
+
+
+async def probe(transport: httpx2.AsyncBaseTransport, audit_trail: Observer) -> bool:
+    client = ProxyAuthClient(settings=settings, transport=transport, observers=[audit_trail])
+    ProxyAuthClient(transport=httpx2.MockTransport(lambda _: httpx2.Response(200)))
+    ProxyAuthClient(observers=(audit_trail,), transport=None)
+    assert_type(await client.ping(proxy_base_url="https://b.example.com"), bool)
+    return await client.ping()
+
+
+def work_in_threads(token: str) -> bool:
+    with BlockingProxyAuthClient("https://app.example.com", settings=settings) as client:
+        assert_type(client, BlockingProxyAuthClient)
+        assert_type(client.get_me(token), User)
+        assert_type(client.get_me(bearer_token=token, fresh=True), User)
+        assert_type(client.ping(), bool)
+        assert_type(client.forget(token), None)
+        assert_type(client.stats(), ClientStats)
+        assert_type(client.close(), None)
+        return client.test_permission(token, "audit", proxy_base_url="https://b.example.com")

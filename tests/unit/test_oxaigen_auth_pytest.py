@@ -14,10 +14,9 @@ from oxaigen_auth.client import default_client
 from tests.support.apps import TestClient, get, make_app
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from oxaigen_auth import User
-    from oxaigen_auth.testing import FakeProxy
+    from oxaigen_auth.testing import FakeProxy, SignIn
     from oxaigen_auth_mock import RunningMock
 
 TOKEN = "adas-token"
@@ -35,9 +34,7 @@ def app() -> FastAPI:
 # oxaigen_user and the marker
 
 
-def test_a_user_is_signed_in_until_the_test_ends(
-    app: FastAPI, oxaigen_user: Callable[..., User]
-) -> None:
+def test_a_user_is_signed_in_until_the_test_ends(app: FastAPI, oxaigen_user: SignIn) -> None:
     client = TestClient(app)
     user = oxaigen_user(app, permissions=["audit"], user_name="ada")
     assert client.get("/audit").json() == {"user": user.user_name} == {"user": "ada"}
@@ -53,7 +50,7 @@ def shared() -> FastAPI:
 
 @pytest.mark.parametrize("_", [1, 2])
 def test_a_user_is_signed_out_when_a_test_ends(
-    shared: FastAPI, oxaigen_user: Callable[..., User], _: int
+    shared: FastAPI, oxaigen_user: SignIn, _: int
 ) -> None:
     assert TestClient(shared).get("/me").status_code == 401
     oxaigen_user(shared)
