@@ -37,10 +37,10 @@ from oxaigen_auth.models import User, UserWorkspace, WorkspacePermission, Worksp
 from oxaigen_auth.openapi import install_openapi
 from oxaigen_auth.settings import OxaigenAuthSettings
 from oxaigen_auth.stats import ClientStats
-from oxaigen_auth.websockets import watch_user
 
 if TYPE_CHECKING:
     from oxaigen_auth.blocking import BlockingProxyAuthClient
+    from oxaigen_auth.websockets import watch_user
 
 __all__ = [
     "AuthClient",
@@ -80,7 +80,10 @@ __all__ = [
 ]
 
 # Imported at first use, because few apps need them.
-_LAZY = {"BlockingProxyAuthClient": "oxaigen_auth.blocking"}
+_LAZY = {
+    "BlockingProxyAuthClient": "oxaigen_auth.blocking",
+    "watch_user": "oxaigen_auth.websockets",
+}
 
 if not TYPE_CHECKING:  # type checkers know that there are no other attributes
 
