@@ -26,7 +26,6 @@ from oxaigen_auth._request.credentials import (
 from oxaigen_auth._request.csrf import is_cross_site
 from oxaigen_auth._request.hosts import derive_base_url
 from oxaigen_auth._request.subprotocols import hide_token
-from oxaigen_auth._syntax.jwt import expiry
 from oxaigen_auth._validation.question import Question, user_question
 from oxaigen_auth._validation.verdict import (
     Accepted,
@@ -157,6 +156,8 @@ class Identity:
 
     def token_expiry(self) -> float:
         """Return when a JWT expires, in seconds since the epoch; infinity if that is unknown."""
+        from oxaigen_auth._syntax.jwt import expiry  # noqa: PLC0415 (for WebSockets only)
+
         exp = expiry(self._token)
         return inf if exp is None else exp
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from starlette.types import Message, Scope, Send
 
-from oxaigen_auth._syntax.base64url import decode
 from oxaigen_auth.errors import OxaigenAuthConfigurationError, OxaigenAuthUnauthenticatedError
 
 HEADER = b"sec-websocket-protocol"
@@ -28,6 +27,8 @@ def token_of_subprotocols(scope: Scope, headers: dict[bytes, bytes]) -> str | No
         raise OxaigenAuthUnauthenticatedError("More than one token among the sub-protocols")
     if not found:
         return None
+    from oxaigen_auth._syntax.base64url import decode  # noqa: PLC0415 (seldom used)
+
     token = decode(found[0])
     if token is None:
         raise OxaigenAuthUnauthenticatedError("Invalid token")
