@@ -8,12 +8,11 @@ FastAPI evaluates the annotations here, so they are not postponed.
 """
 
 from functools import cache
-from typing import Annotated, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 from fastapi import Depends
 
 from oxaigen_auth._dependencies.clients import get_auth_client
-from oxaigen_auth._dependencies.own_models import GetCurrentUserAs, check_model
 from oxaigen_auth._dependencies.permissions import (
     AllPermissions,
     AnyPermission,
@@ -30,6 +29,9 @@ from oxaigen_auth._hints.dependencies import DeclaredInCode, takes_names
 from oxaigen_auth._syntax.tokens import check_permission_name
 from oxaigen_auth.client import ProxyAuthClient
 from oxaigen_auth.models import User
+
+if TYPE_CHECKING:
+    from oxaigen_auth._dependencies.own_models import GetCurrentUserAs
 
 __all__ = [
     "AuthClient",
@@ -139,7 +141,7 @@ def require_role(role_name: _Role, *more: _Role) -> AllRoles:
     return _all_roles(tuple(dict.fromkeys(map(_check_role, (role_name, *more)))))
 
 
-def get_current_user_as(model: _Model[U]) -> GetCurrentUserAs[U]:
+def get_current_user_as(model: _Model[U]) -> "GetCurrentUserAs[U]":
     """Return the dependency for the caller as an instance of a subclass of `User`.
 
     The attributes that the subclass adds are read from the fields of the profile that are otherwise
@@ -194,6 +196,11 @@ def _all_roles(names: tuple[str, ...]) -> AllRoles:
 
 
 @cache
-def _as_model(model: type[Any]) -> GetCurrentUserAs[Any]:
+def _as_model(model: type[Any]) -> "GetCurrentUserAs[Any]":
+    from oxaigen_auth._dependencies.own_models import (  # noqa: PLC0415 (few apps use it)
+        GetCurrentUserAs,
+        check_model,
+    )
+
     check_model(model)
     return GetCurrentUserAs(model)
