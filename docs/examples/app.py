@@ -1,19 +1,25 @@
-"""A small app behind the Oxaigen proxy, with a public route and routes that identify the caller."""
+"""FastAPI with the middleware, which identifies the caller of each request once.
+
+oxaigen-auth-mock
+OXAIGEN_AUTH_DEV_MODE=1 hypercorn --bind 127.0.0.1:8000 app:app
+"""
 
 from typing import Annotated
 
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, Request, Response
 
 from oxaigen_auth import (
+    AuthClient,
+    CurrentUser,
+    OptionalUser,
     OxaigenAuthMiddleware,
     User,
-    get_current_user,
-    get_current_user_optional,
+    extract_bearer_token,
     require_permission,
 )
 
 app = FastAPI()
-app.add_middleware(OxaigenAuthMiddleware)
+app.add_middleware(OxaigenAuthMiddleware, exclude=("/health", "/ready"))
 
 
 @app.get("/health")
@@ -21,13 +27,21 @@ async def health() -> dict[str, str]:
     return {"status": "ok"}
 
 
+@app.get("/ready")
+async def ready(client: AuthClient, response: Response) -> dict[str, bool]:
+    """Ping the proxy. Its URL must be in the settings, as a probe's Host is an IP address."""
+    answers = await client.ping()
+    response.status_code = 200 if answers else 503
+    return {"proxy": answers}
+
+
 @app.get("/v1/me")
-async def me(user: Annotated[User, Depends(get_current_user)]) -> User:
+async def me(user: CurrentUser) -> User:
     return user
 
 
 @app.get("/v1/greeting")
-async def greeting(user: Annotated[User | None, Depends(get_current_user_optional)]) -> str:
+async def greeting(user: OptionalUser) -> str:
     return f"Hello, {user.first_name}!" if user else "Hello!"
 
 
@@ -39,3 +53,11 @@ async def audit(user: Annotated[User, Depends(require_permission("audit"))]) -> 
 @app.get("/v1/billing")
 async def billing(user: Annotated[User, Depends(require_permission("billing"))]) -> dict[str, str]:
     return {"seen_by": str(user.email)}
+
+
+@app.post("/v1/sign-out", status_code=204)
+async def sign_out(request: Request, client: AuthClient) -> None:
+    """Discard what this process has cached, after the page has signed out at the proxy."""
+    token = extract_bearer_token(request)
+    if token is not None:
+        client.forget(token)

@@ -7,23 +7,20 @@ Then open http://127.0.0.1:8000/ in two windows.
 """
 
 from pathlib import Path
-from typing import Annotated
 
-from fastapi import Depends, FastAPI, Request, WebSocket
+from fastapi import FastAPI, Request, WebSocket
 from fastapi.responses import HTMLResponse
 
 from oxaigen_auth import (
+    AuthClient,
+    CurrentUser,
     OxaigenAuthMiddleware,
-    ProxyAuthClient,
-    User,
     extract_bearer_token,
-    get_current_user,
     watch_user,
 )
 
-auth = ProxyAuthClient()
 app = FastAPI()
-app.add_middleware(OxaigenAuthMiddleware, client=auth)
+app.add_middleware(OxaigenAuthMiddleware, exclude=("/",))
 room: set[WebSocket] = set()
 
 
@@ -46,8 +43,8 @@ async def chat(websocket: WebSocket) -> None:
 
 
 @app.post("/sign-out")
-async def sign_out(request: Request, user: Annotated[User, Depends(get_current_user)]) -> str:
+async def sign_out(request: Request, user: CurrentUser, client: AuthClient) -> str:
     token = extract_bearer_token(request)
     if token is not None:
-        auth.forget(token)  # closes the user's WebSockets as well
+        client.forget(token)  # closes the user's WebSockets as well
     return f"Good-bye, {user.user_name}"

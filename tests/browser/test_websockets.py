@@ -10,7 +10,7 @@ from anyio.from_thread import BlockingPortal
 from fastapi import FastAPI, WebSocket
 from playwright.sync_api import Page, expect
 
-from oxaigen_auth import watch_user
+from oxaigen_auth import aclose_client, watch_user
 from oxaigen_auth_mock.server.hypercorn import serving
 from oxaigen_auth_mock.server.sockets import listen
 from tests.browser.conftest import Mock
@@ -21,7 +21,7 @@ SUBPROTOCOL = "base64url.bearer.authorization.oxaigen."
 
 
 def load_example() -> ModuleType:
-    """Import the example, which reads the environment."""
+    """Import the example anew, to add a route to it."""
     spec = importlib.util.spec_from_file_location("chat", EXAMPLE)
     assert spec is not None
     assert spec.loader is not None
@@ -43,7 +43,7 @@ def load_example() -> ModuleType:
 async def served(module: ModuleType) -> AsyncGenerator[str]:
     async with serving(module.app, listen()) as url:
         yield url
-    await module.auth.aclose()
+    await aclose_client()
 
 
 @pytest.fixture

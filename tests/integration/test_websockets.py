@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import sys
 from base64 import urlsafe_b64encode
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -17,26 +13,23 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from oxaigen_auth_mock import MockSettings, RunningMock, running_mock
-from tests.support.paths import ROOT
+from tests.support.example_servers import HTTP_SERVERS, TIMEOUT, example_under
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
 pytestmark = pytest.mark.anyio
 
-TIMEOUT = 60.0  # seconds: more than anything here takes, however busy the machine
 TOKEN = "mock-dev-token"
 PREFIX = "base64url.bearer.authorization.oxaigen."
 OFFER = PREFIX + urlsafe_b64encode(TOKEN.encode()).decode().rstrip("=")
 BEARER = {"authorization": f"Bearer {TOKEN}"}
 
 SERVERS = {
-    "hypercorn asyncio": ["hypercorn", "--bind", "127.0.0.1:{}"],
-    "hypercorn trio": ["hypercorn", "--worker-class", "trio", "--bind", "127.0.0.1:{}"],
-    "uvicorn websockets": ["uvicorn", "--ws", "websockets", "--port", "{}"],
-    "uvicorn websockets-sansio": ["uvicorn", "--ws", "websockets-sansio", "--port", "{}"],
-    "uvicorn wsproto": ["uvicorn", "--ws", "wsproto", "--port", "{}"],
-    "granian": ["granian", "--interface", "asgi", "--port", "{}"],
+    **{name: HTTP_SERVERS[name] for name in ("hypercorn asyncio", "hypercorn trio", "granian")},
+    "uvicorn websockets": [*HTTP_SERVERS["uvicorn"], "--ws", "websockets"],
+    "uvicorn websockets-sansio": [*HTTP_SERVERS["uvicorn"], "--ws", "websockets-sansio"],
+    "uvicorn wsproto": [*HTTP_SERVERS["uvicorn"], "--ws", "wsproto"],
 }
 
 each_server = pytest.mark.parametrize("server", SERVERS)
@@ -44,47 +37,13 @@ each_server = pytest.mark.parametrize("server", SERVERS)
 on_asyncio = pytest.mark.parametrize("anyio_backend", ["asyncio"])
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
-
-
 @asynccontextmanager
 async def chat_under(server: str) -> AsyncGenerator[tuple[str, RunningMock]]:
     """Serve the example chat; yield its host and port, and the mock."""
-    port = free_port()
-    command = [part.format(port) for part in SERVERS[server]]
     async with running_mock(MockSettings()) as mock:
         own = {"DEV_MODE": "1", "DEV_PROXY_URL": mock.url, "CACHE_TTL_SECONDS": "0"}
-        process = await anyio.open_process(
-            [sys.executable, "-m", *command, "docs.examples.chat:app"],
-            cwd=ROOT,
-            env={**os.environ, **{f"OXAIGEN_AUTH_{name}": value for name, value in own.items()}},
-            stdout=None,
-            stderr=None,
-        )
-        async with process:
-            try:
-                await until_it_answers(f"http://127.0.0.1:{port}/")
-                yield f"127.0.0.1:{port}", mock
-            finally:
-                process.send_signal(signal.SIGINT)
-                with anyio.move_on_after(10, shield=True):
-                    await process.wait()
-
-
-async def until_it_answers(url: str) -> None:
-    with anyio.fail_after(TIMEOUT):
-        async with httpx.AsyncClient() as http:
-            while True:
-                try:
-                    await http.get(url)
-                except httpx.TransportError:
-                    await anyio.sleep(0.05)
-                else:
-                    return
+        async with example_under(SERVERS[server], "chat", **own) as host:
+            yield host, mock
 
 
 async def closed(websocket: Any) -> tuple[int, str]:
