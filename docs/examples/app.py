@@ -1,12 +1,14 @@
 """FastAPI with the middleware, which identifies the caller of each request once.
 
-oxaigen-auth-mock
-OXAIGEN_AUTH_DEV_MODE=1 hypercorn --bind 127.0.0.1:8000 app:app
+With the mock:
+
+    oxaigen-auth-mock
+    OXAIGEN_AUTH_DEV_MODE=1 hypercorn --bind 127.0.0.1:8000 app:app
 """
 
 from typing import Annotated
 
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Response
 
 from oxaigen_auth import (
     AuthClient,
@@ -20,6 +22,7 @@ from oxaigen_auth import (
 
 app = FastAPI()
 app.add_middleware(OxaigenAuthMiddleware, exclude=("/health", "/ready"))
+Token = Annotated[str | None, Depends(extract_bearer_token)]
 
 
 @app.get("/health")
@@ -56,8 +59,7 @@ async def billing(user: Annotated[User, Depends(require_permission("billing"))])
 
 
 @app.post("/v1/sign-out", status_code=204)
-async def sign_out(request: Request, client: AuthClient) -> None:
+async def sign_out(token: Token, client: AuthClient) -> None:
     """Discard what this process has cached, after the page has signed out at the proxy."""
-    token = extract_bearer_token(request)
     if token is not None:
         client.forget(token)

@@ -7,8 +7,9 @@ Then open http://127.0.0.1:8000/ in two windows.
 """
 
 from pathlib import Path
+from typing import Annotated
 
-from fastapi import FastAPI, Request, WebSocket
+from fastapi import Depends, FastAPI, WebSocket
 from fastapi.responses import HTMLResponse
 
 from oxaigen_auth import (
@@ -43,8 +44,11 @@ async def chat(websocket: WebSocket) -> None:
 
 
 @app.post("/sign-out")
-async def sign_out(request: Request, user: CurrentUser, client: AuthClient) -> str:
-    token = extract_bearer_token(request)
+async def sign_out(
+    user: CurrentUser,
+    token: Annotated[str | None, Depends(extract_bearer_token)],
+    client: AuthClient,
+) -> str:
     if token is not None:
         client.forget(token)  # closes the user's WebSockets as well
     return f"Good-bye, {user.user_name}"

@@ -13,7 +13,7 @@ Two mocks can be two tenants. Both have `devuser`, only the first one has `ada`:
 from collections import defaultdict
 from typing import Annotated
 
-from fastapi import BackgroundTasks, Depends, FastAPI, Request, Response
+from fastapi import BackgroundTasks, Depends, FastAPI, Response
 
 from oxaigen_auth import (
     AuthClient,
@@ -31,19 +31,14 @@ app.add_middleware(OxaigenAuthMiddleware, exclude=("/health", "/ready"))
 exports: defaultdict[str, list[str]] = defaultdict(list)  # by tenant
 
 
-async def proxy_of_tenant(request: Request) -> str:
-    """Return the URL of the proxy. OXAIGEN_AUTH_ALLOWED_HOSTS lists the hosts of the tenants."""
-    return derive_proxy_base_url(request)
-
-
-async def bearer_token(request: Request) -> str:
-    token = extract_bearer_token(request)
+async def bearer_token(token: Annotated[str | None, Depends(extract_bearer_token)]) -> str:
     if token is None:
         raise OxaigenAuthUnauthenticatedError("Not authenticated", "missing_token")
     return token
 
 
-Tenant = Annotated[str, Depends(proxy_of_tenant)]
+# The URL of the tenant's proxy. OXAIGEN_AUTH_ALLOWED_HOSTS lists the hosts of all tenants.
+Tenant = Annotated[str, Depends(derive_proxy_base_url)]
 Token = Annotated[str, Depends(bearer_token)]
 
 

@@ -1,7 +1,9 @@
 """Starlette without FastAPI: `request.user`, `@requires`, and the client.
 
-oxaigen-auth-mock --personas personas.toml
-OXAIGEN_AUTH_DEV_MODE=1 hypercorn --bind 127.0.0.1:8000 starlette_app:app
+With the mock:
+
+    oxaigen-auth-mock --personas personas.toml
+    OXAIGEN_AUTH_DEV_MODE=1 hypercorn --bind 127.0.0.1:8000 starlette_app:app
 """
 
 from starlette.applications import Starlette

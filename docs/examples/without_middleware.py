@@ -1,11 +1,14 @@
 """FastAPI without the middleware: dependencies, on a router and on routes, identify the caller.
 
-oxaigen-auth-mock --personas personas.toml
-OXAIGEN_AUTH_DEV_MODE=1 hypercorn --bind 127.0.0.1:8000 without_middleware:app
+With the mock:
+
+    oxaigen-auth-mock --personas personas.toml
+    OXAIGEN_AUTH_DEV_MODE=1 hypercorn --bind 127.0.0.1:8000 without_middleware:app
 """
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 
@@ -31,6 +34,7 @@ async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
 
 app = FastAPI(lifespan=lifespan)
 install_exception_handlers(app)
+Token = Annotated[str | None, Depends(extract_bearer_token)]
 reports = APIRouter(prefix="/v1/reports", dependencies=[Depends(get_current_user)])
 
 
@@ -64,8 +68,7 @@ async def delete(name: str, request: Request) -> None:
 
 
 @app.post("/v1/sign-out", status_code=204)
-async def sign_out(request: Request, client: AuthClient) -> None:
-    token = extract_bearer_token(request)
+async def sign_out(token: Token, client: AuthClient) -> None:
     if token is not None:
         client.forget(token)
 

@@ -1,11 +1,14 @@
-"""Reads the bearer token from the untrusted headers of an ASGI connection."""
+"""Reads the bearer token from the untrusted headers of an ASGI connection.
 
-from __future__ import annotations
+FastAPI evaluates the annotations here, so they are not postponed.
+"""
 
 import re
 from functools import lru_cache
 from traceback import clear_frames
+from typing import Annotated
 
+from fastapi import Depends
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
@@ -21,15 +24,23 @@ _QUOTES = len('""')
 (_NEWLINE,) = b"\n"  # bytes search for a number several times as fast as for b"\n"
 
 
+def _not_from_the_request() -> None:
+    """Return the default of a parameter that FastAPI would otherwise read from the query."""
+
+
 @takes_connection
 def extract_bearer_token(
-    connection: HTTPConnection, *, cookie_name: str | None = None
+    connection: HTTPConnection,
+    *,
+    cookie_name: Annotated[str | None, Depends(_not_from_the_request)] = None,
 ) -> str | None:
     """Return the token of the `Authorization` header, otherwise of the cookie, otherwise None.
 
     A header with another scheme than Bearer, or with nothing after it, is ignored (RFC 6750 §2.1).
     Before the cookie, the token of a WebSocket may also be one of the sub-protocols it offers:
     `base64url.bearer.authorization.oxaigen.<base64url of the token>`.
+
+    May also be a dependency of FastAPI: `Depends(extract_bearer_token)`.
 
     Args:
         connection: a FastAPI or Starlette `Request` or `WebSocket`.

@@ -1,6 +1,7 @@
-"""Derives the URL of the proxy from a request's host, and logs why a host was refused."""
+"""Derives the URL of the proxy from a request's host, and logs why a host was refused.
 
-from __future__ import annotations
+FastAPI evaluates the annotations here, so they are not postponed.
+"""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -44,7 +45,8 @@ _MALFORMED = (
 def derive_proxy_base_url(connection: HTTPConnection) -> str:
     """Return the URL of the proxy, without a trailing slash (product page, "How the SDK picks…").
 
-    It comes from the settings, otherwise it is `{scheme}://{X-Forwarded-Host or Host}`.
+    It comes from the settings, otherwise it is `{scheme}://{X-Forwarded-Host or Host}`. May also be
+    a dependency of FastAPI: `Depends(derive_proxy_base_url)`.
 
     Raises:
         OxaigenAuthUntrustedHostError: the request's host is malformed or not allowed.

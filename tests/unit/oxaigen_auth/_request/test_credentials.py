@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from fastapi import Depends, FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import HTTPConnection, Request, cookie_parser
@@ -15,7 +16,7 @@ from oxaigen_auth import (
 )
 from oxaigen_auth._syntax.tokens import MAX_TOKEN
 from oxaigen_auth.client import default_client
-from tests.support.apps import connection
+from tests.support.apps import TestClient, connection
 from tests.support.heap_search import Graph
 from tests.support.tokens import MARK, OTHER, TOKEN
 
@@ -280,3 +281,15 @@ def test_the_connection_is_passed_by_position() -> None:
             form(request=connection())
         with pytest.raises(TypeError, match="unexpected keyword argument 'cookie'"):
             form(connection(), cookie="x")
+
+
+def test_as_a_dependency_no_request_chooses_the_cookie() -> None:
+    app = FastAPI()
+
+    @app.get("/")
+    async def show(token: str | None = Depends(extract_bearer_token)) -> bool:
+        return token == TOKEN
+
+    client = TestClient(app, headers={"cookie": f"session={OTHER}; {COOKIE}={TOKEN}"})
+    assert client.get("/", params={"cookie_name": "session"}).json() is True
+    assert "parameters" not in app.openapi()["paths"]["/"]["get"]

@@ -4,6 +4,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fastapi import Depends, FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import HTTPConnection
@@ -12,7 +13,7 @@ from oxaigen_auth import OxaigenAuthSettings, derive_proxy_base_url
 from oxaigen_auth._request.credentials import combined_headers
 from oxaigen_auth._request.hosts import RefusedHosts, derive_base_url
 from oxaigen_auth.errors import OxaigenAuthUntrustedHostError
-from tests.support.apps import connection
+from tests.support.apps import TestClient, connection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -186,3 +187,15 @@ def test_accepting_any_host_is_logged_once(caplog: pytest.LogCaptureFixture) -> 
     assert record.levelno == logging.WARNING
     assert record.name == "oxaigen_auth"
     assert "OXAIGEN_AUTH_ALLOWED_HOSTS" in record.getMessage()
+
+
+def test_the_base_url_may_be_a_dependency() -> None:
+    app = FastAPI()
+
+    @app.get("/")
+    async def show(url: str = Depends(derive_proxy_base_url)) -> str:
+        return url
+
+    client = TestClient(app, base_url="http://app.example.com")
+    assert client.get("/").json() == "https://app.example.com"
+    assert "parameters" not in app.openapi()["paths"]["/"]["get"]
