@@ -45,6 +45,9 @@ def as_user(
     Applies to HTTP and WebSockets, to dependencies, `request.state` and mounted apps, whatever
     token a request has. The proxy is not asked. Blocks may be nested: the inner one applies.
 
+    A request raises `TypeError` if a middleware around `app` has validated its token before: write
+    `app.add_middleware(OxaigenAuthMiddleware)`, not `OxaigenAuthMiddleware(app)`.
+
     Args:
         app: the FastAPI or Starlette app, or an ASGI middleware around it.
         user: Default: a user with a name and an email address.

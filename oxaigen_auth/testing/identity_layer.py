@@ -107,6 +107,7 @@ class _Layer:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         block = self._applying() if scope["type"] in {"http", "websocket"} else None
         if block is not None:
+            _refuse_asked(scope)
             identity = scope[IDENTITY] = block.identity()
             check_once(scope)
             if CLIENT in scope:  # a middleware around this app has filled the state already
@@ -122,6 +123,17 @@ class _Layer:
         blocks = self.blocks[::-1]
         own = next((block for block in reversed(_entered.get()) if block in blocks), None)
         return next((block for block in blocks if own is None or own in block.path), None)
+
+
+def _refuse_asked(scope: Scope) -> None:
+    """Raise an error if middleware around the app has asked the proxy about the caller."""
+    known = scope.get(IDENTITY)
+    if known is not None and known.question and not isinstance(known, _PresetIdentity):
+        raise TypeError(
+            "middleware around the app has validated the token of this request before as_user, "
+            "as_anonymous or as_unavailable applies: write app.add_middleware(OxaigenAuthMiddleware"
+            ", …) instead of OxaigenAuthMiddleware(app, …), or give as_user the outermost app"
+        )
 
 
 @contextmanager

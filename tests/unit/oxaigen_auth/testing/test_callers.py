@@ -183,6 +183,29 @@ def test_a_middleware_around_the_app_may_be_given_and_does_not_hide_the_user() -
     assert status(wrapped) == 401
 
 
+@pytest.mark.parametrize("block", [as_user, as_anonymous, as_unavailable])
+def test_a_middleware_around_the_app_that_asked_the_proxy_is_an_error(
+    block: Any, proxy: FakeProxy
+) -> None:
+    headers = {"Authorization": "Bearer token"}
+    app, outer = make_app(), make_app()
+    outer.add_middleware(OxaigenAuthMiddleware)
+    outer.mount("/inner", app)
+    wrapped = OxaigenAuthMiddleware(app)
+    for given, called, path in (
+        (wrapped, wrapped, "/me"),
+        (app, wrapped, "/me"),
+        (app, outer, "/inner/me"),
+    ):
+        with block(given), pytest.raises(TypeError, match=r"write app.add_middleware\(Oxaigen"):
+            TestClient(called).get(path, headers=headers)
+    asked = proxy.count()
+    with as_user(outer, user_name="ada"), block(app):
+        response = TestClient(outer).get("/inner/me", headers=headers)
+        assert response.status_code == status(app)
+    assert proxy.count() == asked
+
+
 def test_a_test_client_may_be_given(app: FastAPI) -> None:
     client = TestClient(app)
     with as_user(client, **ADA):
