@@ -8,8 +8,8 @@ from attrs import define
 
 RefusalReason: TypeAlias = Literal[
     "missing_token",  # no token in the request
-    "malformed_token",  # over 8 KiB, or with characters outside visible ASCII
-    "several_tokens",  # more than one Authorization header, or two different cookies
+    "malformed_token",  # over 8 KiB, with characters outside visible ASCII, or no base64url
+    "several_tokens",  # more than one Authorization header or sub-protocol, or different ones
     "invalid_token",  # rejected by the proxy: 401
     "not_authenticated",  # the profile says `is_authenticated: false`
     "app_forbidden",  # a valid token, but not for this app: 403 of get-me

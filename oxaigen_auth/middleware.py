@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from oxaigen_auth._request.app_check import refuse_faulty_app
 from oxaigen_auth._request.identity import CLIENT, IDENTITY, Identity, identify
 from oxaigen_auth._request.starlette_auth import set_user
-from oxaigen_auth._request.subprotocols import refuse_to_echo
+from oxaigen_auth._request.subprotocols import hide_token, refuse_to_echo
 from oxaigen_auth._validation.verdict import (
     RATE_LIMITED_MESSAGE,
     UNAVAILABLE_MESSAGE,
@@ -31,7 +31,6 @@ from oxaigen_auth.models import User
 _log = logging.getLogger("oxaigen_auth")
 
 _OWNER = "oxaigen_auth.owner"  # key in the state: the identity that set the other entries
-
 
 _Entries: TypeAlias = tuple[User | None, str | None, Reason | None]
 _NO_ENTRIES: _Entries = (None, None, None)
@@ -99,6 +98,7 @@ class OxaigenAuthMiddleware:
         if scope["type"] == "http":
             return await self._serve(scope, receive, send)
         if scope["type"] == "websocket":
+            hide_token(scope, dict(scope["headers"]))  # on excluded paths as well
             return await self._serve(scope, receive, refuse_to_echo(send))
         if scope["type"] == "lifespan":
             return await self._run_lifespan(scope, receive, send)

@@ -107,7 +107,7 @@ def token_of_websocket(scope: Scope, headers: dict[bytes, bytes]) -> str | None:
     """Return the token of the `Authorization` header or of the sub-protocols of a WebSocket."""
     token, offered = token_of_header(headers), token_of_subprotocols(scope, headers)
     if token is not None and offered is not None and token != offered:
-        raise OxaigenAuthUnauthenticatedError("More than one token")
+        raise OxaigenAuthUnauthenticatedError("More than one token", "several_tokens")
     return token or offered
 
 

@@ -24,14 +24,16 @@ def token_of_subprotocols(scope: Scope, headers: dict[bytes, bytes]) -> str | No
     offered = scope.get("subprotocols") or () if header is None else _split(header)
     found = [name[len(PREFIX) :] for name in offered if is_token_protocol(name)]
     if len(found) > 1:
-        raise OxaigenAuthUnauthenticatedError("More than one token among the sub-protocols")
+        raise OxaigenAuthUnauthenticatedError(
+            "More than one token among the sub-protocols", "several_tokens"
+        )
     if not found:
         return None
     from oxaigen_auth._syntax.base64url import decode  # noqa: PLC0415 (seldom used)
 
     token = decode(found[0])
     if token is None:
-        raise OxaigenAuthUnauthenticatedError("Invalid token")
+        raise OxaigenAuthUnauthenticatedError("Invalid token", "malformed_token")
     return token.decode("latin-1") or None
 
 
@@ -58,12 +60,19 @@ def refuse_to_echo(send: Send) -> Send:
     """Return a `send` that raises an error if the app accepts the token as its sub-protocol."""
 
     async def checked(message: Message) -> None:
-        accepted = message.get("subprotocol") or ""
-        if message["type"] == "websocket.accept" and PREFIX in accepted.lower():
-            raise OxaigenAuthConfigurationError(
-                "accept(subprotocol=…) would send the caller's token back: accept one of "
-                'websocket.scope["subprotocols"], which does not contain it'
-            )
+        if message["type"] == "websocket.accept":
+            message = {**message, "headers": list(message.get("headers") or ())}  # any iterable
+            if _accepts_token(message):
+                raise OxaigenAuthConfigurationError(
+                    "accept(…) would send the caller's token back: accept one of "
+                    'websocket.scope["subprotocols"], which does not contain it'
+                )
         await send(message)
 
     return checked
+
+
+def _accepts_token(message: Message) -> bool:
+    headers = (value for name, value in message["headers"] if name.lower() == HEADER)
+    accepted = [message.get("subprotocol") or "", *(value.decode("latin-1") for value in headers)]
+    return any(PREFIX in value.lower() for value in accepted)

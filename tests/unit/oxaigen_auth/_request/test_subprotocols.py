@@ -33,7 +33,7 @@ from tests.support.heap_search import Graph
 from tests.support.tokens import MARK, OTHER, TOKEN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 PREFIX = "base64url.bearer.authorization.oxaigen."
 each_backend = pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -110,8 +110,9 @@ def test_other_sub_protocols_and_an_empty_one_are_no_token(value: str) -> None:
 )
 def test_a_malformed_token_is_refused_and_not_ignored(value: str) -> None:
     for others in ({}, {"cookie": f"OxaigenPlatformAuthAccessToken={OTHER}"}):
-        with pytest.raises(OxaigenAuthUnauthenticatedError, match=r"^Invalid token$"):
+        with pytest.raises(OxaigenAuthUnauthenticatedError, match=r"^Invalid token$") as caught:
             token(f"chat, {value}", **others)
+        assert caught.value.reason == "malformed_token"
 
 
 @pytest.mark.parametrize(
@@ -123,15 +124,18 @@ def test_a_malformed_token_is_refused_and_not_ignored(value: str) -> None:
     ],
 )
 def test_several_tokens_among_the_sub_protocols_are_refused(values: list[str]) -> None:
-    with pytest.raises(OxaigenAuthUnauthenticatedError, match="More than one token among the sub"):
+    message = "More than one token among the sub"
+    with pytest.raises(OxaigenAuthUnauthenticatedError, match=message) as caught:
         token(*values)
+    assert caught.value.reason == "several_tokens"
 
 
 def test_the_authorization_header_must_have_the_same_token() -> None:
     header = {"authorization": f"Bearer {TOKEN}"}
     assert token(offer(TOKEN), **header) == TOKEN
-    with pytest.raises(OxaigenAuthUnauthenticatedError, match=r"^More than one token$"):
+    with pytest.raises(OxaigenAuthUnauthenticatedError, match=r"^More than one token$") as caught:
         token(offer(OTHER), **header)
+    assert caught.value.reason == "several_tokens"
     assert token(offer(TOKEN), authorization="Basic YWRhOng=") == TOKEN
     assert token(PREFIX, **header) == TOKEN
 
@@ -254,6 +258,57 @@ def test_the_middleware_refuses_to_send_the_token_back(backend: Any, echo: Any) 
     ) as error:
         client.websocket_connect("/", subprotocols=[offer(TOKEN), "chat"]).__enter__()
     assert encoded(TOKEN) not in str(error.value)
+
+
+@each_backend
+@pytest.mark.parametrize("name", [b"sec-websocket-protocol", b"Sec-WebSocket-Protocol"])
+@pytest.mark.parametrize("values", [list, iter])
+def test_the_middleware_refuses_to_send_the_token_back_in_a_header(
+    backend: Any, name: bytes, values: Callable[[list[Any]], Iterable[Any]]
+) -> None:
+    app = FastAPI()
+    app.add_middleware(OxaigenAuthMiddleware, exclude=("/*",))
+
+    @app.websocket("/")
+    async def route(websocket: WebSocket) -> None:
+        value = websocket.headers["sec-websocket-protocol"].encode()
+        await websocket.accept(headers=values([(b"x-copied", b"1"), (name, value)]))
+        await websocket.close()
+
+    client = TestClient(app, backend=backend)
+    with pytest.raises(OxaigenAuthConfigurationError, match="send the caller's token back"):
+        client.websocket_connect("/", subprotocols=["chat", offer(TOKEN)]).__enter__()
+    with client.websocket_connect("/", subprotocols=["chat"]) as websocket:
+        assert websocket.accepted_subprotocol is None
+        headers: Any = websocket.extra_headers
+    assert dict(headers) == {b"x-copied": b"1", name: b"chat"}
+
+
+@each_backend
+@pytest.mark.parametrize("keeps_header", [True, False])
+def test_the_token_is_hidden_on_excluded_paths_as_well(
+    backend: Any,
+    keeps_header: bool,  # noqa: FBT001
+) -> None:
+    app = FastAPI()
+    app.add_middleware(OxaigenAuthMiddleware, exclude=("/*",))
+
+    @app.websocket("/")
+    async def route(websocket: WebSocket) -> None:
+        await websocket.accept(first(websocket))
+        await websocket.send_json(extract_bearer_token(websocket) == TOKEN)
+        await websocket.close()
+
+    async def server(scope: Any, receive: Any, send: Any) -> None:
+        scope["headers"] = [
+            it for it in scope["headers"] if keeps_header or it[0] != b"sec-websocket-protocol"
+        ]
+        await app(scope, receive, send)
+
+    client = TestClient(server, backend=backend)
+    with client.websocket_connect("/", subprotocols=[offer(TOKEN), "chat"]) as websocket:
+        assert websocket.accepted_subprotocol == "chat"
+        assert websocket.receive_json() is True
 
 
 @pytest.mark.parametrize("middleware", [True, False])
