@@ -22,17 +22,14 @@ _TEMPORARY = frozenset({429, 502})
 class WebSocketRefusal(WebSocketException, HTTPException):
     """An `HTTPException` for a WebSocket that no HTTP response can answer.
 
-    Starlette handles it as a `WebSocketException`: it closes the WebSocket. Its `reason` is that of
-    the close frame; the machine-readable one is `auth_reason`.
+    Starlette handles it as a `WebSocketException`: it closes the WebSocket. It would prefer an
+    app's handler for the status, whose response cannot be sent, so `status_code` is the close code.
+    `reason` is that of the close frame; the machine-readable one is `auth_reason`.
     """
 
     def __init__(self, refusal: HTTPException) -> None:
         WebSocketException.__init__(self, *close_code_and_reason(refusal))
-        self.status_code, self.detail, self.headers = (
-            refusal.status_code,
-            refusal.detail,
-            refusal.headers,
-        )
+        self.status_code, self.detail, self.headers = self.code, refusal.detail, refusal.headers
         self.auth_reason: Reason = getattr(refusal, "reason", "unspecified")
 
 
