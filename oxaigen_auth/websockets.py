@@ -36,7 +36,7 @@ async def watch_user(
     exception of the block itself is raised as it is.
 
     While the proxy is unavailable, the block continues, but not beyond the `exp` of a JWT. If it
-    must end then, or because the client was closed, the close code is 1013, "try again later".
+    must end then, or because the client is closed, the close code is 1013, "try again later".
 
     Enter the block before `accept`: then a caller who is refused gets an HTTP response, if the
     server can send one.
@@ -44,7 +44,8 @@ async def watch_user(
     Args:
         websocket: the WebSocket of the route.
         permission_names: the permissions that the caller must hold, all of them.
-        max_outage_seconds: how long the block may continue without a verdict of the proxy.
+        max_outage_seconds: how long the block may continue without a new verdict of the proxy. With
+            `stale_if_error_seconds`, a stale one does not count.
 
     Raises:
         HTTPException: the caller is refused when the block begins, as by `get_current_user` and

@@ -1,9 +1,10 @@
 """Validates the token of a connection again and again while a block runs.
 
 Three tasks share a watch: the body of the block, one that validates the token when its verdict
-expires, and one that waits until the token is forgotten. The first of the latter two that finds a
-refusal stores it and cancels the scope of the body. So the body is never cancelled by the watch
-without a refusal, and the watch reads `refusal` only after the two tasks have ended.
+expires, and one that waits until the token is forgotten or the client closed. The first of the
+latter two that finds a refusal stores it and cancels the scope of the body. So the body is never
+cancelled by the watch without a refusal, and the watch reads `refusal` only after the two tasks
+have ended.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ JITTER = 0.1  # of an interval, so that WebSockets opened at once are not valida
 _BAD_GATEWAY = 502
 _FORGOTTEN = Rejected("Token no longer valid")
 _CLOSED = Unavailable("the client was closed", reason="client_closed")
+_ONLY_STALE = Unavailable("only stale verdicts for too long", reason="stale")
 
 
 @define(eq=False)
@@ -70,7 +72,7 @@ class UserWatch:
         """Cancel the block when a validation finds a refusal, which is then in `refusal`."""
         async with collapsing_task_group() as group:
             group.start_soon(self._keep_validating)
-            group.start_soon(self._end_when_forgotten)
+            group.start_soon(self._end_with_token)
             with self._body:
                 yield
 
@@ -88,6 +90,8 @@ class UserWatch:
             if not name:
                 self.user = verdict.value
             asked = min(asked, verdict.asked)
+        if asked == -inf and self._is_outage_over():
+            return refusal_of_verdict(_ONLY_STALE)
         self._accept(asked)
         return None
 
@@ -100,11 +104,13 @@ class UserWatch:
 
         If it accepted an expired token, this machine's clock is wrong, so its `exp` is ignored.
         """
-        self._outage_since = inf
         store = self.identity.client.validator.store
         self._due = asked + store.settings.cache_ttl_seconds
-        expires_at = self.identity.token_expiry()
-        self._expires_at = expires_at if expires_at > store.wall_clock() else inf
+        self._expires_at = self.identity.token_expiry()
+        if asked > -inf:
+            self._outage_since = inf
+            if self._expires_at <= store.wall_clock():
+                self._expires_at = inf
 
     def _pause(self) -> float:
         """Return the time until the next validation, in seconds."""
@@ -129,13 +135,17 @@ class UserWatch:
         validator = self.identity.client.validator
         if refusal.status_code != _BAD_GATEWAY or validator.loops.closed:
             return True
-        self._outage_since = min(self._outage_since, current_time())
-        is_over = self._outage_since + self.max_outage <= current_time()
-        return is_over or self._expires_at <= validator.store.wall_clock()
+        return self._is_outage_over() or self._expires_at <= validator.store.wall_clock()
 
-    async def _end_when_forgotten(self) -> None:
-        await self.token_watch.forgotten.wait()
-        self._end(refusal_of_verdict(_FORGOTTEN))
+    def _is_outage_over(self) -> bool:
+        """Note that no new verdict came. Return whether that has lasted too long."""
+        self._outage_since = min(self._outage_since, current_time())
+        return self._outage_since + self.max_outage <= current_time()
+
+    async def _end_with_token(self) -> None:
+        await self.token_watch.ended.wait()
+        closed = self.identity.client.validator.loops.closed
+        self._end(refusal_of_verdict(_CLOSED if closed else _FORGOTTEN))
 
     def _end(self, refusal: HTTPException) -> None:
         self.refusal = self.refusal or refusal

@@ -108,9 +108,13 @@ class LoopState:
 
 @define(eq=False)
 class LoopStates:
-    """The states of one client by event loop, and whether the client is closed."""
+    """The states of one client by event loop, and whether the client is closed.
+
+    `on_close` is called when it has been closed, perhaps more than once.
+    """
 
     new_state: Callable[[], LoopState]
+    on_close: Callable[[], None]
     closed: bool = field(default=False, init=False)
     _closing: bool = field(default=False, init=False)
     _states: dict[Hashable, LoopState] = field(factory=dict, init=False)
@@ -167,17 +171,22 @@ class LoopStates:
         """End such a block. Its state is gone if the client was closed meanwhile."""
         self._closing |= last_closes
         is_last = sum(state.users for state in list(self._states.values())) <= 1
-        self.closed |= self._closing and is_last
+        if self._closing and is_last:
+            self._close()
         state = self.current()
         if state is not None:
             await state.leave()
 
     async def aclose(self) -> None:
         """Close the client, and the state of this event loop."""
-        self.closed = True
+        self._close()
         state = self.current()
         if state is not None:
             await state.aclose()
+
+    def _close(self) -> None:
+        self.closed = True
+        self.on_close()
 
     def _discard(self, loop: Hashable) -> None:
         self._states.pop(loop, None)

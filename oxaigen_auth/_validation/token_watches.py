@@ -1,4 +1,4 @@
-"""Wakes the tasks that watch a token when it is forgotten or rejected.
+"""Wakes the tasks that watch a token when it is forgotten or rejected, or the client is closed.
 
 A watch belongs to one event loop; another loop, in another thread, may notify it. It does not refer
 to the token, nor to the task that waits.
@@ -19,9 +19,12 @@ from oxaigen_auth._core.background import call_soon_threadsafe, running_loop
 
 @define(eq=False)
 class TokenWatch:
-    """The events of one token, for one watcher. `rejected` is set again by each rejection."""
+    """The events of one token, for one watcher. `rejected` is set again by each rejection.
 
-    forgotten: Event = field(factory=Event, init=False)
+    `ended` is set when the token is forgotten or the client is closed.
+    """
+
+    ended: Event = field(factory=Event, init=False)
     rejected: Event = field(factory=Event, init=False)
     _loop: Any = field(factory=running_loop, init=False)
 
@@ -55,10 +58,17 @@ class TokenWatches:
                     del self._watches[fingerprint]
 
     def forget(self, fingerprint: bytes) -> None:
-        self._notify(fingerprint, lambda watch: watch.forgotten)
+        self._notify(fingerprint, lambda watch: watch.ended)
 
     def reject(self, fingerprint: bytes) -> None:
         self._notify(fingerprint, lambda watch: watch.rejected)
+
+    def close(self) -> None:
+        """End the watches of all tokens, because the client is closed."""
+        with self._lock:
+            fingerprints = list(self._watches)
+        for fingerprint in fingerprints:
+            self.forget(fingerprint)
 
     def _notify(self, fingerprint: bytes, event: Callable[[TokenWatch], Event]) -> None:
         with self._lock:

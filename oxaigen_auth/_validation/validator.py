@@ -60,7 +60,7 @@ class Validator:
 
     def __attrs_post_init__(self) -> None:
         settings = self.settings
-        self.loops = LoopStates(self._new_state)
+        self.loops = LoopStates(self._new_state, self.store.watches.close)
         self.pings = Pings(self.loops, self.observer, self.clock)
         self._refreshes_ahead = settings.refresh_ahead_seconds > 0
         self._lookups = Lookups(settings, self.clock, self.store, self.observer)

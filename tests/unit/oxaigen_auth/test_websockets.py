@@ -292,14 +292,64 @@ async def test_without_a_cache_the_token_is_validated_once_a_second(
         group.cancel_scope.cancel()
 
 
-@pytest.mark.parametrize("client", [{"stale_if_error_seconds": 100}], indirect=True)
-async def test_stale_verdicts_are_no_outage(client: ProxyAuthClient, proxy: FakeProxy) -> None:
-    socket = Socket(client, room := Room(options={"max_outage_seconds": 0}))
+serving_stale = pytest.mark.parametrize(
+    "client", [{"stale_if_error_seconds": 100.0}], indirect=True
+)
+
+
+@serving_stale
+@pytest.mark.parametrize("seconds", [0, 12, 200])
+async def test_stale_verdicts_do_not_end_an_outage(
+    client: ProxyAuthClient, proxy: FakeProxy, seconds: float
+) -> None:
+    room = Room(("audit",), options={"max_outage_seconds": seconds})
+    socket = Socket(client, room)
     async with anyio.create_task_group() as group:
         opened = await start(group, socket)
-        proxy.user = DOWN
+        proxy.permission = DOWN  # the user's verdict is new, that on the permission is stale
     assert socket.closed == (1013, "Auth service unavailable")
-    assert TTL + 100 <= (room.ended or 0) - opened <= TTL + 100 + 10
+    assert TTL + seconds <= (room.ended or 0) - opened <= LONGEST + seconds + 0.1
+
+
+@serving_stale
+async def test_a_stale_verdict_at_the_beginning_counts_as_an_outage(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    await client.get_me(TOKEN)
+    await anyio.sleep(TTL + 1)
+    proxy.user = DOWN
+    rooms = [Room(options={"max_outage_seconds": seconds}) for seconds in (0, 12)]
+    refused, socket = (Socket(client, room) for room in rooms)
+    with pytest.raises(HTTPException, match="Auth service unavailable") as caught:
+        await refused.run()
+    assert (caught.value.status_code, rooms[0].seen) == (502, [])
+    async with anyio.create_task_group() as group:
+        opened = await start(group, socket)
+    assert socket.closed == (1013, "Auth service unavailable")
+    assert (rooms[1].ended or 0) - opened == pytest.approx(12, abs=0.1)
+
+
+async def test_stale_verdicts_do_not_keep_a_block_open_beyond_the_expiry_of_a_jwt(
+    proxy: FakeProxy,
+) -> None:
+    """The token expires by the wall clock, which is fast here, before its cached verdict does."""
+    started = anyio.current_time()
+    client = proxy.client(
+        BASE,
+        settings=OxaigenAuthSettings(stale_if_error_seconds=100.0),
+        clock=anyio.current_time,
+        wall_clock=lambda: EPOCH + 1.01 * (anyio.current_time() - started),
+    )
+    socket = Socket(client, room := Room(), token=jwt(EPOCH + 50))
+    async with anyio.create_task_group() as group:
+        with anyio.move_on_after(1000):
+            opened = await start(group, socket)
+            proxy.user = DOWN
+            await anyio.sleep(200)
+        group.cancel_scope.cancel()
+    assert socket.closed == (1013, "Auth service unavailable")
+    assert 49 <= (room.ended or 0) - opened <= 51
+    await client.aclose()
 
 
 def jwt(exp: float) -> str:
@@ -336,14 +386,38 @@ async def test_a_jwt_is_validated_when_it_expires(
         group.cancel_scope.cancel()
 
 
-async def test_a_client_that_is_closed_ends_the_block(proxy: FakeProxy) -> None:
+async def leave_block(client: ProxyAuthClient) -> None:
+    async with client:
+        ...
+
+
+@pytest.mark.parametrize("close", [ProxyAuthClient.aclose, leave_block])
+async def test_a_client_that_is_closed_ends_the_block_at_once(
+    proxy: FakeProxy, close: Callable[[ProxyAuthClient], Awaitable[None]]
+) -> None:
     client = proxy.client(BASE, settings=OxaigenAuthSettings(), clock=anyio.current_time)
     socket = Socket(client, room := Room())
     async with anyio.create_task_group() as group:
         await start(group, socket)
-        await client.aclose()
+        now = anyio.current_time()
+        await close(client)
     assert socket.closed == (1013, "Auth service unavailable")
     assert room.seen == ["hello ada", "after"]
+    assert (room.ended or 0) - now < 0.001
+    assert len(proxy.calls) == 1
+
+
+async def test_a_client_that_was_closed_refuses_the_caller(proxy: FakeProxy) -> None:
+    client = proxy.client(BASE, settings=OxaigenAuthSettings(), clock=anyio.current_time)
+    room = Room()
+
+    async def late(websocket: WebSocket) -> None:
+        await client.aclose()
+        await room(websocket)
+
+    with pytest.raises(HTTPException, match="Auth service unavailable"):
+        await Socket(client, late).run()
+    assert room.seen == []
 
 
 # How the block ends.
