@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
-from threading import Lock, Thread
+from contextlib import suppress
+from importlib import import_module
+from threading import Lock, Thread, local
 from typing import Any, TypeVar
 
 import anyio
@@ -12,30 +16,76 @@ from anyio.from_thread import BlockingPortal
 from attrs import define, field
 
 from oxaigen_auth._core.background import call_soon_threadsafe, in_event_loop, running_loop
+from oxaigen_auth._core.process_cache import process_cache
+from oxaigen_auth._upstream.http_library import httpx
+from oxaigen_auth._upstream.proxy import default_ssl_context
 from oxaigen_auth._validation.loop_state import client_closed
 from oxaigen_auth._validation.question import Question
 from oxaigen_auth.client import ProxyAuthClient
 
 T = TypeVar("T")
 
+JOIN_TIMEOUT = 5.0  # seconds
+
+
+class _Thread(local):
+    """The state of one thread."""
+
+    is_calling = False
+
 
 @define(eq=False)
 class Worker:
     """The client of one process, and the thread with its event loop.
 
-    No call starts after `close`, which takes the lock: the event loop would never run it.
+    Calls take locks, and wait for the event loop, which may need those locks. So in one thread, no
+    call may interrupt another one, as from a signal handler or `__del__`: `call` raises instead. A
+    `close` that interrupts a call waits for nothing: the interrupted call closes when it ends.
+
+    No call starts after `_close`, which takes the lock: the event loop would never run it.
     """
 
     client: ProxyAuthClient
     _lock: Lock = field(factory=Lock, init=False)
     _loop: BackgroundLoop | None = field(default=None, init=False)
+    _thread: _Thread = field(factory=_Thread, init=False)
+    _must_close: bool = field(default=False, init=False)
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Call a function that may take locks or wait.
+
+        Raises:
+            RuntimeError: this interrupts another call, or the interpreter exits.
+        """
+        if sys.is_finalizing():  # the other threads have stopped, perhaps with a lock
+            raise RuntimeError("BlockingProxyAuthClient cannot be used while the interpreter exits")
+        if self._thread.is_calling:
+            raise RuntimeError(
+                "A signal handler or __del__ interrupted a call of this BlockingProxyAuthClient: "
+                "there, it can only call close()."
+            )
+        try:
+            self._thread.is_calling = True
+            return function()
+        finally:
+            self._thread.is_calling = False
+            if self._must_close:
+                self.close()
 
     def validate(self, question: Question, bearer_token: str, *, fresh: bool = False) -> Any:
         """Return the verdict from the cache, or else from a lookup in the event loop."""
+        try:
+            return self.call(
+                lambda: self._validate(question, bearer_token, fresh=fresh)  # noqa: F821 (deleted later)
+            )
+        finally:
+            del bearer_token  # it also empties the closure
+
+    def _validate(self, question: Question, bearer_token: str, *, fresh: bool) -> Any:
         validator = self.client.validator
         try:
             verdict = None if fresh else validator.cached(question, bearer_token)
-            return verdict or self.run(
+            return verdict or self._run(
                 lambda: validator.validate(question, bearer_token, fresh=fresh)  # noqa: F821 (deleted later)
             )
         finally:
@@ -43,6 +93,9 @@ class Worker:
 
     def run(self, function: Callable[[], Awaitable[T]]) -> T:
         """Call a function in the event loop. If this thread is interrupted, cancel the call."""
+        return self.call(lambda: self._run(function))
+
+    def _run(self, function: Callable[[], Awaitable[T]]) -> T:
         if in_event_loop():
             raise RuntimeError(
                 "BlockingProxyAuthClient would block the event loop that runs in this thread: use "
@@ -62,12 +115,20 @@ class Worker:
             raise
 
     def close(self) -> None:
+        """Close the client, or let the call do so that this interrupts."""
+        self._must_close = True
+        if not (self._thread.is_calling or sys.is_finalizing()):
+            self.call(self._close)
+
+    def _close(self) -> None:
+        self._must_close = False
         with self._lock:
             self.client.validator.loops.closed = True
             loop, self._loop = self._loop, None
         if loop is not None:
             loop.stop_soon()
-            loop.thread.join()
+            # It cannot end if it needs a lock that this thread holds, such as one of `logging`.
+            loop.thread.join(JOIN_TIMEOUT)
 
     def stop_soon(self) -> None:
         if self._loop is not None:
@@ -109,3 +170,18 @@ class BackgroundLoop:
                 self._started.set_result(portal)
                 async with self._client:
                     await self._stop.wait()
+
+
+@process_cache  # a fork in another thread waits for it
+def prepare_process() -> None:
+    """Import and initialize in advance what the background threads need.
+
+    If a thread imports a module, or initializes OpenSSL, while another one forks, the child has
+    half of it, and waits forever for a lock that nobody releases.
+    """
+    import_module("anyio._backends._asyncio")  # as `anyio.run` does
+    import_module("encodings.idna")  # as `socket.getaddrinfo` does
+    httpx.AsyncHTTPTransport(verify=False)  # it imports the rest, and sends nothing
+    asyncio.new_event_loop().close()
+    with suppress(OSError):  # an error is logged with the first call that needs the certificates
+        default_ssl_context()

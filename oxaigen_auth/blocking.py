@@ -21,7 +21,7 @@ from weakref import finalize
 
 from oxaigen_auth._syntax.tokens import check_permission_name
 from oxaigen_auth._validation.verdict import Accepted, Verdict, unwrap
-from oxaigen_auth._worker import Worker
+from oxaigen_auth._worker import Worker, prepare_process
 from oxaigen_auth.client import ProxyAuthClient
 from oxaigen_auth.models import User
 from oxaigen_auth.settings import OxaigenAuthSettings
@@ -78,6 +78,7 @@ class BlockingProxyAuthClient:
             clock=clock,
             wall_clock=wall_clock,
         )
+        prepare_process()
         self._closed = False
         # A child keeps its parent's worker: to finalize an event loop that runs elsewhere warns.
         self._workers = {getpid(): Worker(client)}
@@ -92,7 +93,8 @@ class BlockingProxyAuthClient:
     def close(self) -> None:
         """End running lookups and connections; every later call raises `RuntimeError`.
 
-        In a child of a fork, this closes the client of the child.
+        In a child of a fork, this closes the client of the child. In a signal handler that
+        interrupts a call, the client is closed when that call ends.
         """
         self._closed = True
         self._worker().close()
@@ -112,7 +114,8 @@ class BlockingProxyAuthClient:
             OxaigenAuthPermissionDeniedError: the token is valid, but not for this app.
             OxaigenAuthUpstreamError: the proxy gave no usable answer.
             OxaigenAuthConfigurationError: the URL of the proxy is unknown.
-            RuntimeError: the client is closed, or a lookup would block this thread's event loop.
+            RuntimeError: the client is closed, a lookup would block this thread's event loop, or
+                this interrupts another call, as in a signal handler.
 
         >>> def greet(client: BlockingProxyAuthClient, token: str) -> str:
         ...     return f"Hello {client.get_me(token).user_name}"
@@ -146,7 +149,8 @@ class BlockingProxyAuthClient:
             OxaigenAuthPermissionDeniedError: the token is valid, but not for this app.
             OxaigenAuthUpstreamError: the proxy gave no usable answer.
             OxaigenAuthConfigurationError: the URL of the proxy is unknown.
-            RuntimeError: the client is closed, or a lookup would block this thread's event loop.
+            RuntimeError: the client is closed, a lookup would block this thread's event loop, or
+                this interrupts another call, as in a signal handler.
 
         >>> def may_audit(client: BlockingProxyAuthClient, token: str) -> bool:
         ...     return client.test_permission(token, "audit")
@@ -166,9 +170,17 @@ class BlockingProxyAuthClient:
         return bool(unwrap(verdict))
 
     def forget(self, bearer_token: str) -> None:
-        """Discard all cached answers about a token that was signed out or revoked."""
+        """Discard all cached answers about a token that was signed out or revoked.
+
+        Raises:
+            RuntimeError: this interrupts another call, as in a signal handler.
+        """
         try:
-            self._worker().client.forget(bearer_token)
+            worker = self._worker()
+            worker.call(partial(worker.client.forget, bearer_token))
+        except BaseException as error:
+            clear_frames(error.__traceback__)
+            raise
         finally:
             del bearer_token  # a traceback that is kept would keep it
 
@@ -178,7 +190,8 @@ class BlockingProxyAuthClient:
         Raises:
             OxaigenAuthConfigurationError: the URL of the proxy is unknown.
             ValueError: `proxy_base_url` is not an http or https URL.
-            RuntimeError: the client is closed, or the ping would block this thread's event loop.
+            RuntimeError: the client is closed, the ping would block this thread's event loop, or
+                this interrupts another call, as in a signal handler.
 
         >>> def is_ready(client: BlockingProxyAuthClient) -> bool:
         ...     return client.ping()

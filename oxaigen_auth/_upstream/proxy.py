@@ -66,7 +66,7 @@ class Proxy:
         if self.transport is not None:
             return GivenTransport(self.transport)
         transport = httpx.AsyncHTTPTransport(
-            verify=self.ssl_context or _default_ssl_context(),
+            verify=self.ssl_context or default_ssl_context(),
             limits=httpx.Limits(max_keepalive_connections=MAX_HOSTS, keepalive_expiry=KEEPALIVE),
         )
         use_resolver(transport, self._resolver)
@@ -91,7 +91,7 @@ class Proxy:
         """
         if self.ssl_context is None and self.transport is None:
             with suppress(OSError):
-                _default_ssl_context()
+                default_ssl_context()
 
     async def aclose(self) -> None:
         await self._transports.aclose()
@@ -128,5 +128,6 @@ class Proxy:
 
 
 @cache
-def _default_ssl_context() -> SSLContext:
+def default_ssl_context() -> SSLContext:
+    """Return a context with the system's certificates."""
     return httpx.create_ssl_context()

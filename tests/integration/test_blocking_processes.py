@@ -107,6 +107,45 @@ def test_a_lock_that_is_held_during_a_fork_blocks_no_child(url: str) -> None:
     assert output(FORK + dedent(code), url).splitlines() == ["ada True", "0"]
 
 
+def test_no_call_imports_a_module_or_initializes_openssl_as_a_fork_could_come_between(
+    url: str,
+) -> None:
+    code = """
+    import logging
+    from oxaigen_auth._upstream.proxy import default_ssl_context
+
+    def call(host):
+        for function, *arguments in (
+            (client.get_me, TOKEN), (client.test_permission, TOKEN, "audit"), (client.ping,)
+        ):
+            try:
+                function(*arguments, proxy_base_url=host)
+            except OxaigenAuthUpstreamError:
+                pass
+
+    print(default_ssl_context.cache_info().currsize)
+    logging.disable()
+    before = set(sys.modules)
+    for host in sys.argv[1], sys.argv[1].replace("127.0.0.1", "localhost"), "https://localhost:9":
+        call(host)
+    client.close()
+    print(sorted(set(sys.modules) - before))
+    """
+    code = "from oxaigen_auth import OxaigenAuthUpstreamError\n" + dedent(code)
+    assert output(code, url).splitlines() == ["1", "[]"]
+
+
+def test_a_fork_while_the_first_call_of_another_thread_starts_blocks_no_child(url: str) -> None:
+    code = """
+    def child():
+        client.get_me(TOKEN)
+
+    threading.Thread(target=client.get_me, args=["first"], daemon=True).start()
+    print([in_child(child) for _ in range(5)])
+    """
+    assert output(FORK + dedent(code), url) == "[0, 0, 0, 0, 0]\n"
+
+
 def test_a_client_that_is_made_before_a_fork_and_used_after_it_works_in_each_child(
     url: str, proxy: FakeProxy
 ) -> None:
@@ -167,6 +206,47 @@ def test_a_process_that_does_not_close_its_client_ends_at_once_and_quietly(
 ) -> None:
     began = time.monotonic()
     assert output(f"print(client.get_me(TOKEN).user_name)\n{end}", url) == "ada\n"
+    assert time.monotonic() - began < TIMEOUT / 2
+
+
+@pytest.mark.parametrize("call", ["get_me('other')", "close()"])
+def test_a_finalizer_at_the_end_of_the_process_gets_an_error_and_never_hangs(
+    url: str, call: str
+) -> None:
+    code = f"""
+    class Late:
+        def __init__(self, client):
+            self.client = client
+
+        def __del__(self):
+            try:
+                self.client.{call}
+            except RuntimeError as error:
+                print(error)
+
+    client.get_me(TOKEN)
+    late = Late(client)
+    """
+    error = "BlockingProxyAuthClient cannot be used while the interpreter exits\n"
+    assert output(code, url) == ("" if call == "close()" else error)
+
+
+def test_a_signal_handler_closes_the_client_and_ends_the_process_during_a_lookup(
+    url: str, proxy: FakeProxy
+) -> None:
+    proxy.delay = TIMEOUT
+    code = """
+    def end(*_):
+        client.close()
+        print("closed")
+        sys.exit(0)
+
+    signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    client.get_me(TOKEN)
+    """
+    began = time.monotonic()
+    assert output(code, url) == "closed\n"
     assert time.monotonic() - began < TIMEOUT / 2
 
 

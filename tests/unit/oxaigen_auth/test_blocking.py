@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
@@ -297,6 +298,91 @@ def test_an_interrupted_thread_costs_other_callers_nothing(
             client.get_me(TOKEN)
         assert other.result().user_name == "ada"
     assert len(proxy.calls) == 1
+
+
+@contextmanager
+def interrupted_by(handle: Callable[[], object], when: Callable[[], bool]) -> Iterator[None]:
+    """Call `handle` in this thread, as a signal handler, as soon as `when` holds."""
+    main = threading.get_ident()
+    usual = signal.signal(signal.SIGUSR1, lambda *_: handle())
+
+    def interrupt() -> None:
+        eventually(when)
+        signal.pthread_kill(main, signal.SIGUSR1)
+
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(interrupt)
+            yield
+    finally:
+        signal.signal(signal.SIGUSR1, usual)
+
+
+def test_a_signal_handler_that_interrupts_a_lookup_can_close_the_client(
+    client: BlockingProxyAuthClient, proxy: FakeProxy
+) -> None:
+    proxy.delay = 0.5
+    with interrupted_by(client.close, lambda: len(proxy.calls) == 1):
+        assert client.get_me(TOKEN).user_name == "ada"  # the lookup that was interrupted
+    assert background_threads() == 0
+    with pytest.raises(RuntimeError, match="This client is closed"):
+        client.get_me(TOKEN)
+
+
+def test_a_signal_handler_that_closes_the_client_and_raises_ends_the_lookup(
+    client: BlockingProxyAuthClient, proxy: FakeProxy
+) -> None:
+    proxy.delay = TIMEOUT
+
+    def end() -> None:
+        client.close()
+        raise SystemExit
+
+    with interrupted_by(end, lambda: len(proxy.calls) == 1), pytest.raises(SystemExit):
+        client.get_me(TOKEN)
+    assert background_threads() == 0
+
+
+def test_other_calls_that_interrupt_one_raise_an_error_and_never_wait(
+    url: str, watch: Watch
+) -> None:
+    """The clock is read while a lock is held."""
+    interrupted: BlockingProxyAuthClient
+    errors: list[RuntimeError] = []
+
+    def interrupting_clock() -> float:
+        for call in (
+            partial(interrupted.get_me, TOKEN),
+            partial(interrupted.test_permission, TOKEN, "audit"),
+            partial(interrupted.forget, TOKEN),
+            interrupted.ping,
+        ):
+            if threading.current_thread() is threading.main_thread():
+                with pytest.raises(RuntimeError, match=r"there, it can only call close\(\)") as it:
+                    call()
+                errors.append(it.value)
+        return time.monotonic()
+
+    with BlockingProxyAuthClient(url, clock=interrupting_clock) as interrupted:
+        assert interrupted.get_me(TOKEN).user_name == "ada"
+        assert interrupted.get_me(TOKEN).user_name == "ada"
+    assert len(errors) >= 4
+    for error in errors[:4]:
+        watch.search_error(error)
+    assert watch.take() == []
+
+
+def test_while_the_interpreter_exits_nothing_waits_for_the_threads_that_have_stopped(
+    client: BlockingProxyAuthClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In miniature; tests/integration/test_blocking_processes.py has real exits."""
+    client.get_me(TOKEN)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "is_finalizing", lambda: True)
+        with pytest.raises(RuntimeError, match="cannot be used while the interpreter exits"):
+            client.get_me(TOKEN)
+        client.close()
+        assert background_threads() == 1
 
 
 def test_an_interrupt_while_the_background_loop_starts_ends_that_loop(

@@ -20,7 +20,7 @@ from oxaigen_auth import (
 
 # The library in use, whichever is installed, and the certificates of the SDK's own transports.
 from oxaigen_auth._upstream.http_library import httpx
-from oxaigen_auth._upstream.proxy import _default_ssl_context
+from oxaigen_auth._upstream.proxy import default_ssl_context
 from oxaigen_auth._upstream.response import MAX_BODY
 from oxaigen_auth_mock import MockSettings, create_app
 from tests.support.raw_server import PROFILE, answer, serving
@@ -132,9 +132,9 @@ async def test_the_client_leaves_a_transport_open_and_keeps_no_connection_of_it(
 
 
 async def test_no_certificates_are_read_for_a_transport_that_has_its_own() -> None:
-    _default_ssl_context.cache_clear()
+    default_ssl_context.cache_clear()
     async with client_of(lambda _: httpx.Response(200)):
-        assert _default_ssl_context.cache_info().currsize == 0
+        assert default_ssl_context.cache_info().currsize == 0
 
 
 @pytest.mark.parametrize(

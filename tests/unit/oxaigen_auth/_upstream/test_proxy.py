@@ -24,7 +24,7 @@ from anyio.lowlevel import checkpoint
 from oxaigen_auth._upstream import proxy as proxy_module
 from oxaigen_auth._upstream.http_library import httpx as library
 from oxaigen_auth._upstream.httpcore_internals import has_trailing_data
-from oxaigen_auth._upstream.proxy import Proxy, _default_ssl_context
+from oxaigen_auth._upstream.proxy import Proxy, default_ssl_context
 from oxaigen_auth._upstream.response import MOCKED
 from oxaigen_auth._validation.observer import Observer
 from oxaigen_auth._validation.verdict import Accepted, Rejected, Unavailable
@@ -610,22 +610,22 @@ async def test_only_the_given_certificate_authority_is_trusted(
 
 
 def test_the_certificates_of_the_system_are_read_once() -> None:
-    assert _default_ssl_context() is _default_ssl_context()
+    assert default_ssl_context() is default_ssl_context()
 
 
 def test_unreadable_certificates_do_not_prevent_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
         raise FileNotFoundError("no such file")
 
-    monkeypatch.setattr(proxy_module, "_default_ssl_context", fail)
+    monkeypatch.setattr(proxy_module, "default_ssl_context", fail)
     Proxy(OxaigenAuthSettings(), None, Observer()).prepare()
 
 
 @pytest.mark.anyio
 async def test_an_open_client_has_read_the_certificates() -> None:
-    _default_ssl_context.cache_clear()
+    default_ssl_context.cache_clear()
     async with ProxyAuthClient("https://app.example.com"):
-        assert _default_ssl_context.cache_info().currsize == 1
+        assert default_ssl_context.cache_info().currsize == 1
 
 
 def test_httpx2_is_used_where_it_is_installed() -> None:
