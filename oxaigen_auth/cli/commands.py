@@ -112,7 +112,8 @@ def check(
     with _errors_as_statuses(json=json), BlockingProxyAuthClient(url) as client:
         granted = client.test_permission(_read(token), permission)
         if json:
-            print_json({"permission": permission, "granted": granted})
+            reason = {} if granted else {"reason": "permission_denied"}
+            print_json({"permission": permission, "granted": granted, **reason})
         else:
             print_line(f"{permission}: {'granted' if granted else 'denied'}")
         raise typer.Exit(0 if granted else REFUSED)
@@ -150,15 +151,18 @@ def _errors_as_statuses(*, json: bool) -> Iterator[None]:
     try:
         yield
     except (TokenError, ValueError, OxaigenAuthConfigurationError) as error:
-        kind, status, message = "usage", USAGE, str(error)
+        found: Exception = error
+        kind, status = "usage", USAGE
     except OxaigenAuthUpstreamError as error:  # the log says why
-        kind, status, message = "unavailable", UNAVAILABLE, error.message
+        found, kind, status = error, "unavailable", UNAVAILABLE
     except OxaigenAuthError as error:
-        kind, status, message = "rejected", REFUSED, error.message
+        found, kind, status = error, "rejected", REFUSED
     else:
         return
-    if json:
-        print_json({"error": kind, "message": message})
+    if not json:
+        print_error(f"{kind}: {found}")
+    elif isinstance(found, OxaigenAuthError):
+        print_json({"error": kind, "message": str(found), "reason": found.reason})
     else:
-        print_error(f"{kind}: {message}")
+        print_json({"error": kind, "message": str(found)})
     raise typer.Exit(status)

@@ -7,14 +7,20 @@ import ssl
 import time
 from collections.abc import Iterator
 from statistics import median
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
+from anyio import CancelScope, current_time
+from anyio.from_thread import start_blocking_portal
 from attrs import define, field
 
+from oxaigen_auth._upstream.call import TOO_LARGE, Call
 from oxaigen_auth._upstream.failures import why_it_failed
 from oxaigen_auth._upstream.http_library import httpx
-from oxaigen_auth._upstream.response import MOCK_HEADER
+from oxaigen_auth._upstream.request import build_request
+from oxaigen_auth._upstream.response import MOCK_HEADER, Answer, AnswerError
+from oxaigen_auth._validation.observer import Observer
+from oxaigen_auth._validation.question import Secret, user_question
 from oxaigen_auth.cli.report import Finding, Level
 from oxaigen_auth.settings import OxaigenAuthSettings
 
@@ -96,26 +102,41 @@ class NetworkCheck:
             return _failed("TLS", "", error, "Check that the port serves TLS, or use http.")
 
     def _check_http(self) -> Iterator[Finding]:
-        """Send what `ping` sends, several times. Each answer is read, but not its content."""
-        seconds: list[float] = []
-        responses: list[httpx.Response] = []
+        """Send what `ping` sends, several times."""
+        advice = "Check that the URL is that of the auth proxy."
         try:
-            with httpx.Client(
-                verify=self._context,
-                trust_env=False,
-                timeout=self.settings.proxy_timeout_seconds,
-            ) as client:
-                for _ in range(ROUNDS):
-                    began = time.perf_counter()
-                    responses.append(client.get(f"{self.url}/_oxa_auth/get-me"))
-                    seconds.append(time.perf_counter() - began)
-        except httpx.HTTPError as error:
-            yield _failed("Proxy", "", error, "Check that the URL is that of the auth proxy.")
+            with start_blocking_portal() as portal:
+                answers, seconds = portal.call(self._ask)
+        except AnswerError as error:
+            yield Finding("Proxy", "fail", str(error), advice)
             return
-        yield _judge(responses[-1].status_code)
+        except httpx.HTTPError as error:
+            yield _failed("Proxy", "", error, advice)
+            return
+        yield _judge(answers[-1].status)
         yield self._judge_latency(seconds)
-        if MOCK_HEADER in responses[-1].headers:
+        if MOCK_HEADER in answers[-1].headers:
             yield self._judge_mock()
+
+    async def _ask(self) -> tuple[list[Answer], list[float]]:
+        """Return the answers and how long each took. The limits are those of a client's calls."""
+        answers: list[Answer] = []
+        seconds: list[float] = []
+        async with httpx.AsyncHTTPTransport(verify=self._context) as transport:
+            for _ in range(ROUNDS):
+                began = time.perf_counter()
+                answers.append(await self._ask_once(transport))
+                seconds.append(time.perf_counter() - began)
+        return answers, seconds
+
+    async def _ask_once(self, transport: httpx.AsyncHTTPTransport) -> Answer:
+        request = build_request(user_question("", self.url), Secret(""))
+        timeout = self.settings.proxy_timeout_seconds
+        with CancelScope(deadline=current_time() + timeout) as scope:
+            call = Call(scope, Observer(), refuse_mock=False)
+            return cast("Answer", await call.send(transport, request))
+        late = f"there was no complete answer within {timeout:g} seconds"
+        raise AnswerError(TOO_LARGE if call.too_large else late)
 
     def _judge_latency(self, seconds: list[float]) -> Finding:
         typical = median(seconds)

@@ -12,6 +12,7 @@ from oxaigen_auth.cli.tokens import TokenError, read_token
 from oxaigen_auth_mock import running_mock
 from tests.support.apps import serving_elsewhere
 from tests.support.fake_proxy import DENIED, DOWN, REVOKED, FakeProxy, profile, refusal
+from tests.support.raw_server import answer
 from tests.support.tokens import TOKEN
 
 if TYPE_CHECKING:
@@ -63,22 +64,26 @@ def test_whoami_prints_the_whole_user_as_json(url: str) -> None:
 @pytest.mark.parametrize(
     ("proxy", "status", "error"),
     [
-        (FakeProxy(user=REVOKED), 1, ("rejected", "Token revoked")),
-        (FakeProxy(user=refusal(403, "Not you")), 1, ("rejected", "Not you")),
-        (FakeProxy(user=DOWN), 3, ("unavailable", "Auth service unavailable")),
-        (FakeProxy(permission=DOWN), 3, ("unavailable", "Auth service unavailable")),
+        (FakeProxy(user=REVOKED), 1, ("rejected", "Token revoked", "invalid_token")),
+        (FakeProxy(user=refusal(403, "Not you")), 1, ("rejected", "Not you", "app_forbidden")),
+        (FakeProxy(user=DOWN), 3, ("unavailable", "Auth service unavailable", "error_status")),
+        (
+            FakeProxy(permission=answer(200)),
+            3,
+            ("unavailable", "Auth service unavailable", "unusable_answer"),
+        ),
     ],
 )
 def test_check_exits_with_1_for_a_rejection_and_3_for_an_outage(
-    url: str, status: int, error: tuple[str, str]
+    url: str, status: int, error: tuple[str, str, str]
 ) -> None:
-    kind, message = error
+    kind, message, reason = error
     result = run("check", "audit", "--url", url)
     assert (result.exit_code, result.stdout) == (status, "")
     assert result.stderr == f"oxaigen-auth: {kind}: {message}\n"
     as_json = run("check", "audit", "--json", "--url", url)
     assert as_json.exit_code == status
-    assert json.loads(as_json.stdout) == {"error": kind, "message": message}
+    assert json.loads(as_json.stdout) == {"error": kind, "message": message, "reason": reason}
 
 
 @pytest.mark.parametrize(
@@ -90,7 +95,11 @@ def test_check_says_whether_the_permission_is_granted(url: str, status: int, wor
     assert (result.exit_code, result.stdout) == (status, f"audit: {word}\n")
     as_json = run("check", "audit", "-", "--json", "--url", url)
     assert as_json.exit_code == status
-    assert json.loads(as_json.stdout) == {"permission": "audit", "granted": word == "granted"}
+    assert json.loads(as_json.stdout) == {
+        "permission": "audit",
+        "granted": word == "granted",
+        **({"reason": "permission_denied"} if word == "denied" else {}),
+    }
 
 
 def test_a_token_comes_from_the_argument_then_the_variable_then_stdin(
@@ -150,6 +159,17 @@ def test_wrong_usage_exits_with_2(
     result = run(*arguments, **variables)
     assert (result.exit_code, result.stdout) == (2, "")
     assert expected in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [(["--url", "x"], {"error", "message"}), ([], {"error", "message", "reason"})],
+)
+def test_wrong_usage_is_json_too(arguments: list[str], expected: set[str]) -> None:
+    result = run("whoami", "--json", *arguments)
+    assert json.loads(result.stdout).keys() == expected
+    assert json.loads(result.stdout)["error"] == "usage"
+    assert result.exit_code == 2
 
 
 def test_doctor_prints_the_settings_their_sources_and_the_findings() -> None:
