@@ -199,7 +199,8 @@ class ProxyAuthClient(metaclass=ClientType):
 
         Any answer counts, except 502, 503 and 504 of a gateway, and a mock's in production. The
         request has no token, is limited by `proxy_timeout_seconds`, and does not wait for lookups
-        or for the circuit breaker. A failure is logged.
+        or for the circuit breaker. Besides the lookups, at most 4 pings of different proxies run at
+        once in an event loop; one that gets no turn in time returns False. A failure is logged.
 
         Raises:
             OxaigenAuthConfigurationError: the URL of the proxy is unknown.

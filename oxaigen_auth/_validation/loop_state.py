@@ -49,7 +49,7 @@ class LoopState:
 
     upstream: Upstream
     flights: SingleFlight[Verdict[Any]]
-    pings: SingleFlight[bool] = field(factory=SingleFlight[bool])  # each owned by its first caller
+    pings: SingleFlight[bool]
     on_close: Callable[[], None] = field(default=lambda: None)
     users: int = field(default=0, init=False)
     closed: bool = field(default=False, init=False)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from functools import partial
 
 from attrs import define, field
 
 from oxaigen_auth._core.cache import Cache
 from oxaigen_auth._core.flight import Flight, FlightError
+from oxaigen_auth._core.singleflight import SingleFlight
 from oxaigen_auth._validation.loop_state import LoopStates, Upstream, client_closed
 from oxaigen_auth._validation.observer import Observer
 from oxaigen_auth._validation.question import Question, Secret
@@ -17,6 +18,8 @@ from oxaigen_auth._validation.verdict import Unavailable, has_answered
 
 PING_TTL = 1.0  # seconds
 MAX_PINGED = 256  # proxies whose answer is cached
+MAX_PINGS = 4  # requests at once, in one event loop
+_NO_TURN = Unavailable("too many other pings were waiting", timed_out=True, reason="overloaded")
 
 
 @define(eq=False)
@@ -25,12 +28,19 @@ class Pings:
 
     A ping takes no slot of theirs, so a flood of lookups does not delay it. It neither passes nor
     affects the circuit breaker: it shows whether the proxy answers now. Concurrent pings of one
-    proxy in one event loop share a request.
+    proxy in one event loop share a request. Proxies that have given an accepted answer get their
+    turn before the others, so that many pings of hosts that hang do not delay theirs for long.
+
+    Args:
+        timeout: for how many seconds a ping waits for its turn and for the answer.
+        proven: the base URLs of proxies that have given an accepted answer.
     """
 
     loops: LoopStates
     observer: Observer
     clock: Callable[[], float]
+    timeout: float
+    proven: Container[str]
     _answered: Cache[bool] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -51,12 +61,24 @@ class Pings:
                 raise client_closed() from None
             return False
 
-    async def _ask(self, upstream: Upstream, question: Question, _: Flight[bool]) -> bool:
-        verdict = await upstream.ask(question, Secret(""))
+    def new_flights(self) -> SingleFlight[bool]:
+        """Return the table of one event loop's pings, each of which its first caller owns."""
+        return SingleFlight(
+            capacity=MAX_PINGS,
+            max_wait=self.timeout,
+            share_of=lambda question: question.base_url,
+            proven=self.proven,
+            on_timeout=lambda question: self.observer.on_ping_failed(question, _NO_TURN),
+        )
+
+    async def _ask(self, upstream: Upstream, question: Question, flight: Flight[bool]) -> bool:
+        verdict = await upstream.ask(question, Secret(""), since=flight.started_at)
         answered = True
         if isinstance(verdict, Unavailable) and not _is_answer(verdict):
             answered = False
             self.observer.on_ping_failed(question, verdict)
+            if verdict.timed_out and not verdict.is_outage:  # it waited too long for its turn
+                return False
         # From now on, so that a timeout is cached too.
         self._answered.put(question, answered, stored_at=self.clock())
         return answered

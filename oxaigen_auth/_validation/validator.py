@@ -61,9 +61,10 @@ class Validator:
     def __attrs_post_init__(self) -> None:
         settings = self.settings
         self.loops = LoopStates(self._new_state, self.store.watches.close)
-        self.pings = Pings(self.loops, self.observer, self.clock)
         self._refreshes_ahead = settings.refresh_ahead_seconds > 0
         self._lookups = Lookups(settings, self.clock, self.store, self.observer)
+        timeout, proven = settings.proxy_timeout_seconds, self._lookups.proven
+        self.pings = Pings(self.loops, self.observer, self.clock, timeout, proven)
         self._rate_limit = RateLimit(settings.max_rejected_per_minute, self.clock)
 
     def cached(self, question: Question, token: str) -> Verdict[Any] | None:
@@ -225,7 +226,7 @@ class Validator:
             share_of=lambda key: key.question.base_url,
             proven=self._lookups.proven,
         )
-        return LoopState(self.open_upstream(), flights)
+        return LoopState(self.open_upstream(), flights, self.pings.new_flights())
 
 
 def _question(flight: Flight[Verdict[Any]]) -> Question:

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def new_state(upstream: Any) -> LoopState:
-    state = LoopState(upstream, SingleFlight())
+    state = LoopState(upstream, SingleFlight(), SingleFlight())
     await state.start()
     return state
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from attrs import define
 
 from oxaigen_auth import OxaigenAuthConfigurationError, OxaigenAuthSettings, ProxyAuthClient
+from oxaigen_auth._upstream.http_library import httpx
 from tests.support.clock import clock as clock  # noqa: PLC0414
 from tests.support.fake_proxy import (
     ADA,
@@ -113,6 +115,67 @@ async def test_a_ping_neither_waits_for_lookups_nor_counts_for_the_circuit_break
 async def _ask_in_vain(client: ProxyAuthClient, token: str) -> None:
     with pytest.raises(Exception, match="unavailable"):
         await client.get_me(token)
+
+
+@define
+class Busiest(httpx.AsyncBaseTransport):
+    """Counts how many requests are under way, and answers each after 0.4 s."""
+
+    now: int = 0
+    most: int = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        del request
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            await anyio.sleep(0.4)
+        finally:
+            self.now -= 1
+        return httpx.Response(401)
+
+
+async def test_few_pings_run_at_once_and_those_without_a_turn_in_time_return_false(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    transport, answers = Busiest(), list[bool]()
+    settings = OxaigenAuthSettings(proxy_timeout_seconds=1)
+
+    async def ping(client: ProxyAuthClient, number: int) -> None:
+        answers.append(await client.ping(proxy_base_url=f"https://{number}.example.com"))
+
+    async with ProxyAuthClient(transport=transport, settings=settings) as client:
+        began = anyio.current_time()
+        async with anyio.create_task_group() as group:
+            for number in range(20):
+                group.start_soon(ping, client, number)
+        assert anyio.current_time() - began == pytest.approx(1)  # waiting included
+        assert sorted(answers) == [False] * 14 + [True] * 6
+        assert transport.most == 3
+        assert caplog.messages[-1].endswith((": overloaded", ": timeout"))
+        assert len(caplog.records) == 14
+        assert await client.ping(proxy_base_url="https://19.example.com")
+
+
+async def test_pings_of_hosts_that_hang_delay_none_of_a_proxy_that_has_accepted_a_token(
+    client: ProxyAuthClient, proxy: FakeProxy
+) -> None:
+    proxy.delay = 0.1
+    await client.get_me(TOKEN)
+    proxy.delay = 100
+
+    async def ping(number: int) -> None:
+        await client.ping(proxy_base_url=f"https://{number}.example.com")
+
+    async with anyio.create_task_group() as group:
+        for number in range(20):
+            group.start_soon(ping, number)
+        await anyio.sleep(0.1)
+        proxy.delay = 0.1
+        began = anyio.current_time()
+        assert await client.ping()
+        assert anyio.current_time() - began == pytest.approx(0.1)
+        group.cancel_scope.cancel()
 
 
 async def test_a_ping_passes_an_open_circuit(client: ProxyAuthClient, proxy: FakeProxy) -> None:
