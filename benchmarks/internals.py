@@ -84,10 +84,10 @@ def _put(client: ProxyAuthClient, question: Question, number: int) -> None:
 def steps(base: str, token: str) -> dict[str, Callable[[HTTPConnection], object]]:
     """Return the steps of `get_current_user` on a hit."""
     from oxaigen_auth._core.fingerprint import fingerprint  # noqa: PLC0415
+    from oxaigen_auth._default_client import default_client  # noqa: PLC0415
     from oxaigen_auth._request.credentials import combined_headers, token_of_header  # noqa: PLC0415
     from oxaigen_auth._request.hosts import derive_base_url  # noqa: PLC0415
     from oxaigen_auth._validation.question import Question  # noqa: PLC0415
-    from oxaigen_auth.client import default_client  # noqa: PLC0415
 
     client = default_client()
     settings, question = client.settings, Question(fingerprint(token), base)

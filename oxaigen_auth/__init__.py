@@ -5,11 +5,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from oxaigen_auth._default_client import aclose_client
 from oxaigen_auth._request.credentials import extract_bearer_token
 from oxaigen_auth._request.hosts import derive_proxy_base_url
 from oxaigen_auth._request.http_errors import OxaigenAuthHTTPError
 from oxaigen_auth._version import __version__ as __version__
-from oxaigen_auth.client import ProxyAuthClient, aclose_client
+from oxaigen_auth.client import ProxyAuthClient
 from oxaigen_auth.dependencies import (
     AuthClient,
     CurrentUser,

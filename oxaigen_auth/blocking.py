@@ -11,21 +11,25 @@ functions of `os.register_at_fork`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from os import getpid
 from ssl import SSLContext
 from traceback import clear_frames
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from weakref import finalize
 
 from oxaigen_auth._syntax.tokens import check_permission_name
+from oxaigen_auth._validation.observer import Observer
 from oxaigen_auth._validation.verdict import Accepted, Verdict, unwrap
 from oxaigen_auth._worker import Worker, prepare_process
 from oxaigen_auth.client import ProxyAuthClient
 from oxaigen_auth.models import User
 from oxaigen_auth.settings import OxaigenAuthSettings
 from oxaigen_auth.stats import ClientStats
+
+if TYPE_CHECKING:
+    from oxaigen_auth._upstream.given_transport import Transport
 
 
 class BlockingProxyAuthClient:
@@ -43,10 +47,14 @@ class BlockingProxyAuthClient:
             certificates.
         clock: returns seconds, for the age of cached answers. Must be monotonic.
         wall_clock: returns seconds since the epoch, for the `exp` of JWTs.
+        observers: are notified of what happens, in the background thread; of hits, in the thread
+            of the caller.
+        transport: see `ProxyAuthClient`.
 
     Raises:
         OxaigenAuthConfigurationError: the environment holds invalid settings.
         ValueError: `proxy_base_url` is not an http or https URL.
+        TypeError: `settings`, an observer or the transport has the wrong type.
 
     >>> def show(token: str) -> None:
     ...     with BlockingProxyAuthClient("https://app.example.com") as client:
@@ -54,7 +62,7 @@ class BlockingProxyAuthClient:
     ...         print(user.user_name, client.stats().upstream_calls)
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (as for `ProxyAuthClient`)
         self,
         proxy_base_url: str | None = None,
         *,
@@ -62,22 +70,20 @@ class BlockingProxyAuthClient:
         ssl_context: SSLContext | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
+        observers: Iterable[Observer] = (),
+        transport: Transport | None = None,
     ) -> None:
-        client = ProxyAuthClient(
-            proxy_base_url,
-            settings=settings,
-            ssl_context=ssl_context,
-            clock=clock,
-            wall_clock=wall_clock,
-        )
-        self._new_client = partial(
+        new_client = partial(
             ProxyAuthClient,
             proxy_base_url,
-            settings=client.settings,
             ssl_context=ssl_context,
             clock=clock,
             wall_clock=wall_clock,
+            observers=tuple(observers),
+            transport=transport,
         )
+        client = new_client(settings=settings)
+        self._new_client = partial(new_client, settings=client.settings)
         prepare_process()
         self._closed = False
         # A child keeps its parent's worker: to finalize an event loop that runs elsewhere warns.
@@ -161,7 +167,9 @@ class BlockingProxyAuthClient:
             user = worker.client.question(bearer_token, proxy_base_url)
             verdict: Verdict[Any] = worker.validate(user, bearer_token)
             if isinstance(verdict, Accepted):
-                verdict = worker.validate(user.about(name), bearer_token, fresh=fresh)
+                question = user.about(name)
+                verdict = worker.validate(question, bearer_token, fresh=fresh)
+                worker.client.validator.report_refusal(question, verdict)
         except BaseException as error:
             clear_frames(error.__traceback__)
             raise

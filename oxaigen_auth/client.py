@@ -12,7 +12,7 @@ from attrs import evolve
 
 import oxaigen_auth._upstream.http_library  # noqa: F401 (if missing, fail here and not in a request)
 from oxaigen_auth._core.fingerprint import fingerprint
-from oxaigen_auth._core.process_cache import clear_process_caches, process_cache
+from oxaigen_auth._core.process_cache import process_cache
 from oxaigen_auth._hints.calls import ClientType
 from oxaigen_auth._syntax.tokens import check_permission_name
 from oxaigen_auth._syntax.urls import base_url
@@ -21,7 +21,7 @@ from oxaigen_auth._validation.question import Question, user_question
 from oxaigen_auth._validation.verdict import Accepted, Verdict, unwrap
 from oxaigen_auth.errors import OxaigenAuthConfigurationError, OxaigenAuthUnauthenticatedError
 from oxaigen_auth.models import User
-from oxaigen_auth.settings import OxaigenAuthSettings, default_settings
+from oxaigen_auth.settings import OxaigenAuthSettings
 from oxaigen_auth.stats import ClientStats, StatsObserver
 
 if TYPE_CHECKING:
@@ -241,24 +241,3 @@ def _validator_builder() -> Callable[..., Validator]:
     from oxaigen_auth._composition import build_validator  # noqa: PLC0415
 
     return build_validator
-
-
-default_transports: list[Transport] = []  # those of running tests; the last one is used
-
-
-@process_cache
-def default_client() -> ProxyAuthClient:
-    """Return the client that the dependencies share in this process."""
-    transport = default_transports[-1] if default_transports else None
-    return ProxyAuthClient(settings=default_settings(), transport=transport)
-
-
-async def aclose_client() -> None:
-    """Close the default client. The next use makes a new one and reads the settings again.
-
-    Like `oxaigen_auth.testing.reset`, this also clears the process-wide caches.
-    """
-    client = default_client() if default_client.cache_info().currsize else None
-    clear_process_caches()
-    if client is not None:
-        await client.aclose()

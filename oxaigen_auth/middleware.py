@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Iterable
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TypeAlias
 from weakref import ref
@@ -12,7 +12,9 @@ from attrs import define, field
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from oxaigen_auth._default_client import default_client
 from oxaigen_auth._request.app_check import refuse_faulty_app
+from oxaigen_auth._request.exclusion import check_paths, is_excluded, is_preflight
 from oxaigen_auth._request.identity import CLIENT, IDENTITY, Identity, identify
 from oxaigen_auth._request.starlette_auth import set_user
 from oxaigen_auth._request.subprotocols import hide_token, refuse_to_echo
@@ -23,7 +25,7 @@ from oxaigen_auth._validation.verdict import (
     RateLimited,
     Rejected,
 )
-from oxaigen_auth.client import ProxyAuthClient, default_client
+from oxaigen_auth.client import ProxyAuthClient
 from oxaigen_auth.errors import Reason
 from oxaigen_auth.exception_handlers import answer_error
 from oxaigen_auth.models import User
@@ -34,18 +36,6 @@ _OWNER = "oxaigen_auth.owner"  # key in the state: the identity that set the oth
 
 _Entries: TypeAlias = tuple[User | None, str | None, Reason | None]
 _NO_ENTRIES: _Entries = (None, None, None)
-
-
-def _paths(exclude: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(exclude, str):
-        raise TypeError(f"exclude is a string; write exclude=({exclude!r},)")
-    paths = tuple(exclude)
-    for path in paths:
-        if not isinstance(path, str):
-            raise TypeError(f"exclude contains {path!r}, which is not a string")
-        if path[:1] != "/" or "*" in path[:-1]:
-            raise ValueError(f"exclude contains {path!r}; write /path, or /prefix/* for a prefix")
-    return paths
 
 
 @define(eq=False)
@@ -84,7 +74,7 @@ class OxaigenAuthMiddleware:
 
     app: ASGIApp
     client: ProxyAuthClient | None = field(default=None, kw_only=True)
-    exclude: tuple[str, ...] = field(default=(), kw_only=True, converter=_paths)
+    exclude: tuple[str, ...] = field(default=(), kw_only=True, converter=check_paths)
 
     def __init_subclass__(cls) -> None:
         """Refuse `dispatch`, the hook of the published package, which would never be called."""
@@ -114,7 +104,7 @@ class OxaigenAuthMiddleware:
         if CLIENT in scope:  # of a middleware around this one, whose app must not see these entries
             scope = dict(scope)
         scope[CLIENT] = self.client
-        if (self.exclude and _is_excluded(scope, self.exclude)) or _is_preflight(scope):
+        if (self.exclude and is_excluded(scope, self.exclude)) or is_preflight(scope):
             identity = Identity(self.client or default_client())
             fill_state(scope, identity, _NO_ENTRIES)
         else:
@@ -230,22 +220,3 @@ def _resolve_user(identity: Identity) -> _Entries:
             return None, RATE_LIMITED_MESSAGE, reason
         case _:
             return None, UNAVAILABLE_MESSAGE, reason
-
-
-def _is_excluded(scope: Scope, patterns: tuple[str, ...]) -> bool:
-    path: str = scope["path"]
-    root: str = scope.get("root_path", "").rstrip("/")
-    if path.startswith(f"{root}/"):  # the app is mounted, or served below this path
-        path = path[len(root) :]
-    return any(
-        path.startswith(pattern[:-1]) if pattern[-1] == "*" else path == pattern
-        for pattern in patterns
-    )
-
-
-def _is_preflight(scope: Scope) -> bool:
-    """Return whether a browser asks for permission to send a request (Fetch, CORS preflight)."""
-    if scope.get("method") != "OPTIONS":
-        return False
-    names = {name for name, _ in scope["headers"]}
-    return names >= {b"origin", b"access-control-request-method"}

@@ -28,11 +28,11 @@ except ImportError as error:
         'oxaigen_auth.telemetry needs an extra: pip install "oxaigen-auth[otel]"'
     ) from error
 
+from oxaigen_auth._default_client import default_client
 from oxaigen_auth._telemetry.metrics import metrics_of, verdict_name
 from oxaigen_auth._telemetry.spans import end_span, enter, start_span, url_template
 from oxaigen_auth._validation.observer import process_observers
 from oxaigen_auth._version import __version__
-from oxaigen_auth.client import default_client
 from oxaigen_auth.observers import Observer, Question, Reason, Unavailable, Verdict
 
 _log = logging.getLogger("oxaigen_auth")

@@ -16,6 +16,7 @@ from attrs import define, field
 from starlette.types import Scope
 
 from oxaigen_auth._core.task_groups import side_by_side
+from oxaigen_auth._default_client import default_client
 from oxaigen_auth._request.app_check import check_once
 from oxaigen_auth._request.credentials import (
     combined_headers,
@@ -35,7 +36,7 @@ from oxaigen_auth._validation.verdict import (
     Verdict,
     refusal_reason,
 )
-from oxaigen_auth.client import ProxyAuthClient, default_client
+from oxaigen_auth.client import ProxyAuthClient
 from oxaigen_auth.errors import (
     OxaigenAuthUnauthenticatedError,
     OxaigenAuthUntrustedHostError,

@@ -14,9 +14,10 @@ from typing import Any, Literal, TypeAlias
 import anyio
 from attrs import define, field, frozen
 
+from oxaigen_auth._default_client import default_transports
 from oxaigen_auth._syntax.tokens import is_token
 from oxaigen_auth._upstream.http_library import httpx
-from oxaigen_auth.client import ProxyAuthClient, default_transports
+from oxaigen_auth.client import ProxyAuthClient
 from oxaigen_auth.models import User
 from oxaigen_auth.settings import OxaigenAuthSettings
 from oxaigen_auth.testing.process import reset

@@ -29,10 +29,10 @@ from oxaigen_auth._core import rate_limit as rate_limit_module
 from oxaigen_auth._core.cache import Cache
 from oxaigen_auth._core.circuit_breaker import MAX_CALLERS, MAX_UPSTREAMS, CircuitBreaker, Permit
 from oxaigen_auth._core.rate_limit import RateLimit
+from oxaigen_auth._default_client import default_client
 from oxaigen_auth._validation.question import Question
 from oxaigen_auth._validation.verdict import Accepted, Rejected
 from oxaigen_auth._validation.verdict_store import VerdictStore
-from oxaigen_auth.client import default_client
 from oxaigen_auth.errors import OxaigenAuthUnauthenticatedError, OxaigenAuthUpstreamError
 from oxaigen_auth.models import User
 from oxaigen_auth.settings import OxaigenAuthSettings

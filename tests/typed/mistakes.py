@@ -51,7 +51,7 @@ OxaigenAuthSettings().cache_ttl  # type: ignore[attr-defined]  # noqa: B018
 ProxyAuthClient(timeout=5)  # type: ignore[call-arg]
 ProxyAuthClient(observers=[Observer])  # type: ignore[list-item]
 ProxyAuthClient(transport="https://app.example.com")  # type: ignore[arg-type]
-BlockingProxyAuthClient(transport=FakeProxy())  # type: ignore[call-arg]
+BlockingProxyAuthClient(transport=5)  # type: ignore[arg-type]
 OxaigenAuthUpstreamError("Later.", "7")  # type: ignore[arg-type]
 OxaigenAuthHTTPError(401, "No.", "expired")  # type: ignore[arg-type]
 reason: Reason = "expired"  # type: ignore[assignment]

@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from oxaigen_auth import OxaigenAuthMiddleware, ProxyAuthClient
-from oxaigen_auth.client import default_client
+from oxaigen_auth._default_client import default_client
 from tests.support.apps import TestClient, get, make_app
 
 if TYPE_CHECKING:

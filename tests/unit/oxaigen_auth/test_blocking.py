@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
@@ -29,7 +29,9 @@ from oxaigen_auth import (
     OxaigenAuthUpstreamError,
     ProxyAuthClient,
     blocking,
+    testing,
 )
+from oxaigen_auth.observers import Observer, Question, Reason, Verdict
 from tests.support.apps import serving_elsewhere
 from tests.support.clock import clock as clock  # noqa: PLC0414
 from tests.support.fake_proxy import DENIED, DOWN, REVOKED, Call, FakeProxy, profile, refusal
@@ -546,3 +548,28 @@ def test_a_verdict_that_is_read_in_a_thread_before_any_loop_runs_is_not_refreshe
     question = client.question(TOKEN, None)
     assert client.validator.cached(question, TOKEN) is not None
     assert (client.stats().refreshed, len(proxy.calls)) == (0, 1)
+
+
+def test_observers_and_a_fake_proxy_work_without_an_event_loop() -> None:
+    events: list[str] = []
+
+    class Recorder(Observer):
+        def on_hit(self, _: Question, __: Verdict[Any], /) -> None:
+            events.append("hit")
+
+        def on_result(self, _: Question, __: Verdict[Any] | None, /) -> None:
+            events.append("result")
+
+        def on_refusal(self, question: Question | None, reason: Reason, /) -> None:
+            assert question is not None
+            events.append(f"{reason} {question.permission}")
+
+    proxy = testing.FakeProxy()
+    proxy.add_user("adas-token", user_name="ada")
+    url = "https://app.example.com"
+    with BlockingProxyAuthClient(url, transport=proxy, observers=[Recorder()]) as client:
+        assert client.get_me("adas-token").user_name == "ada"
+        assert not client.test_permission("adas-token", "audit")
+    assert events == ["result", "hit", "result", "permission_denied audit"]
+    with pytest.raises(TypeError, match="an observer must be an instance"):
+        BlockingProxyAuthClient(url, observers=[Recorder])  # type: ignore[list-item]

@@ -18,8 +18,9 @@ import pytest
 from attrs import evolve
 
 from oxaigen_auth import testing
+from oxaigen_auth._default_client import aclose_client, default_client
 from oxaigen_auth._request.hosts import derive_base_url  # logs once per process
-from oxaigen_auth.client import ProxyAuthClient, aclose_client, default_client
+from oxaigen_auth.client import ProxyAuthClient
 from oxaigen_auth.errors import (
     OxaigenAuthConfigurationError,
     OxaigenAuthError,

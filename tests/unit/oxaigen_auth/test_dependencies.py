@@ -26,7 +26,7 @@ from oxaigen_auth import (
     get_current_user_optional,
     require_permission,
 )
-from oxaigen_auth.client import default_client
+from oxaigen_auth._default_client import default_client
 from tests.support.apps import (
     COOKIE,
     GOOD,

@@ -20,7 +20,7 @@ from oxaigen_auth import (
     get_current_user,
     require_permission,
 )
-from oxaigen_auth.client import default_client
+from oxaigen_auth._default_client import default_client
 from oxaigen_auth.observers import Observer
 from tests.support.apps import (
     COOKIE,

@@ -22,7 +22,7 @@ from oxaigen_auth import (
     get_current_user,
     lifespan,
 )
-from oxaigen_auth.client import default_client
+from oxaigen_auth._default_client import default_client
 from tests.support.apps import GOOD, TestClient, get
 from tests.support.fake_proxy import BROKEN, DOWN, REVOKED, FakeProxy
 from tests.support.raw_server import RawServer, serving

@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from oxaigen_auth import OxaigenAuthConfigurationError, OxaigenAuthSettings, ProxyAuthClient
-from oxaigen_auth.client import default_client
+from oxaigen_auth._default_client import default_client
 from oxaigen_auth.settings import default_settings
 
 DEFAULTS: dict[str, Any] = {

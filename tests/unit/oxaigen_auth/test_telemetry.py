@@ -15,8 +15,8 @@ from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.trace import SpanKind, StatusCode
 
 from oxaigen_auth import OxaigenAuthError, OxaigenAuthSettings, ProxyAuthClient
+from oxaigen_auth._default_client import default_client
 from oxaigen_auth._telemetry.metrics import CIRCUIT_MEMORY, MAX_CIRCUITS, OpenCircuits
-from oxaigen_auth.client import default_client
 from oxaigen_auth.observers import Observer, Question
 from oxaigen_auth.telemetry import (
     OxaigenAuthInstrumentor,

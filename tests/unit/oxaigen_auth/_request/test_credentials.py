@@ -14,8 +14,8 @@ from oxaigen_auth import (
     derive_proxy_base_url,
     extract_bearer_token,
 )
+from oxaigen_auth._default_client import default_client
 from oxaigen_auth._syntax.tokens import MAX_TOKEN
-from oxaigen_auth.client import default_client
 from tests.support.apps import TestClient, connection
 from tests.support.heap_search import Graph
 from tests.support.tokens import MARK, OTHER, TOKEN
