@@ -86,6 +86,7 @@ class UserWatch:
             if not isinstance(verdict, Accepted):
                 return refusal_of_verdict(verdict)
             if verdict.value is False:
+                self._report_denied(name)
                 return missing([name], of=self.permissions)
             if not name:
                 self.user = verdict.value
@@ -98,6 +99,10 @@ class UserWatch:
     def _ask(self, permission: str) -> Awaitable[Verdict[Any]]:
         identity = self.identity
         return identity.check_permission(permission) if permission else identity.check_user()
+
+    def _report_denied(self, permission: str) -> None:
+        question = cast("Question", self.identity.question).about(permission)
+        self.identity.client.validator.report_refusal(question, Accepted(value=False))
 
     def _accept(self, asked: float) -> None:
         """Note when the proxy accepted the token; at minus infinity if a verdict is stale.

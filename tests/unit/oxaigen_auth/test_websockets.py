@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from base64 import urlsafe_b64encode
 from typing import TYPE_CHECKING, Any
 
@@ -169,8 +170,9 @@ async def test_the_block_ends_when_the_proxy_rejects_the_token(
 
 @pytest.mark.parametrize("reply", [DENIED, REVOKED])
 async def test_the_block_ends_when_a_permission_is_denied(
-    client: ProxyAuthClient, proxy: FakeProxy, reply: bytes
+    client: ProxyAuthClient, proxy: FakeProxy, reply: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.DEBUG, "oxaigen_auth")
     socket = Socket(client, room := Room(("read", "audit")))
     async with anyio.create_task_group() as group:
         await start(group, socket)
@@ -182,6 +184,7 @@ async def test_the_block_ends_when_a_permission_is_denied(
     assert room.seen == ["hello ada", "after"]
     expected = "Missing permission: read" if reply is DENIED else "Token revoked"
     assert socket.closed == (1008, expected)
+    assert ("Caller refused: permission_denied" in caplog.messages) == (reply is DENIED)
 
 
 async def test_forget_ends_the_blocks_of_the_token_at_once(client: ProxyAuthClient) -> None:
