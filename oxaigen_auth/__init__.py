@@ -21,6 +21,7 @@ from oxaigen_auth.dependencies import (
     get_current_user_as,
     get_current_user_optional,
     require_any_permission,
+    require_any_role,
     require_permission,
     require_role,
 )
@@ -75,6 +76,7 @@ __all__ = [
     "install_openapi",
     "lifespan",
     "require_any_permission",
+    "require_any_role",
     "require_permission",
     "require_role",
     "watch_user",

@@ -19,7 +19,7 @@ from oxaigen_auth._dependencies.permissions import (
     OnePermission,
     SeveralPermissions,
 )
-from oxaigen_auth._dependencies.roles import AllRoles
+from oxaigen_auth._dependencies.roles import AllRoles, AnyRole
 from oxaigen_auth._dependencies.users import (
     current_user,
     get_current_user,
@@ -43,6 +43,7 @@ __all__ = [
     "get_current_user_as",
     "get_current_user_optional",
     "require_any_permission",
+    "require_any_role",
     "require_permission",
     "require_role",
 ]
@@ -56,6 +57,9 @@ _AnyName: TypeAlias = Annotated[
     str, DeclaredInCode("require_any_permission", "the names of permissions", '"audit", "admin"')
 ]
 _Role: TypeAlias = Annotated[str, DeclaredInCode("require_role", "the names of roles", '"owner"')]
+_RoleOfAny: TypeAlias = Annotated[
+    str, DeclaredInCode("require_any_role", "the names of roles", '"editor", "owner"')
+]
 _Model: TypeAlias = Annotated[type[U], DeclaredInCode("get_current_user_as", "a class", "MyUser")]
 
 CurrentUser: TypeAlias = Annotated[User, Depends(get_current_user)]
@@ -141,6 +145,30 @@ def require_role(role_name: _Role, *more: _Role) -> AllRoles:
     return _all_roles(tuple(dict.fromkeys(map(_check_role, (role_name, *more)))))
 
 
+@takes_names("role", "owner")
+def require_any_role(role_name: _RoleOfAny, *more: _RoleOfAny) -> AnyRole:
+    """Return the dependency for callers whose profile has at least one of these roles.
+
+    As `require_role` otherwise. It is the same object for the same names in the same order.
+
+    Raises:
+        TypeError: there is no name.
+        ValueError: a name is not a string, or empty.
+
+    The dependency raises an `HTTPException`: 403 if all roles are missing; otherwise as
+    `get_current_user`.
+
+    >>> from fastapi import FastAPI
+    >>> app = FastAPI()
+    >>> @app.get("/drafts")
+    ... async def drafts(
+    ...     user: Annotated[User, Depends(require_any_role("editor", "owner"))],
+    ... ) -> str:
+    ...     return f"the drafts of {user.user_name}"
+    """
+    return _any_role(tuple(dict.fromkeys(map(_check_role, (role_name, *more)))))
+
+
 def get_current_user_as(model: _Model[U]) -> "GetCurrentUserAs[U]":
     """Return the dependency for the caller as an instance of a subclass of `User`.
 
@@ -193,6 +221,11 @@ def _any_of(names: tuple[str, ...]) -> SeveralPermissions:
 @cache
 def _all_roles(names: tuple[str, ...]) -> AllRoles:
     return AllRoles(*names)
+
+
+@cache
+def _any_role(names: tuple[str, ...]) -> AnyRole:
+    return AnyRole(*names)
 
 
 @cache

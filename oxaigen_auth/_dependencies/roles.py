@@ -1,8 +1,9 @@
-"""The dependency that requires roles.
+"""The dependencies that require roles.
 
 FastAPI evaluates the annotations here, so they are not postponed.
 """
 
+from abc import abstractmethod
 from typing import Annotated
 
 from fastapi import Depends, HTTPException
@@ -16,12 +17,8 @@ from oxaigen_auth._request.websocket_refusals import answerable
 from oxaigen_auth.models import User
 
 
-class AllRoles(ScopelessDependency):
-    """Return the caller, whose profile must have the roles."""
-
-    def __init__(self, *names: str) -> None:
-        self.roles: tuple[str, ...] = names
-        self.name: str = f"require_role({listed(names)})"
+class RequiredRoles(ScopelessDependency):
+    """Return the caller, whose profile must have certain roles."""
 
     async def __call__(
         self,
@@ -31,10 +28,37 @@ class AllRoles(ScopelessDependency):
         is_resolved = current_user is not UNRESOLVED
         try:
             user = current_user if is_resolved else user_of(await identify(connection.scope))
-            absent = [name for name in self.roles if not user.has_role(name)]
+            absent = self.absent(user)
             if absent:
                 report_refusal(connection.scope, "role_denied")
                 raise missing_roles(absent)
         except HTTPException as error:
             raise answerable(error, connection) from None
         return user
+
+    @abstractmethod
+    def absent(self, user: User) -> list[str]:
+        """Return what the user lacks; empty if nothing."""
+
+
+class AllRoles(RequiredRoles):
+    """Requires each role."""
+
+    def __init__(self, *names: str) -> None:
+        self.roles: tuple[str, ...] = names
+        self.name: str = f"require_role({listed(names)})"
+
+    def absent(self, user: User) -> list[str]:
+        return [name for name in self.roles if not user.has_role(name)]
+
+
+class AnyRole(RequiredRoles):
+    """Requires one of the roles."""
+
+    def __init__(self, *names: str) -> None:
+        self.any_role: tuple[str, ...] = names
+        self.name: str = f"require_any_role({listed(names)})"
+
+    def absent(self, user: User) -> list[str]:
+        is_present = any(map(user.has_role, self.any_role))
+        return [] if is_present else [f"one of {', '.join(self.any_role)}"]

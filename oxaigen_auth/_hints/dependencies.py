@@ -26,6 +26,7 @@ class ScopelessDependency:
         all_of: the permissions of which the caller must hold each one.
         any_of: the permissions of which the caller must hold at least one.
         roles: the roles of which the caller must hold each one.
+        any_role: the roles of which the caller must hold at least one.
     """
 
     name: str
@@ -34,6 +35,7 @@ class ScopelessDependency:
     all_of: tuple[str, ...] = ()
     any_of: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
+    any_role: tuple[str, ...] = ()
 
     def __deepcopy__(self, _: object) -> NoReturn:
         """Raise: FastAPI copies a parameter's default, and would pass the copy to the route."""

@@ -129,8 +129,9 @@ def _sentences(ours: Sequence[ScopelessDependency]) -> Iterator[str]:
         for names, kind in ((dependency.all_of, "permission"), (dependency.roles, "role")):
             if names:
                 yield f"Requires the {kind}{'s' * (len(names) > 1)} {_listed(names)}."
-        if dependency.any_of:
-            yield f"Requires one of the permissions {_listed(dependency.any_of)}."
+        for names, kind in ((dependency.any_of, "permissions"), (dependency.any_role, "roles")):
+            if names:
+                yield f"Requires one of the {kind} {_listed(names)}."
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -149,8 +149,10 @@ class UserWatch:
 
     async def _end_with_token(self) -> None:
         await self.token_watch.ended.wait()
-        closed = self.identity.client.validator.loops.closed
-        self._end(refusal_of_verdict(_CLOSED if closed else _FORGOTTEN))
+        validator = self.identity.client.validator
+        verdict = _CLOSED if validator.loops.closed else _FORGOTTEN
+        validator.report_refusal(cast("Question", self.identity.question), verdict)
+        self._end(refusal_of_verdict(verdict))
 
     def _end(self, refusal: HTTPException) -> None:
         self.refusal = self.refusal or refusal

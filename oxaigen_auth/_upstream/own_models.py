@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar, get_type_hints
 
 from attrs import NOTHING, Attribute, fields
-from cattrs import StructureHandlerNotFoundError, transform_error
+from cattrs import StructureHandlerNotFoundError
 
 from oxaigen_auth._models.base import names
 from oxaigen_auth._models.structuring import CONVERTER
@@ -50,7 +50,7 @@ def _structure(value: object, hint: Any, name: str) -> object:
         return CONVERTER.structure(value, hint)
     except StructureHandlerNotFoundError:
         raise TypeError(f"{name} has a type that cannot be read from JSON: {hint}") from None
-    except Exception as error:  # noqa: BLE001 (hooks may raise anything)
-        expected = "missing" if value is None else "wrong type"
-        path = f"profile.{name.partition('.')[2]}"
-        raise WireError(transform_error(error, path, lambda *_: expected)[0]) from None
+    except Exception:  # noqa: BLE001 (hooks may raise anything)
+        fault = "missing" if value is None else "wrong type"
+        # Not the place inside the value, whose keys may be personal data.
+        raise WireError(f"{fault} @ profile.{name.partition('.')[2]}") from None

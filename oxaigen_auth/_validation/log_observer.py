@@ -60,7 +60,12 @@ class LogObserver(Observer):
 
     def on_ping_failed(self, question: Question, verdict: Unavailable, /) -> None:
         message = "Auth proxy did not answer a ping: %s: %s"
-        _log.log(verdict.log_level, message, question.base_url, verdict.reason)
+        extra = {
+            "auth_event": "ping_failed",
+            "auth_reason": verdict.reason,
+            "auth_base_url": question.base_url,
+        }
+        _log.log(verdict.log_level, message, question.base_url, verdict.detail, extra=extra)
 
     def on_queue_timeout(self, question: Question, /) -> None:
         _log.warning(

@@ -120,5 +120,6 @@ def as_unavailable(app: Any) -> Generator[None]:
     ...     TestClient(app).get("/greeting").json()
     {'detail': 'Auth service unavailable'}
     """
-    with calling("as_unavailable", app, Unavailable("a test made the proxy unavailable")):
+    verdict = Unavailable("a test made the proxy unavailable", reason="unreachable")
+    with calling("as_unavailable", app, verdict):
         yield

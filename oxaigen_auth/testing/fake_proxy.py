@@ -19,6 +19,7 @@ from oxaigen_auth._syntax.tokens import is_token
 from oxaigen_auth._upstream.http_library import httpx
 from oxaigen_auth.client import ProxyAuthClient
 from oxaigen_auth.models import User
+from oxaigen_auth.observers import Observer
 from oxaigen_auth.settings import OxaigenAuthSettings
 from oxaigen_auth.testing.process import reset
 from oxaigen_auth.testing.users import make_user
@@ -156,6 +157,7 @@ class FakeProxy(httpx.AsyncBaseTransport):
         *,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
+        observers: Iterable[Observer] = (),
         **settings: Any,
     ) -> ProxyAuthClient:
         """Return a client of this proxy, with these settings and none of the environment.
@@ -164,6 +166,7 @@ class FakeProxy(httpx.AsyncBaseTransport):
             proxy_base_url: None: from the host of each request. This proxy answers for any host.
             clock: as for `ProxyAuthClient`; in virtual time, `anyio.current_time`.
             wall_clock: as for `ProxyAuthClient`.
+            observers: as for `ProxyAuthClient`.
             settings: as for `OxaigenAuthSettings`.
 
         >>> from fastapi import FastAPI
@@ -176,6 +179,7 @@ class FakeProxy(httpx.AsyncBaseTransport):
             settings=OxaigenAuthSettings(**settings),
             clock=clock,
             wall_clock=wall_clock,
+            observers=observers,
             transport=self,
         )
 
@@ -218,7 +222,7 @@ class FakeProxy(httpx.AsyncBaseTransport):
         if permission:
             granted = user.has_permission(permission)
             return httpx.Response(200 if granted else 403, json=granted)
-        profile = dict(user)
+        profile = user.to_dict()
         return httpx.Response(200, json={**profile.pop("extra"), **profile})
 
 

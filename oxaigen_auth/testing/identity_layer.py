@@ -13,7 +13,9 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from oxaigen_auth._request.app_check import check_once
+from oxaigen_auth._request.credentials import combined_headers
 from oxaigen_auth._request.identity import CLIENT, IDENTITY, Identity
+from oxaigen_auth._request.subprotocols import hide_token
 from oxaigen_auth._validation.question import Question, user_question
 from oxaigen_auth._validation.verdict import Accepted, Verdict
 from oxaigen_auth.client import ProxyAuthClient
@@ -110,6 +112,8 @@ class _Layer:
             _refuse_asked(scope)
             identity = scope[IDENTITY] = block.identity()
             check_once(scope)
+            if scope["type"] == "websocket":
+                hide_token(scope, combined_headers(scope))
             if CLIENT in scope:  # a middleware around this app has filled the state already
                 fill_state(scope, identity)
         await self.app(scope, receive, send)

@@ -51,6 +51,7 @@ def test_the_package_exports_what_is_documented_and_nothing_else() -> None:
         "lifespan",
         "install_openapi",
         "require_any_permission",
+        "require_any_role",
         "require_permission",
         "require_role",
         "watch_user",

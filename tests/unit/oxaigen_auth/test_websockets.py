@@ -187,7 +187,10 @@ async def test_the_block_ends_when_a_permission_is_denied(
     assert ("Caller refused: permission_denied" in caplog.messages) == (reply is DENIED)
 
 
-async def test_forget_ends_the_blocks_of_the_token_at_once(client: ProxyAuthClient) -> None:
+async def test_forget_ends_the_blocks_of_the_token_at_once(
+    client: ProxyAuthClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "oxaigen_auth")
     rooms = [Room() for _ in range(3)]
     sockets = [Socket(client, room) for room in rooms]
     other = Socket(client, Room(), token=f"{TOKEN}-of-another")
@@ -200,6 +203,7 @@ async def test_forget_ends_the_blocks_of_the_token_at_once(client: ProxyAuthClie
         assert [(room.ended or 0) - now < 0.001 for room in rooms] == [True] * 3
         assert [it.closed for it in sockets] == [(1008, "Token no longer valid")] * 3
         assert other.closed is None
+        assert caplog.messages == ["Caller refused: invalid_token"] * 3
         group.cancel_scope.cancel()
 
 

@@ -124,15 +124,15 @@ WRONG = [
     ({"tenant": "far too long"}, "Member raised ValueError"),
     ({"level": True}, "wrong type @ profile.level"),
     ({"tags": "secret"}, "wrong type @ profile.tags"),
-    ({"tags": ["x", 7]}, "wrong type @ profile.tags[1]"),
+    ({"tags": ["x", 7]}, "wrong type @ profile.tags"),
     ({"names": "secret"}, "wrong type @ profile.names"),
     ({"groups": "secret"}, "wrong type @ profile.groups"),
     ({"anything": "secret"}, "wrong type @ profile.anything"),
-    ({"pair": ["p", "secret"]}, "wrong type @ profile.pair[1]"),
+    ({"pair": ["p", "secret"]}, "wrong type @ profile.pair"),
     ({"score": "1"}, "wrong type @ profile.score"),
     ({"score": True}, "wrong type @ profile.score"),
     ({"kind": "secret"}, "wrong type @ profile.kind"),
-    ({"plan": {"name": 7}}, "wrong type @ profile.plan.name"),
+    ({"plan": {"name": 7}}, "wrong type @ profile.plan"),
 ]
 
 

@@ -13,6 +13,7 @@ from oxaigen_auth import (
     User,
     WorkspaceRole,
     get_current_user,
+    require_any_role,
     require_role,
 )
 from tests.support.apps import GOOD, get
@@ -102,3 +103,30 @@ def test_a_role_is_required_by_name() -> None:
         require_role(["a", "b"])  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r'write Depends\(require_role\("owner"\)\)'):
         FastAPI().get("/", dependencies=[Depends(require_role)])(lambda: "in")
+
+
+@pytest.mark.parametrize(
+    ("roles", "expected"),
+    [
+        (["editor"], (200, "in")),
+        (["owner", "staff"], (200, "in")),
+        (["owner"], (403, {"detail": "Missing role: one of owner"})),
+        (["owner", "admin"], (403, {"detail": "Missing role: one of owner, admin"})),
+    ],
+)
+async def test_one_of_several_roles_suffices(roles: list[str], expected: tuple[int, Any]) -> None:
+    app = protected(FakeProxy(EDITOR), "editor")
+    app.get("/any", dependencies=[Depends(require_any_role(*roles))])(lambda: "in")
+    response = await get(app, "/any", GOOD)
+    assert (response.status_code, response.json()) == expected
+
+
+def test_one_of_several_roles_is_declared_and_described_as_the_other_dependencies() -> None:
+    assert require_any_role("a", "b", "a") is require_any_role("a", "b")
+    with pytest.raises(TypeError, match=r'write require_any_role\("owner"\)'):
+        require_any_role()  # type: ignore[call-arg]
+    app = FastAPI()
+    app.get("/", dependencies=[Depends(require_any_role("a", "b"))])(lambda: None)
+    operation = app.openapi()["paths"]["/"]["get"]
+    assert operation["description"] == "Requires one of the roles `a`, `b`."
+    assert operation["security"] == [{"OxaigenBearer": []}, {"OxaigenCookie": []}]

@@ -152,7 +152,8 @@ async def test_few_pings_run_at_once_and_those_without_a_turn_in_time_return_fal
         assert anyio.current_time() - began == pytest.approx(1)  # waiting included
         assert sorted(answers) == [False] * 14 + [True] * 6
         assert transport.most == 3
-        assert caplog.messages[-1].endswith((": overloaded", ": timeout"))
+        reasons = {getattr(record, "auth_reason", "") for record in caplog.records}
+        assert "overloaded" in reasons <= {"overloaded", "timeout"}
         assert len(caplog.records) == 14
         assert await client.ping(proxy_base_url="https://19.example.com")
 

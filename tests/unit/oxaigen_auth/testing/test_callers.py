@@ -489,3 +489,16 @@ def test_a_watched_websocket_has_the_user_of_the_block() -> None:
         with client.websocket_connect("/chat"):
             pass
     assert refused.value.status_code == 502
+
+
+def test_a_token_offered_as_a_sub_protocol_is_hidden_in_a_block_too() -> None:
+    app = FastAPI()
+
+    @app.websocket("/chat")
+    async def chat(websocket: WebSocket) -> None:
+        await websocket.accept(websocket.scope["subprotocols"][0])
+        await websocket.close()
+
+    offered = ["base64url.bearer.authorization.oxaigen.YQ", "chat"]
+    with as_user(app), TestClient(app).websocket_connect("/chat", subprotocols=offered) as opened:
+        assert opened.accepted_subprotocol == "chat"

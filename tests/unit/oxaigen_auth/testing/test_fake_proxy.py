@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import attrs
 import pytest
 from fastapi import FastAPI
 
@@ -20,6 +21,7 @@ from oxaigen_auth import (
 
 # The library of which a FakeProxy is a transport.
 from oxaigen_auth._upstream.http_library import httpx
+from oxaigen_auth.observers import Observer, Question
 from oxaigen_auth.testing import FakeProxy
 from tests.support.apps import TestClient, make_app
 from tests.support.virtual_time import anyio_backend
@@ -220,3 +222,30 @@ async def test_other_requests_of_the_same_library_get_an_answer(proxy: FakeProxy
     async with httpx.AsyncClient(transport=proxy, base_url="https://x.example.com") as client:
         headers: Any = {"Authorization": f"Bearer {TOKEN}"}
         assert (await client.get("/_oxa_auth/get-me", headers=headers)).json()["id"] == 1
+
+
+@pytest.mark.anyio
+async def test_a_user_with_values_that_json_does_not_have_is_sent_as_a_response_would_be() -> None:
+    @attrs.frozen(kw_only=True)
+    class Member(User):
+        tags: frozenset[str] = frozenset()
+
+    proxy = FakeProxy()
+    proxy.add_user("adas-token", Member(user_name="ada", tags=frozenset({"a"})))
+    async with proxy.client() as client:
+        assert (await client.get_me("adas-token")).extra == {"tags": ["a"]}
+
+
+@pytest.mark.anyio
+async def test_a_client_of_a_fake_proxy_may_have_observers() -> None:
+    missed: list[bool] = []
+
+    class Counter(Observer):
+        def on_miss(self, _: Question, /) -> None:
+            missed.append(True)
+
+    proxy = FakeProxy()
+    proxy.add_user("adas-token")
+    async with proxy.client(observers=[Counter()]) as client:
+        await client.get_me("adas-token")
+    assert missed == [True]

@@ -149,3 +149,8 @@ def test_a_name_with_one_address_of_other_machines_is_refused(
 def test_the_url_of_a_listener_at_every_address_can_be_called(host: str, expected: str) -> None:
     with listen(host, allow_remote=True) as listener:
         assert base_url(listener) == f"http://{expected}:{listener.getsockname()[1]}"
+
+
+def test_answers_are_sent_without_delay() -> None:
+    with listen() as listener:
+        assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
