@@ -98,8 +98,9 @@ def unwrap(verdict: Verdict[T]) -> T:
             raise OxaigenAuthPermissionDeniedError(detail, reason=verdict.reason)
         case Rejected(detail):
             raise OxaigenAuthUnauthenticatedError(detail, verdict.reason)
-        case Unavailable(retry_after=seconds):
-            raise OxaigenAuthUpstreamError(UNAVAILABLE_MESSAGE, seconds, verdict.reason)
+        case unavailable:
+            seconds, reason = unavailable.retry_after, unavailable.reason
+            raise OxaigenAuthUpstreamError(UNAVAILABLE_MESSAGE, seconds, reason)
 
 
 def refusal_reason(verdict: Verdict[Any] | RateLimited) -> Reason | None:

@@ -234,12 +234,10 @@ def test_a_faulty_route_prevents_the_start(backend: Any) -> None:
     async def me(_: User = Security(get_current_user, scopes=["audit"])) -> None: ...
 
     with pytest.raises(OxaigenAuthConfigurationError, match="nothing checks the scopes 'audit'"):
-        with TestClient(app, backend=backend):
-            pass
+        TestClient(app, backend=backend).__enter__()
 
 
 def test_an_invalid_setting_prevents_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OXAIGEN_AUTH_MAX_CONNECTIONS", "many")
     with pytest.raises(OxaigenAuthConfigurationError, match="MAX_CONNECTIONS"):
-        with TestClient(FastAPI(lifespan=lifespan)):
-            pass
+        TestClient(FastAPI(lifespan=lifespan)).__enter__()

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+def test_names_that_are_imported_at_first_use_are_listed_and_others_are_unknown() -> None:
+    assert {"BlockingProxyAuthClient", "watch_user"} <= set(dir(oxaigen_auth))
+    with pytest.raises(AttributeError, match="has no attribute 'unknown'"):
+        oxaigen_auth.unknown  # type: ignore[attr-defined]  # noqa: B018
+
+
 def test_the_package_exports_what_is_documented_and_nothing_else() -> None:
     assert set(oxaigen_auth.__all__) == {
         "AuthClient",

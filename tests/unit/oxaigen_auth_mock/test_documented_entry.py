@@ -1,5 +1,5 @@
 import importlib
-import subprocess
+import runpy
 import sys
 from collections.abc import MutableMapping
 from typing import Any
@@ -56,9 +56,14 @@ def test_importing_it_reads_no_environment_but_starting_it_does(
     assert TestClient(app).get("/health").status_code == 200
 
 
-def test_python_dash_m_runs_the_command() -> None:
-    command = [sys.executable, "-m", mock_server.__name__, "--help"]
-    assert b"usage: oxaigen-auth-mock" in subprocess.check_output(command)  # noqa: S603 (our own)
+def test_python_dash_m_runs_the_command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["mock_server", "--help"])
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_path(mock_server.__file__, run_name="__main__")
+    assert caught.value.code == 0
+    assert "usage: oxaigen-auth-mock" in capsys.readouterr().out
 
 
 async def test_a_bad_environment_fails_the_start_up_with_its_message(

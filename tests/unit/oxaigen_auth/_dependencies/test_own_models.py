@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.requests import HTTPConnection
 
 from oxaigen_auth import (
+    OxaigenAuthHTTPError,
     OxaigenAuthMiddleware,
     OxaigenAuthSettings,
     User,
@@ -277,3 +278,9 @@ def test_an_alias_is_refused_where_the_route_is_declared() -> None:
 
     with pytest.raises(TypeError, match=r"Renamed\.company has an alias"):
         get_current_user_as(Renamed)
+
+
+async def test_called_by_hand_without_a_token_it_raises_as_get_current_user() -> None:
+    with pytest.raises(OxaigenAuthHTTPError) as caught:
+        await get_current_user_as(Member)(HTTPConnection({"type": "http", "headers": []}))
+    assert caught.value.status_code == 401

@@ -326,7 +326,6 @@ def test_a_route_that_only_uses_the_client_is_shown_as_public() -> None:
     app = FastAPI()
 
     @app.get("/")
-    async def stats(client: AuthClient) -> int:
-        return client.stats().hits
+    async def stats(client: AuthClient) -> None: ...
 
     assert "security" not in operation(app.openapi())
