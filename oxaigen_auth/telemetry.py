@@ -23,10 +23,10 @@ try:
         get_tracer,
         set_span_in_context,
     )
-except ImportError as error:
+except ImportError as _missing:
     raise ImportError(
         'oxaigen_auth.telemetry needs an extra: pip install "oxaigen-auth[otel]"'
-    ) from error
+    ) from _missing
 
 from oxaigen_auth._default_client import default_client
 from oxaigen_auth._telemetry.metrics import metrics_of, verdict_name
