@@ -230,8 +230,8 @@ async def test_a_lookup_that_times_out_in_the_queue_makes_no_call() -> None:
                     group.start_soon(ask, f"{MARK}-{n}")
     assert outcomes == ["answered", *["unavailable"] * 4]
     calls = client.stats().upstream_calls
-    assert len(server.requests) == calls
-    assert calls in {2, 3}  # who began a moment later may still have that moment
+    # A lookup that began a moment later may still have that moment, but not to send its request.
+    assert 2 <= len(server.requests) <= calls <= 3
     assert client.stats().unavailable == 4
 
 
