@@ -274,7 +274,7 @@ class Twins(Network):
     async def connect_tcp(self, host: str, **_: Any) -> Stream:
         self.tried.append(host)
         with anyio.CancelScope(shield=True):
-            await anyio.sleep(0.4 if len(self.tried) == 1 else 0.3)
+            await anyio.sleep(1.0 if len(self.tried) == 1 else 0.9)
         self.streams.append(Stream(host))
         return self.streams[-1]
 
