@@ -9,14 +9,14 @@ from functools import cache
 from typing import Annotated, Any, Generic, TypeVar
 
 from attrs import fields
-from fastapi import Depends, HTTPException
+from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from oxaigen_auth._core.process_cache import process_cache
 from oxaigen_auth._dependencies.users import UNRESOLVED, get_current_user
 from oxaigen_auth._hints.dependencies import ScopelessDependency
-from oxaigen_auth._request.http_errors import refusal_of_verdict, user_of
-from oxaigen_auth._request.identity import identify, report_refusal
+from oxaigen_auth._request.http_errors import refusal_of_verdict
+from oxaigen_auth._request.identity import report_refusal
 from oxaigen_auth._request.websocket_refusals import answerable
 from oxaigen_auth._validation.verdict import Unavailable
 from oxaigen_auth.models import User
@@ -39,10 +39,7 @@ class GetCurrentUserAs(ScopelessDependency, Generic[U]):
         current_user: Annotated[User, Depends(get_current_user)] = UNRESOLVED,
     ) -> U:
         is_resolved = current_user is not UNRESOLVED
-        try:
-            user = current_user if is_resolved else user_of(await identify(connection.scope))
-        except HTTPException as error:
-            raise answerable(error, connection) from None
+        user = current_user if is_resolved else await get_current_user(connection)
         read, error_type = _reader()
         try:
             own: U = read(self.model, user)

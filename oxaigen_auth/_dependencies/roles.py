@@ -6,13 +6,13 @@ FastAPI evaluates the annotations here, so they are not postponed.
 from abc import abstractmethod
 from typing import Annotated
 
-from fastapi import Depends, HTTPException
+from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from oxaigen_auth._dependencies.users import UNRESOLVED, get_current_user
 from oxaigen_auth._hints.dependencies import ScopelessDependency, listed
-from oxaigen_auth._request.http_errors import missing_roles, user_of
-from oxaigen_auth._request.identity import identify, report_refusal
+from oxaigen_auth._request.http_errors import missing_roles
+from oxaigen_auth._request.identity import report_refusal
 from oxaigen_auth._request.websocket_refusals import answerable
 from oxaigen_auth.models import User
 
@@ -26,14 +26,11 @@ class RequiredRoles(ScopelessDependency):
         current_user: Annotated[User, Depends(get_current_user)] = UNRESOLVED,
     ) -> User:
         is_resolved = current_user is not UNRESOLVED
-        try:
-            user = current_user if is_resolved else user_of(await identify(connection.scope))
-            absent = self.absent(user)
-            if absent:
-                report_refusal(connection.scope, "role_denied")
-                raise missing_roles(absent)
-        except HTTPException as error:
-            raise answerable(error, connection) from None
+        user = current_user if is_resolved else await get_current_user(connection)
+        absent = self.absent(user)
+        if absent:
+            report_refusal(connection.scope, "role_denied")
+            raise answerable(missing_roles(absent), connection)
         return user
 
     @abstractmethod

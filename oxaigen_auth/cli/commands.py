@@ -12,7 +12,7 @@ import typer
 from oxaigen_auth.blocking import BlockingProxyAuthClient
 from oxaigen_auth.cli.doctor import examine
 from oxaigen_auth.cli.output import (
-    in_words,
+    format_value,
     print_error,
     print_json,
     print_line,
@@ -98,7 +98,7 @@ def whoami(
             return
         for name, value in user.items():
             if value not in (None, [], {}):
-                print_line(f"{name}: {in_words(value)}")
+                print_line(f"{name}: {format_value(value)}")
 
 
 @app.command(epilog=STATUSES.format(yes="granted", no="denied, or a rejected token"))

@@ -31,7 +31,7 @@ def print_error(text: str) -> None:
     sys.stderr.write(f"oxaigen-auth: {text}\n")
 
 
-def in_words(value: Any) -> str:
+def format_value(value: Any) -> str:
     """Return a value as text on one line."""
     match value:
         case None | ():
@@ -51,7 +51,7 @@ def print_report(report: Report) -> None:
     width = max(len(setting.name) for setting in report.settings)
     for setting in report.settings:
         is_default = setting.source == "default"
-        text = f"  {setting.name:{width}}  {in_words(setting.value)}  ({setting.source})"
+        text = f"  {setting.name:{width}}  {format_value(setting.value)}  ({setting.source})"
         print_line((text, "dim" if is_default else ""))
     for check, findings in report.by_check().items():
         if check != SETTINGS:

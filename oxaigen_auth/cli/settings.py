@@ -19,9 +19,9 @@ def read_settings(
     names = [setting.name for setting in fields(OxaigenAuthSettings)]
     texts = {variable(name): environ.get(variable(name), "").strip() for name in names}
     given = {name: text for name, text in texts.items() if text}
-    findings = [finding for name, text in given.items() for finding in _faults({name: text})]
-    invalid = {name for name, text in given.items() if _faults({name: text})}
-    valid = {name: text for name, text in given.items() if name not in invalid}
+    faulty = {name: _faults({name: text}) for name, text in given.items()}
+    findings = [finding for found in faulty.values() for finding in found]
+    valid = {name: text for name, text in given.items() if not faulty[name]}
     if faults := _faults(valid):  # dev mode in production
         findings += faults
         del valid[variable("dev_mode")]

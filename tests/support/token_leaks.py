@@ -27,7 +27,7 @@ from fastapi import FastAPI
 
 from oxaigen_auth import middleware
 from oxaigen_auth._core.singleflight import SingleFlight
-from oxaigen_auth._dependencies import own_models, permissions, roles, users
+from oxaigen_auth._dependencies import permissions, users
 from oxaigen_auth._request.identity import Identity
 from oxaigen_auth._upstream.proxy import Proxy
 from oxaigen_auth._upstream.transport_pool import TransportPool
@@ -49,7 +49,7 @@ ENTRIES = (
     (ProxyAuthClient, "test_permission"),
     (Identity, "check_permission"),
     (Identity, "check_permissions"),
-    *((module, "identify") for module in (own_models, permissions, roles, users)),
+    *((module, "identify") for module in (permissions, users)),
     (middleware, "identify"),
 )
 
