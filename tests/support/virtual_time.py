@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import anyio
@@ -11,10 +12,21 @@ from attrs import define
 from trio.testing import MockClock
 
 
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """Return an asyncio loop in virtual time, which waits for its threads when it is closed.
+
+    Since Python 3.12 it waits until a timeout, which virtual time would reach at once.
+    """
+    loop = looptime.new_event_loop()
+    shutdown = loop.shutdown_default_executor
+    vars(loop)["shutdown_default_executor"] = lambda *_, **__: shutdown()
+    return loop
+
+
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     if request.param == "asyncio":
-        return "asyncio", {"loop_factory": looptime.new_event_loop}
+        return "asyncio", {"loop_factory": new_event_loop}
     return "trio", {"clock": MockClock(autojump_threshold=0)}
 
 

@@ -1,27 +1,18 @@
 from collections.abc import MutableMapping
 from typing import Any
 
-import looptime
 import pytest
 from anyio import create_task_group, current_time, move_on_after, sleep_forever
 from httpx import ASGITransport, AsyncClient
-from trio.testing import MockClock
 
 from oxaigen_auth_mock import MockSettings, Persona, create_app
 from oxaigen_auth_mock.asgi.middleware import is_remote
+from tests.support.virtual_time import anyio_backend as anyio_backend  # noqa: PLC0414
 
 pytestmark = pytest.mark.anyio
 
 ME = "/_oxa_auth/get-me"
 DEV = {"Authorization": "Bearer mock-dev-token"}
-
-
-@pytest.fixture(params=["asyncio", "trio"])
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    """Both backends in virtual time, where waiting takes none."""
-    if request.param == "trio":
-        return "trio", {"clock": MockClock(autojump_threshold=0)}
-    return "asyncio", {"loop_factory": looptime.new_event_loop}
 
 
 def visitor(address: str = "127.0.0.1", **settings: Any) -> AsyncClient:

@@ -1,13 +1,12 @@
 from collections.abc import Callable
 from typing import Any
 
-import looptime
 import pytest
 from anyio import create_task_group, current_time, sleep
 from httpx import AsyncClient
-from trio.testing import MockClock
 
 from oxaigen_auth_mock.journal.counts import MAX_TOKENS, CallCounts, fingerprint
+from tests.support.virtual_time import anyio_backend as anyio_backend  # noqa: PLC0414
 
 pytestmark = pytest.mark.anyio
 
@@ -15,14 +14,6 @@ Mock = Callable[..., AsyncClient]
 
 DEV = {"Authorization": "Bearer mock-dev-token"}
 GUEST = {"Authorization": "Bearer mock-guest-token"}
-
-
-@pytest.fixture(params=["asyncio", "trio"])
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    """Both backends in virtual time, where waiting takes none."""
-    if request.param == "trio":
-        return "trio", {"clock": MockClock(autojump_threshold=0)}
-    return "asyncio", {"loop_factory": looptime.new_event_loop}
 
 
 async def counts(client: AsyncClient) -> Any:

@@ -3,7 +3,6 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import looptime
 import pytest
 from anyio import (
     connect_tcp,
@@ -16,23 +15,15 @@ from anyio import (
 from anyio.streams.buffered import BufferedByteReceiveStream
 from anyio.streams.memory import MemoryObjectReceiveStream
 from httpx import ASGITransport, AsyncClient
-from trio.testing import MockClock
 
 from oxaigen_auth_mock import MockApp, MockSettings, Persona, create_app, running_mock
+from tests.support.virtual_time import anyio_backend as anyio_backend  # noqa: PLC0414
 
 pytestmark = pytest.mark.anyio
 
 ME = "/_oxa_auth/get-me"
 DEV = {"Authorization": "Bearer mock-dev-token"}
 Chunks = MemoryObjectReceiveStream[bytes]
-
-
-@pytest.fixture(params=["asyncio", "trio"])
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    """Both backends in virtual time, where waiting takes none."""
-    if request.param == "trio":
-        return "trio", {"clock": MockClock(autojump_threshold=0)}
-    return "asyncio", {"loop_factory": looptime.new_event_loop}
 
 
 @pytest.fixture
