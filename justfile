@@ -36,9 +36,9 @@ test *args:
     {{ if args == "" { "uv run coverage run -m pytest -q " + side_by_side } else { 'uv run pytest "$@"' } }}
     {{ if args == "" { "uv run coverage combine -q && uv run coverage report" } else { "true" } }}
 
-# Run the long form of the simulations and fuzzers, which takes about an hour
+# Run the long form of the simulations, fuzzers and fleets, which takes about an hour
 test-long *args:
-    uv run pytest -q --long tests/simulation "$@"
+    uv run pytest -q --long tests/simulation tests/integration/test_fleet.py tests/integration/test_fleet_engines.py "$@"
     uv run just test-leaks soak
 
 # Run the SDK's tests, and search the process for their tokens after each one
@@ -48,6 +48,10 @@ test-leaks:
 # Run the demo: a mock proxy and an app, over real sockets (`--backend asyncio` or `trio`)
 demo *args:
     uv run python docs/examples/demo.py "$@"
+
+# Run the demo of a fleet: four workers that share a store (`--engine sqlite` or `redis`)
+demo-fleet *args:
+    uv run python -m docs.examples.demo_fleet "$@"
 
 # Serve the mock proxy: `just mock --port 9000`
 mock *args:
@@ -86,4 +90,4 @@ lowest:
     uv run bash .ci/test-lowest
 
 # Run all checks of CI
-ci: lint types test wheel lowest demo (mutate "_core.fingerprint") (soak "--minutes" "1")
+ci: lint types test wheel lowest demo demo-fleet (mutate "_core.fingerprint") (soak "--minutes" "1")

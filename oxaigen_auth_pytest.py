@@ -93,4 +93,5 @@ def oxaigen_mock(monkeypatch: pytest.MonkeyPatch, oxaigen_fresh: None) -> Iterat
     with running_mock() as mock:
         monkeypatch.setenv("OXAIGEN_AUTH_PROXY_URL_OVERRIDE", mock.url)
         monkeypatch.setenv("OXAIGEN_AUTH_ENVIRONMENT", "test")  # production refuses a mock
+        monkeypatch.delenv("OXAIGEN_AUTH_SHARED_STORE", raising=False)  # it may be in use elsewhere
         yield mock

@@ -19,6 +19,7 @@ from benchmarks import (
     mock,
     route,
     server,
+    shared,
     structure,
 )
 from benchmarks.harness import Figure
@@ -42,6 +43,7 @@ BENCHMARKS = {
     "flood": flood.measure,
     "server": server.measure,
     "mock": mock.measure,
+    "shared": shared.measure,
 }
 OPTIONAL = {"limits": limits.measure}
 

@@ -94,7 +94,7 @@ async def _hit_cases(url: str) -> None:
         user = await client.get_me(TOKEN)
         users[blake2b(TOKEN.encode(), key=key, digest_size=16).digest()] = user
         for get in (client.get_me, reference):
-            await _count(partial(get, TOKEN), HITS)
+            await count(partial(get, TOKEN), HITS)
 
 
 def routes(host: str) -> None:
@@ -120,10 +120,10 @@ def _dependency(step: Callable[[HTTPConnection], object]) -> Callable[..., Await
 
 async def _count_all(apps: Callable[[], list[FastAPI]], host: str) -> None:
     for app in apps():
-        await _count(partial(ask, app, host), REQUESTS)
+        await count(partial(ask, app, host), REQUESTS)
 
 
-async def _count(call: Callable[[], Awaitable[object]], times: int) -> None:
+async def count(call: Callable[[], Awaitable[object]], times: int) -> None:
     for _ in range(WARM_UP):
         await call()
     gc.collect()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from oxaigen_auth._core.process_cache import clear_process_caches, process_cache
 from oxaigen_auth.client import ProxyAuthClient
 from oxaigen_auth.settings import default_settings
@@ -17,8 +19,12 @@ default_transports: list[Transport] = []  # those of running tests; the last one
 @process_cache
 def default_client() -> ProxyAuthClient:
     """Return the client that the dependencies share in this process."""
-    transport = default_transports[-1] if default_transports else None
-    return ProxyAuthClient(settings=default_settings(), transport=transport)
+    settings = default_settings()
+    if not default_transports:
+        return ProxyAuthClient(settings=settings)
+    # What a fake proxy accepts must not be accepted in other processes.
+    settings = evolve(settings, shared_store=None)
+    return ProxyAuthClient(settings=settings, transport=default_transports[-1])
 
 
 async def aclose_client() -> None:

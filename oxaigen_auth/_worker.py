@@ -91,6 +91,18 @@ class Worker:
         finally:
             del bearer_token  # it also empties the closure, which the event loop's frames hold
 
+    def forget(self, forget: Callable[[], None]) -> None:
+        """Forget something, and let the event loop send it to the shared store, if there is one."""
+
+        def forget_and_send() -> None:
+            forget()
+            validator = self.client.validator
+            with self._lock:
+                if validator.shared is not None and not validator.loops.closed:
+                    self._loop = self._loop or BackgroundLoop(self.client)
+
+        self.call(forget_and_send)
+
     def run(self, function: Callable[[], Awaitable[T]]) -> T:
         """Call a function in the event loop. If this thread is interrupted, cancel the call."""
         return self.call(lambda: self._run(function))

@@ -185,12 +185,35 @@ class BlockingProxyAuthClient:
         """
         try:
             worker = self._worker()
-            worker.call(partial(worker.client.forget, bearer_token))
+            worker.forget(partial(worker.client.forget, bearer_token))
         except BaseException as error:
             clear_frames(error.__traceback__)
             raise
         finally:
             del bearer_token  # a traceback that is kept would keep it
+
+    def forget_user(self, user_id: int, *, proxy_base_url: str | None = None) -> None:
+        """Discard all cached answers about the tokens of a user.
+
+        As `ProxyAuthClient.forget_user` does.
+
+        Raises:
+            OxaigenAuthConfigurationError: the URL of the proxy is unknown.
+            TypeError: `user_id` is no integer.
+            RuntimeError: this interrupts another call, as in a signal handler.
+        """
+        worker = self._worker()
+        forget = partial(worker.client.forget_user, user_id, proxy_base_url=proxy_base_url)
+        worker.forget(forget)
+
+    def forget_all(self) -> None:
+        """Discard all cached answers, as `ProxyAuthClient.forget_all` does.
+
+        Raises:
+            RuntimeError: this interrupts another call, as in a signal handler.
+        """
+        worker = self._worker()
+        worker.forget(worker.client.forget_all)
 
     def ping(self, *, proxy_base_url: str | None = None) -> bool:
         """Return whether the proxy answers, as `ProxyAuthClient.ping` does.

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Self
 from attrs import evolve
 
 import oxaigen_auth._upstream.http_library  # noqa: F401 (if missing, fail here and not in a request)
-from oxaigen_auth._core.fingerprint import fingerprint
 from oxaigen_auth._core.process_cache import process_cache
 from oxaigen_auth._hints.calls import ClientType
 from oxaigen_auth._syntax.tokens import check_permission_name
@@ -89,6 +88,7 @@ class ProxyAuthClient(metaclass=ClientType):
             clock=clock,
             wall_clock=wall_clock,
         )
+        self.fingerprint: Callable[[str], bytes] = self.validator.fingerprint
 
     async def __aenter__(self) -> Self:
         await self.validator.loops.enter(last_closes=True)
@@ -184,15 +184,43 @@ class ProxyAuthClient(metaclass=ClientType):
     def forget(self, bearer_token: str) -> None:
         """Discard all cached answers about a token that was signed out or revoked.
 
-        A caller that waits for a lookup of it asks again. May be called from any thread.
+        A caller that waits for a lookup of it asks again. May be called from any thread. With a
+        shared store, this holds for all processes that use it (`docs/fleet.md` has the bounds).
         """
         try:
             if not isinstance(bearer_token, str):
                 raise _not_a_token(bearer_token)
-            self.validator.observer.on_forget()
-            self.validator.store.forget(fingerprint(bearer_token))
+            self.validator.forget(bearer_token)
         finally:
             del bearer_token  # a traceback that is kept would keep it
+
+    def forget_user(self, user_id: int, *, proxy_base_url: str | None = None) -> None:
+        """Discard all cached answers about the tokens of a user, for example one that was disabled.
+
+        As for `forget`, running lookups do not count, and it holds for all processes.
+
+        Args:
+            user_id: `User.id`.
+            proxy_base_url: the URL of the proxy. Default: that of the client.
+
+        Raises:
+            OxaigenAuthConfigurationError: the URL of the proxy is unknown.
+            TypeError: `user_id` is no integer.
+
+        >>> def disable(client: ProxyAuthClient, user: User) -> None:
+        ...     if user.id is not None:
+        ...         client.forget_user(user.id)
+        """
+        if type(user_id) is not int:
+            raise TypeError(f"user_id must be an int, not {type(user_id).__name__}")
+        base = base_url(proxy_base_url) if proxy_base_url else self.base_url
+        if base is None:
+            raise _unknown_proxy()
+        self.validator.forget_user(base, user_id)
+
+    def forget_all(self) -> None:
+        """Discard all cached answers, as `forget` does for each token."""
+        self.validator.forget_all()
 
     async def ping(self, *, proxy_base_url: str | None = None) -> bool:
         """Return whether the proxy answers, for readiness probes. The answer is cached for 1 s.
@@ -222,11 +250,15 @@ class ProxyAuthClient(metaclass=ClientType):
             raise _not_a_token(bearer_token)
         base = base_url(proxy_base_url) if proxy_base_url else self.base_url
         if base is None:
-            raise OxaigenAuthConfigurationError(
-                "The URL of the auth proxy is unknown: pass proxy_base_url, or set "
-                "OXAIGEN_AUTH_PROXY_URL_OVERRIDE or OXAIGEN_AUTH_DEV_MODE."
-            )
-        return user_question(bearer_token, base)
+            raise _unknown_proxy()
+        return user_question(bearer_token, base, self.fingerprint)
+
+
+def _unknown_proxy() -> OxaigenAuthConfigurationError:
+    return OxaigenAuthConfigurationError(
+        "The URL of the auth proxy is unknown: pass proxy_base_url, or set "
+        "OXAIGEN_AUTH_PROXY_URL_OVERRIDE or OXAIGEN_AUTH_DEV_MODE."
+    )
 
 
 def _not_a_token(value: object) -> Exception:

@@ -29,7 +29,11 @@ class ClientStats:
         stale: callers that got a verdict past its TTL.
         refreshed: lookups started before the TTL of a verdict ended.
         rate_limited: callers whose address had sent too many rejected tokens.
-        forgotten: calls of `ProxyAuthClient.forget`.
+        forgotten: calls of `ProxyAuthClient.forget`, `forget_user` and `forget_all`.
+        shared_hits: lookups that used the verdict of another process.
+        shared_misses: lookups that found no verdict in the shared store, and asked the proxy.
+        shared_refused: entries of the shared store that were forgotten, forged or damaged.
+        shared_failures: how many times the shared store stopped working.
     """
 
     hits: int = 0
@@ -44,6 +48,10 @@ class ClientStats:
     refreshed: int = 0
     rate_limited: int = 0
     forgotten: int = 0
+    shared_hits: int = 0
+    shared_misses: int = 0
+    shared_refused: int = 0
+    shared_failures: int = 0
 
 
 @define(eq=False)
@@ -89,6 +97,18 @@ class StatsObserver(Observer):
 
     def on_refusal(self, _: Question | None, reason: Reason, /) -> None:
         self.stats.rate_limited += reason == "rate_limited"
+
+    def on_shared_hit(self, _: Question, __: Verdict[Any], /) -> None:
+        self.stats.shared_hits += 1
+
+    def on_shared_miss(self, _: Question, /) -> None:
+        self.stats.shared_misses += 1
+
+    def on_shared_entry_refused(self, _: Question, /) -> None:
+        self.stats.shared_refused += 1
+
+    def on_shared_store_failed(self, _: str, __: str, ___: str, /) -> None:
+        self.stats.shared_failures += 1
 
     def on_forget(self) -> None:
         self.stats.forgotten += 1

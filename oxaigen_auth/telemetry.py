@@ -33,7 +33,15 @@ from oxaigen_auth._telemetry.metrics import metrics_of, verdict_name
 from oxaigen_auth._telemetry.spans import end_span, enter, start_span, url_template
 from oxaigen_auth._validation.observer import process_observers
 from oxaigen_auth._version import __version__
-from oxaigen_auth.observers import Observer, Question, Reason, Unavailable, Verdict
+from oxaigen_auth.observers import (
+    Accepted,
+    Observer,
+    Question,
+    Reason,
+    Rejected,
+    Unavailable,
+    Verdict,
+)
 
 _log = logging.getLogger("oxaigen_auth")
 
@@ -47,6 +55,7 @@ class _Running:
     span: Span
     started_at: float
     coalesced: int = 0
+    has_asked: bool = False
 
 
 class TelemetryObserver(Observer):
@@ -104,7 +113,9 @@ class TelemetryObserver(Observer):
         self._running[lookup] = _Running(span, perf_counter())
 
     def on_lookup(self, _: Question, lookup: Hashable, /) -> None:
-        enter(self._running[lookup].span)
+        running = self._running[lookup]
+        running.has_asked = True
+        enter(running.span)
 
     def on_upstream_response(self, status: int, /) -> None:
         get_current_span().set_attribute("http.response.status_code", status)
@@ -125,6 +136,8 @@ class TelemetryObserver(Observer):
         context = set_span_in_context(running.span, Context())
         self._metrics.duration.record(perf_counter() - running.started_at, attributes, context)
         running.span.set_attribute("oxaigen_auth.callers.coalesced", running.coalesced)
+        if isinstance(verdict, Accepted | Rejected) and not running.has_asked:
+            running.span.set_attribute("oxaigen_auth.shared", True)  # noqa: FBT003
         end_span(running.span, verdict)
 
     def on_circuit_open(self, base_url: str, _: float, /) -> None:
@@ -132,6 +145,21 @@ class TelemetryObserver(Observer):
 
     def on_circuit_closed(self, base_url: str, /) -> None:
         self._metrics.circuits.remove(base_url)
+
+    def on_shared_hit(self, _: Question, __: Verdict[Any], /) -> None:
+        self._metrics.shared.add(1, {"oxaigen_auth.outcome": "hit"})
+
+    def on_shared_miss(self, _: Question, /) -> None:
+        self._metrics.shared.add(1, {"oxaigen_auth.outcome": "miss"})
+
+    def on_shared_entry_refused(self, _: Question, /) -> None:
+        self._metrics.shared.add(1, {"oxaigen_auth.outcome": "refused"})
+
+    def on_shared_store_failed(self, store: str, operation: str, _: str, /) -> None:
+        self._metrics.failing_stores.add(store, operation)
+
+    def on_shared_store_recovered(self, store: str, operation: str, /) -> None:
+        self._metrics.failing_stores.remove(store, operation)
 
 
 def instrument(

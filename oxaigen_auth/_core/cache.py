@@ -86,6 +86,10 @@ class Cache(Generic[V]):
             entry = self._entries.get(key)
             return -inf if entry is None else entry.stored_at
 
+    def pairs(self) -> list[tuple[Any, V]]:
+        """Return the keys and values, expired ones too."""
+        return [(key, entry.value) for key, entry in list(self._entries.items())]
+
     def group(self, group: Hashable) -> tuple[Hashable, ...]:
         """Return the keys of a group, the oldest first."""
         return self._groups.get(group, ())
@@ -107,7 +111,7 @@ class Cache(Generic[V]):
         stale_ttl = min(self.stale_ttl, end - stored_at - ttl)
         with self._lock:
             self._remove(key)
-            if not self.ttl or self.clock() - stored_at >= ttl or size > self.max_bytes:
+            if not self.ttl or self.clock() - stored_at >= ttl + stale_ttl or size > self.max_bytes:
                 return
             group = self.group_of(key)
             self._make_room_in(group, size)
@@ -120,6 +124,12 @@ class Cache(Generic[V]):
     def discard(self, key: Hashable) -> None:
         with self._lock:
             self._remove(key)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._entries.clear()
+            self._groups.clear()
+            self.size = 0
 
     def _make_room_in(self, group: Hashable, size: int) -> None:
         """Evict entries of a group until there is room for one more of `size` bytes."""

@@ -115,6 +115,11 @@ class CircuitBreaker:
                 return 0.0 if was_open else None
             return self._fail(circuit, permit)
 
+    def close(self, upstream: str) -> None:
+        """Close a circuit, because the upstream has answered another process."""
+        with self._lock:
+            self._circuits[upstream] = _Circuit(answered_at=self.clock())
+
     def _fail(self, circuit: _Circuit, permit: Permit) -> float | None:
         now, caller = self.clock(), permit.caller
         failures = circuit.callers.get(caller) or _Failures()

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import blake2b
 from secrets import token_bytes
 
-# The random key makes a fingerprint useless outside this process, and prevents planned collisions.
-_KEYED = blake2b(key=token_bytes(32), digest_size=16)
+
+def keyed_fingerprint(key: bytes) -> Callable[[str], bytes]:
+    """Return a function that returns 16 bytes, which are equal only for equal secrets.
+
+    Without the key, a fingerprint is useless, and collisions cannot be planned.
+    """
+    keyed = blake2b(key=key, digest_size=16)
+
+    def fingerprint(secret: str) -> bytes:
+        digest = keyed.copy()
+        digest.update(str.encode(secret, "utf-8", "surrogatepass"))  # whatever a subclass overrides
+        return digest.digest()
+
+    return fingerprint
 
 
-def fingerprint(secret: str) -> bytes:
-    """Return 16 bytes that are equal, within this process, only for equal secrets."""
-    digest = _KEYED.copy()
-    digest.update(str.encode(secret, "utf-8", "surrogatepass"))  # whatever a subclass overrides
-    return digest.digest()
+fingerprint = keyed_fingerprint(token_bytes(32))  # useless outside this process

@@ -65,6 +65,11 @@ class Generations:
         for pending in self._tokens.get(fingerprint, {}).values():
             pending.generation = pending.forgotten = next(self._next)
 
+    def forget_all(self) -> None:
+        """Outdate every answer to all running lookups."""
+        for fingerprint in self._tokens:
+            self.forget(fingerprint)
+
     def note(self, fingerprint: bytes, base: str, asked: float) -> None:
         """Note when the lookup of a verdict on the user started, if other lookups run."""
         pending = self.of(fingerprint, base)

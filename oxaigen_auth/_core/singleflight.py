@@ -98,14 +98,14 @@ class SingleFlight(Generic[V]):
         return await self._run_caller_owned(key, lookup, fresh=fresh)
 
     def start(self, key: Hashable, lookup: Callable[[Flight[V]], Awaitable[V]]) -> bool:
-        """Start a fresh lookup that no caller waits for.
+        """Start a lookup that no caller waits for.
 
         Return False without a task group, or if one is already running for the key.
         """
         group = self._open_group()
         if group is None or key in self._flights:
             return False
-        flight = self._launch(key, lookup, group, fresh=True, background=True)
+        flight = self._launch(key, lookup, group, fresh=False, background=True)
         flight.waiters += 1  # so it is never abandoned
         return True
 

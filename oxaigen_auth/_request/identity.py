@@ -236,7 +236,7 @@ def _read(scope: Scope, headers: dict[bytes, bytes], client: ProxyAuthClient) ->
         return Identity(client, verdict=Rejected(error.message, reason=error.reason))
     except OxaigenAuthUntrustedHostError as error:
         return Identity(client, host_error=error.message)
-    return Identity(client, user_question(token, base_url), token=token)
+    return Identity(client, user_question(token, base_url, client.fingerprint), token=token)
 
 
 def _address(scope: Scope) -> str:

@@ -121,6 +121,8 @@ class UserWatch:
         """Return the time until the next validation, in seconds."""
         store = self.identity.client.validator.store
         left = RETRY_INTERVAL if self._due == -inf else max(self._due - store.clock(), MIN_INTERVAL)
+        if store.checks is not None and self._due > -inf:
+            left = MIN_INTERVAL  # other processes forget tokens without an event
         return min(
             left * uniform(1, 1 + JITTER),  # noqa: S311 (no secret)
             max(self._expires_at - store.wall_clock(), MIN_PAUSE),

@@ -88,12 +88,29 @@ class OpenCircuits:
         yield Observation(len(self._met_at))
 
 
+@define(eq=False)
+class FailingStores:
+    """The operations of shared stores that fail now, by the name of the store."""
+
+    _failing: set[tuple[str, str]] = field(factory=set, init=False)
+
+    def add(self, store: str, operation: str) -> None:
+        self._failing.add((store, operation))
+
+    def remove(self, store: str, operation: str) -> None:
+        self._failing.discard((store, operation))
+
+    def observe(self, _: CallbackOptions) -> Iterator[Observation]:
+        yield Observation(len(self._failing))
+
+
 class Metrics:
     """The instruments of one meter provider."""
 
     def __init__(self, provider: MeterProvider | None) -> None:
         meter = get_meter("oxaigen_auth", __version__, provider)
         self.circuits = OpenCircuits()
+        self.failing_stores = FailingStores()
         self.verdicts = VerdictCounts()
         self.duration = meter.create_histogram(
             "oxaigen_auth.lookup.duration",
@@ -126,6 +143,17 @@ class Metrics:
             [self.circuits.observe],
             "{circuit}",
             "Proxies whose circuit is open.",
+        )
+        self.shared = meter.create_counter(
+            "oxaigen_auth.shared_store.lookups",
+            "{lookup}",
+            "Lookups in the shared store, by outcome, and entries that were refused.",
+        )
+        meter.create_observable_up_down_counter(
+            "oxaigen_auth.shared_store.failing",
+            [self.failing_stores.observe],
+            "{operation}",
+            "Operations of the shared store that fail.",
         )
 
 

@@ -1,8 +1,9 @@
 """Logs the events that concern an operator, each with fields for log collectors.
 
 The fields are attributes of the record: `auth_event`, and `auth_reason`, `auth_base_url`,
-`auth_permission` and `auth_token` if they are known. `auth_token` identifies a token only within
-this process: it is the beginning of a hash with a random key.
+`auth_permission` and `auth_token` if they are known. `auth_token` is the beginning of a hash with a
+key: a random one, so that it identifies a token only within this process, or with a shared store
+one of the shared secret, so that it does so in all processes.
 """
 
 from __future__ import annotations
@@ -28,16 +29,38 @@ _LOGGED_BY_LOOKUP = frozenset(get_args(UnavailableReason))  # once for all its c
 
 
 @define(eq=False)
+class _Limited:
+    """Counts an event that is logged once a second at most."""
+
+    clock: Callable[[], float]
+    _count: int = field(default=0, init=False)
+    _silent_until: float = field(default=-inf, init=False)
+
+    def count(self) -> int:
+        """Count the event. Return how many there were if it is to be logged now, otherwise 0."""
+        self._count += 1
+        now = self.clock()
+        if now < self._silent_until:
+            return 0
+        self._silent_until = now + 1
+        return self._count
+
+
+@define(eq=False)
 class LogObserver(Observer):
-    """Logs refusals, failures, open circuits, and stale verdicts; the latter once a second."""
+    """Logs refusals, failures and open circuits.
+
+    Stale verdicts and refused entries of the shared store are logged once a second at most.
+    """
 
     settings: OxaigenAuthSettings
     clock: Callable[[], float]
     _refusal_level: int = field(init=False)
-    _stale: int = field(default=0, init=False)
-    _silent_until: float = field(default=-inf, init=False)
+    _stale: _Limited = field(init=False)
+    _shared_refused: _Limited = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._stale, self._shared_refused = _Limited(self.clock), _Limited(self.clock)
         self._refusal_level = logging.getLevelNamesMapping()[self.settings.refusal_log_level]
 
     def on_lookup(self, question: Question, _: object, /) -> None:
@@ -90,14 +113,39 @@ class LogObserver(Observer):
         extra = {"auth_event": "circuit_closed", "auth_base_url": base_url}
         _log.info("Auth proxy %s has answered: its circuit is closed", base_url, extra=extra)
 
+    def on_shared_entry_refused(self, question: Question, /) -> None:
+        count = self._shared_refused.count()
+        if count:
+            _log.info(
+                "An entry of the shared store was refused: it is forgotten, damaged or forged "
+                "(%d so far). The auth proxy %s is asked instead",
+                count,
+                question.base_url,
+                extra={"auth_event": "shared_entry_refused", "auth_base_url": question.base_url},
+            )
+
+    def on_shared_store_failed(self, store: str, operation: str, problem: str, /) -> None:
+        _log.error(
+            "The shared store %s failed to %s: %s. Until %s, this process asks the auth proxy "
+            "itself, and may learn late what other processes forget. `oxaigen-auth doctor` checks "
+            "the store",
+            store,
+            operation,
+            problem,
+            "it is restarted" if operation == "open" else "the store works again",
+            extra={"auth_event": "shared_store_failed"},
+        )
+
+    def on_shared_store_recovered(self, store: str, operation: str, /) -> None:
+        extra = {"auth_event": "shared_store_recovered"}
+        _log.warning("The shared store %s works again (%s)", store, operation, extra=extra)
+
     def on_stale(self, question: Question, /) -> None:
-        self._stale += 1
-        now = self.clock()
-        if now >= self._silent_until:
-            self._silent_until = now + 1
+        count = self._stale.count()
+        if count:
             message = "Auth proxy %s unavailable: served a stale verdict (%d so far)"
             extra = _fields("stale", question, "stale")
-            _log.warning(message, question.base_url, self._stale, extra=extra)
+            _log.warning(message, question.base_url, count, extra=extra)
 
 
 def _fields(event: str, question: Question | None, reason: Reason) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Hashable
 from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from anyio import CancelScope, move_on_after
 from attrs import define, field
@@ -21,6 +21,9 @@ from oxaigen_auth._core.background import (
 from oxaigen_auth._core.singleflight import SingleFlight
 from oxaigen_auth._validation.question import Question, Secret
 from oxaigen_auth._validation.verdict import Verdict
+
+if TYPE_CHECKING:
+    from oxaigen_auth._shared.store import SharedStore
 
 
 class Upstream(Protocol):
@@ -50,6 +53,7 @@ class LoopState:
     upstream: Upstream
     flights: SingleFlight[Verdict[Any]]
     pings: SingleFlight[bool]
+    shared: SharedStore | None = None
     on_close: Callable[[], None] = field(default=lambda: None)
     users: int = field(default=0, init=False)
     closed: bool = field(default=False, init=False)
@@ -104,6 +108,9 @@ class LoopState:
             self.on_close()
             with move_on_after(CLOSE_TIMEOUT, shield=True):
                 await self.upstream.aclose()
+            if self.shared is not None:
+                with move_on_after(CLOSE_TIMEOUT, shield=True):
+                    await self.shared.aclose()
 
 
 @define(eq=False)
@@ -115,6 +122,7 @@ class LoopStates:
 
     new_state: Callable[[], LoopState]
     on_close: Callable[[], None]
+    shared: SharedStore | None = None
     closed: bool = field(default=False, init=False)
     _closing: bool = field(default=False, init=False)
     _states: dict[Hashable, LoopState] = field(factory=dict, init=False)
@@ -183,6 +191,9 @@ class LoopStates:
         state = self.current()
         if state is not None:
             await state.aclose()
+        elif self.shared is not None:
+            with move_on_after(CLOSE_TIMEOUT, shield=True):
+                await self.shared.aclose()  # it may still have to send what was forgotten
 
     def _close(self) -> None:
         self.closed = True

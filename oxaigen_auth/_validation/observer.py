@@ -100,11 +100,29 @@ class Observer:
     def on_stale(self, question: Question, /) -> None:
         """A caller got a verdict past its TTL, because the proxy is unavailable."""
 
+    def on_shared_hit(self, question: Question, verdict: Verdict[Any], /) -> None:
+        """A lookup used the verdict of another process, from the shared store."""
+
+    def on_shared_miss(self, question: Question, /) -> None:
+        """A lookup found no verdict in the shared store, and asks the proxy."""
+
+    def on_shared_entry_refused(self, question: Question, /) -> None:
+        """An entry of the shared store was not used: forgotten, forged, moved or damaged."""
+
+    def on_shared_store_failed(self, store: str, operation: str, problem: str, /) -> None:
+        """The shared store failed repeatedly. Lookups go on without it, and try it now and then.
+
+        The operation is "read" or "write"; or "open", if the client goes on without it for good.
+        """
+
+    def on_shared_store_recovered(self, store: str, operation: str, /) -> None:
+        """The shared store works again."""
+
     def on_ping_failed(self, question: Question, verdict: Unavailable, /) -> None:
         """The proxy did not answer a ping. The question is one about an empty token."""
 
     def on_forget(self) -> None:
-        """A token was forgotten."""
+        """The app forgot a token, a user or all tokens."""
 
 
 # Observers of all clients that are made from now on; see `oxaigen_auth.telemetry.instrument`.

@@ -63,12 +63,19 @@ class TokenWatches:
     def reject(self, fingerprint: bytes) -> None:
         self._notify(fingerprint, lambda watch: watch.rejected)
 
+    def reject_all(self) -> None:
+        """Let all tokens be validated again."""
+        for fingerprint in self._tokens():
+            self.reject(fingerprint)
+
     def close(self) -> None:
         """End the watches of all tokens, because the client is closed."""
-        with self._lock:
-            fingerprints = list(self._watches)
-        for fingerprint in fingerprints:
+        for fingerprint in self._tokens():
             self.forget(fingerprint)
+
+    def _tokens(self) -> list[bytes]:
+        with self._lock:
+            return list(self._watches)
 
     def _notify(self, fingerprint: bytes, event: Callable[[TokenWatch], Event]) -> None:
         with self._lock:

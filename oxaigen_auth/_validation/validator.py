@@ -9,21 +9,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from math import ceil
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 
 from anyio import CancelScope, current_time
 from attrs import define, field
 
-from oxaigen_auth._core.flight import Flight, FlightCancelledError, FlightError, FlightTimeoutError
+from oxaigen_auth._core.fingerprint import fingerprint as process_fingerprint
+from oxaigen_auth._core.flight import Flight, FlightCancelledError, FlightError
 from oxaigen_auth._core.rate_limit import RateLimit
-from oxaigen_auth._core.singleflight import SingleFlight
 from oxaigen_auth._syntax.tokens import is_token
+from oxaigen_auth._validation.flights import new_flights, unavailable_after
 from oxaigen_auth._validation.lookups import Lookups
 from oxaigen_auth._validation.loop_state import LoopState, LoopStates, Upstream, client_closed
 from oxaigen_auth._validation.observer import Observer
 from oxaigen_auth._validation.pings import Pings
 from oxaigen_auth._validation.question import FlightKey, Question, Secret
 from oxaigen_auth._validation.verdict import (
+    UNCONFIRMED,
     Accepted,
     Rejected,
     Unavailable,
@@ -31,8 +33,10 @@ from oxaigen_auth._validation.verdict import (
     refusal_reason,
 )
 from oxaigen_auth._validation.verdict_store import VerdictStore
-from oxaigen_auth.errors import Reason
 from oxaigen_auth.settings import OxaigenAuthSettings
+
+if TYPE_CHECKING:
+    from oxaigen_auth._validation.shared_verdicts import SharedVerdicts
 
 _NO_TOKEN = Rejected("Invalid token", reason="malformed_token")
 
@@ -45,6 +49,7 @@ class Validator:
         clock: returns seconds, for the lookups and the rate limit.
         store: the cached verdicts, shared by all event loops.
         open_upstream: opens the connections of one event loop.
+        shared: what this process shares with others, or None.
     """
 
     settings: OxaigenAuthSettings
@@ -52,6 +57,7 @@ class Validator:
     store: VerdictStore
     open_upstream: Callable[[], Upstream]
     observer: Observer
+    shared: SharedVerdicts | None = None
     loops: LoopStates = field(init=False)
     pings: Pings = field(init=False)
     _refreshes_ahead: bool = field(init=False)
@@ -60,9 +66,10 @@ class Validator:
 
     def __attrs_post_init__(self) -> None:
         settings = self.settings
-        self.loops = LoopStates(self._new_state, self.store.watches.close)
+        shared = None if self.shared is None else self.shared.store
+        self.loops = LoopStates(self._new_state, self.store.watches.close, shared)
         self._refreshes_ahead = settings.refresh_ahead_seconds > 0
-        self._lookups = Lookups(settings, self.clock, self.store, self.observer)
+        self._lookups = Lookups(settings, self.clock, self.store, self.observer, self.shared)
         timeout, proven = settings.proxy_timeout_seconds, self._lookups.proven
         self.pings = Pings(self.loops, self.observer, self.clock, timeout, proven)
         self._rate_limit = RateLimit(settings.max_rejected_per_minute, self.clock)
@@ -117,7 +124,7 @@ class Validator:
                 else:
                     verdict = await flight.wait()
             except FlightError as error:
-                verdict = _unavailable(error, closed=self.loops.closed)
+                verdict = unavailable_after(error, closed=self.loops.closed)
                 is_cancelled = isinstance(error, FlightCancelledError) and not self.loops.closed
             is_older = flight is not None and flight.started_at < called_at
             if is_cancelled or self._must_retry(verdict, key, is_older=is_older):
@@ -133,11 +140,7 @@ class Validator:
 
     def _result(self, question: Question, verdict: Verdict[Any], *, fresh: bool) -> Verdict[Any]:
         """Return the verdict, or a stale one if the proxy is unavailable."""
-        if (
-            not isinstance(verdict, Unavailable)
-            or fresh
-            or not self.settings.stale_if_error_seconds
-        ):
+        if not isinstance(verdict, Unavailable) or fresh:
             return verdict
         stale = self.store.get_stale(question)
         if stale is not None:
@@ -158,10 +161,11 @@ class Validator:
         """Return whether the verdict does not count for the caller, which must ask again.
 
         Either the token was forgotten or rejected meanwhile, or the caller joined an older lookup
-        that timed out.
+        that timed out, or during which the token may have been forgotten before the caller asked.
         """
         if isinstance(verdict, Accepted):
-            return self.store.is_outdated(key, verdict)
+            is_unconfirmed = is_older and verdict.stamp == UNCONFIRMED
+            return is_unconfirmed or self.store.is_outdated(key, verdict)
         return is_older and isinstance(verdict, Unavailable) and verdict.timed_out
 
     async def _retry(
@@ -180,7 +184,7 @@ class Validator:
                 try:
                     verdict = await state.flights.run(key, look_up, fresh=fresh)
                 except FlightError as error:
-                    return _unavailable(error, closed=self.loops.closed)
+                    return unavailable_after(error, closed=self.loops.closed)
                 if not self._must_retry(verdict, key, is_older=False):
                     return verdict
         if self.loops.closed:
@@ -199,7 +203,34 @@ class Validator:
         if state is None or not self.store.should_refresh(question):
             return
         key = self.store.flight_key(question)
-        state.flights.start(key, partial(self._lookups.run, state.upstream, secret, key))
+        look_up = partial(self._lookups.run, state.upstream, secret, key, refresh=True)
+        state.flights.start(key, look_up)
+
+    @property
+    def fingerprint(self) -> Callable[[str], bytes]:
+        """Return a function that returns the fingerprint of a token."""
+        return process_fingerprint if self.shared is None else self.shared.fingerprint
+
+    def forget(self, token: str) -> None:
+        """Forget a token, in all processes."""
+        self.observer.on_forget()
+        self.store.forget(self.fingerprint(token))
+        if self.shared is not None:
+            self.shared.forget(token)
+
+    def forget_user(self, base_url: str, user_id: int) -> None:
+        """Forget all tokens of a user at one proxy, in all processes."""
+        self.observer.on_forget()
+        self.store.forget_users(lambda base, user: base == base_url and user.id == user_id)
+        if self.shared is not None:
+            self.shared.forget_user(base_url, user_id)
+
+    def forget_all(self) -> None:
+        """Forget all tokens, in all processes."""
+        self.observer.on_forget()
+        self.store.forget_all()
+        if self.shared is not None:
+            self.shared.forget_all()
 
     def is_rate_limited(self, address: str) -> int:
         """Return for how many seconds an address is limited; 0 if it is not."""
@@ -213,38 +244,6 @@ class Validator:
         self._rate_limit.record(address, question.fingerprint)
 
     def _new_state(self) -> LoopState:
-        settings, observer = self.settings, self.observer
-        flights: SingleFlight[Verdict[Any]] = SingleFlight(
-            on_start=lambda it, background: observer.on_start(
-                _question(it), it, background=background
-            ),
-            on_join=lambda it: observer.on_coalesced(_question(it), it),
-            on_finish=lambda it: observer.on_end(_question(it), it, _outcome(it)),
-            on_timeout=lambda key: observer.on_queue_timeout(key.question),
-            capacity=settings.max_connections,
-            max_wait=settings.proxy_timeout_seconds,
-            share_of=lambda key: key.question.base_url,
-            proven=self._lookups.proven,
-        )
-        return LoopState(self.open_upstream(), flights, self.pings.new_flights())
-
-
-def _question(flight: Flight[Verdict[Any]]) -> Question:
-    return cast("FlightKey", flight.key).question
-
-
-def _outcome(flight: Flight[Verdict[Any]]) -> Verdict[Any] | None:
-    """Return the verdict of a finished lookup, or None if it was cancelled."""
-    try:
-        return flight.result()
-    except FlightCancelledError:
-        return None
-    except FlightError as error:
-        return _unavailable(error, closed=False)
-
-
-def _unavailable(error: FlightError, *, closed: bool) -> Unavailable:
-    """Return the verdict for a lookup that ended without one."""
-    timed_out = isinstance(error, FlightTimeoutError)
-    reason: Reason = "overloaded" if timed_out else "client_closed" if closed else "internal_error"
-    return Unavailable(str(error), timed_out=timed_out, reason=reason)
+        flights = new_flights(self.settings, self.observer, self._lookups.proven)
+        shared = None if self.shared is None else self.shared.open()
+        return LoopState(self.open_upstream(), flights, self.pings.new_flights(), shared)

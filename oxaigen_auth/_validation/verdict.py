@@ -21,6 +21,8 @@ from oxaigen_auth.errors import (
 
 T = TypeVar("T")
 
+UNCONFIRMED = -1  # the stamp of a verdict that may have been forgotten since its lookup started
+
 UNAVAILABLE_MESSAGE = "Auth service unavailable"
 RATE_LIMITED_MESSAGE = "Too many rejected tokens"
 
@@ -29,11 +31,13 @@ RATE_LIMITED_MESSAGE = "Too many rejected tokens"
 class Accepted(Generic[T]):
     """The proxy accepted the token: `value` is the user, or whether a permission is granted.
 
-    `asked` is when the lookup started, by the client's clock, in seconds.
+    `asked` is when the lookup started, by the client's clock, in seconds. If there is a shared
+    store, its `stamp` of the token changes when the token is forgotten.
     """
 
     value: T
     asked: float = field(default=-inf, eq=False, repr=False)
+    stamp: int = field(default=0, eq=False, repr=False)
 
 
 @frozen
@@ -43,11 +47,15 @@ class Stale(Accepted[T]):
 
 @frozen
 class Rejected:
-    """The proxy rejected the token. `forbidden`: the token is valid, but not for this app."""
+    """The proxy rejected the token. `forbidden`: the token is valid, but not for this app.
+
+    `stamp` is as in `Accepted`.
+    """
 
     detail: str
     forbidden: bool = False
     reason: Reason = "invalid_token"
+    stamp: int = field(default=0, eq=False, repr=False)
 
 
 @frozen

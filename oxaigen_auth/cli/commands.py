@@ -72,7 +72,7 @@ def doctor(
     ] = None,
     json: Json = False,  # noqa: FBT002 (Typer makes it an option)
 ) -> None:
-    """Check settings, host, DNS, TLS and the proxy, and show what to do about each problem."""
+    """Check settings, host, proxy and shared store, and show what to do about each problem."""
     try:
         report = examine(url, host, os.environ)
     except ValueError as error:

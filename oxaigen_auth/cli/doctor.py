@@ -1,4 +1,4 @@
-"""Runs all checks of `doctor`, from the settings to the proxy."""
+"""Runs all checks of `doctor`, from the settings to the shared store."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from oxaigen_auth.cli.hosts import check_host
 from oxaigen_auth.cli.network import NetworkCheck
 from oxaigen_auth.cli.report import Report
 from oxaigen_auth.cli.settings import read_settings
+from oxaigen_auth.cli.shared_store import check_shared_store
 from oxaigen_auth.cli.versions import check_versions
 
 
@@ -28,5 +29,6 @@ def examine(url: str | None, host: str | None, environ: Mapping[str, str]) -> Re
     report.target = target
     if target is not None:
         report.findings += NetworkCheck(target, settings).run()
+    report.findings += check_shared_store(settings)
     report.findings += check_versions()
     return report

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from attrs import fields
+from attrs import Attribute, fields
 
 from oxaigen_auth._hints.variables import unknown_variables, variable
 from oxaigen_auth.cli.report import SETTINGS, Finding, Setting
@@ -19,18 +20,16 @@ def read_settings(
     names = [setting.name for setting in fields(OxaigenAuthSettings)]
     texts = {variable(name): environ.get(variable(name), "").strip() for name in names}
     given = {name: text for name, text in texts.items() if text}
-    faulty = {name: _faults({name: text}) for name, text in given.items()}
-    findings = [finding for found in faulty.values() for finding in found]
-    valid = {name: text for name, text in given.items() if not faulty[name]}
-    if faults := _faults(valid):  # dev mode in production
-        findings += faults
-        del valid[variable("dev_mode")]
+    valid, findings = given, _faults(given)
+    while faults := _faults(valid):  # without an invalid variable, another one may be invalid
+        invalid = {fault.text.split()[0] for fault in faults}
+        valid = {name: text for name, text in valid.items() if name not in invalid}
     settings = OxaigenAuthSettings.from_env(valid)
     for name, suggestion in unknown_variables(environ, names):
         findings.append(Finding(SETTINGS, "warn", f"{name} is unknown and ignored", suggestion))
     sources = [
-        Setting(name, getattr(settings, name), _source(variable(name), valid, given))
-        for name in names
+        Setting(it.name, _value(it, settings), _source(variable(it.name), valid, given))
+        for it in fields(OxaigenAuthSettings)
     ]
     return settings, sources, findings + _advice(settings, given)
 
@@ -44,6 +43,12 @@ def _faults(environ: Mapping[str, str]) -> list[Finding]:
         advice = "Correct it: the app does not start."
         return [Finding(SETTINGS, "fail", fault.strip(), advice) for fault in faults]
     return []
+
+
+def _value(setting: Attribute[Any], settings: OxaigenAuthSettings) -> Any:
+    """Return the value of a setting; only what may be shown, if it holds a secret."""
+    value = getattr(settings, setting.name)
+    return setting.repr(value) if callable(setting.repr) and value else value
 
 
 def _source(name: str, valid: Mapping[str, str], given: Mapping[str, str]) -> str:
@@ -72,6 +77,15 @@ def _advice(settings: OxaigenAuthSettings, given: Mapping[str, str]) -> list[Fin
                 "warn",
                 "OXAIGEN_AUTH_ENVIRONMENT is unset, so a mock would be accepted",
                 "In production, set it to production.",
+            )
+        )
+    if settings.shared_secret and variable("shared_store") not in given:
+        findings.append(
+            Finding(
+                SETTINGS,
+                "warn",
+                "OXAIGEN_AUTH_SHARED_SECRET has no effect without OXAIGEN_AUTH_SHARED_STORE",
+                "Set the store, or remove the secret.",
             )
         )
     return findings

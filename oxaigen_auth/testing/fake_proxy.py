@@ -187,7 +187,9 @@ class FakeProxy(httpx.AsyncBaseTransport):
     def installed(self) -> Generator[FakeProxy]:
         """Make the default client, which the dependencies share, ask this proxy during the block.
 
-        The default client, its settings and caches are new at the beginning and at the end.
+        The default client, its settings and caches are new at the beginning and at the end. It does
+        not use the shared store of the environment, in which other processes would find what this
+        proxy accepts; `client(shared_store=…)` makes a client with a store.
         """
         reset()
         default_transports.append(self)

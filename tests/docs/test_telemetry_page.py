@@ -48,8 +48,9 @@ def get(url: str, token: str = "") -> str:
 
 
 @pytest.fixture(scope="module")
-def exported() -> Iterator[str]:
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run the example under hypercorn's command, call it, and return its page /metrics."""
+    folder = tmp_path_factory.mktemp("store")
     with ExitStack() as stack:
         mock = stack.enter_context(running_mock(MockSettings(latency=0.3)))
         listener = stack.enter_context(listen())
@@ -58,7 +59,11 @@ def exported() -> Iterator[str]:
             started(
                 *(*command, "app:app"),
                 cwd=EXAMPLE,
-                env=os.environ | {"OXAIGEN_AUTH_PROXY_URL_OVERRIDE": mock.url},
+                env=os.environ
+                | {
+                    "OXAIGEN_AUTH_PROXY_URL_OVERRIDE": mock.url,
+                    "OXAIGEN_AUTH_SHARED_STORE": f"sqlite:///{folder}/auth.db",
+                },
                 pass_fds=[listener.fileno()],
             )
         )
@@ -81,6 +86,7 @@ def test_the_page_lists_each_metric_with_its_attributes(telemetry: Telemetry) ->
     observer.on_miss(question)
     observer.on_result(question, Accepted(True))  # noqa: FBT003
     observer.on_refusal(question, "timeout")
+    observer.on_shared_miss(question)
     data = telemetry.reader.get_metrics_data()
     assert data is not None
     found = {

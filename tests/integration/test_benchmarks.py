@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
+from benchmarks import fleet_model
 from benchmarks.__main__ import main
 from benchmarks.harness import Figure, NotMeasuredError, measured
 from benchmarks.record import Record
 from benchmarks.table import comparison, markdown, table
+from tests.support.paths import ROOT
 
 FAST = Figure("fast", (1.0, 1.1, 1.5), at_most=1.2)
 SLOW = Figure("slow", (0.5,), at_least=0.9, note="by hand")
@@ -73,3 +75,10 @@ def test_strict_fails_when_a_target_was_missed(
     assert "slow" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         main(["--saved", str(path), "--strict"])
+
+
+def test_the_guide_of_fleets_has_the_figures_of_the_model(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fleet_model.main()
+    assert capsys.readouterr().out in (ROOT / "docs/fleet.md").read_text(encoding="utf-8")

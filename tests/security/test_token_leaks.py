@@ -141,7 +141,9 @@ def test_a_token_in_a_key_of_the_cache_is_found(watch: Watch) -> None:
     store.put(FlightKey(Question(TOKEN.encode(), "base"), 0), Accepted(User()), store.clock())
     watch.search_clients()
     found = watch.take()
-    assert any("VerdictStore > Cache > dict > bytes holds it" in way for way in found)
+    assert any(
+        "VerdictStore > VerdictCaches > Cache > dict > bytes holds it" in way for way in found
+    )
     assert any(way.endswith("VerdictStore shows it in its repr") for way in found)
 
 

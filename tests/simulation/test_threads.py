@@ -228,7 +228,7 @@ def test_event_loops_in_two_threads_share_a_client_without_a_wrong_answer(
     assert set(outcomes) == OUTCOMES
     stats, store = client.stats(), client.validator.store
     print(outcomes, len(proxy.calls), stats)  # noqa: T201 (shown with -s)
-    for kept in (store._users, store._grants, store._rejections):  # noqa: SLF001
+    for kept in (store.caches.users, store.caches.grants, store.caches.rejections):
         assert 0 < len(kept) <= MOST
     assert not len(store._generations)  # noqa: SLF001
     # Plain sums, without a lock: they may lose a count when two threads add at once.

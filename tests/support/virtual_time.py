@@ -12,12 +12,12 @@ from attrs import define
 from trio.testing import MockClock
 
 
-def new_event_loop() -> asyncio.AbstractEventLoop:
+def new_event_loop(**options: Any) -> asyncio.AbstractEventLoop:
     """Return an asyncio loop in virtual time, which waits for its threads when it is closed.
 
     Since Python 3.12 it waits until a timeout, which virtual time would reach at once.
     """
-    loop = looptime.new_event_loop()
+    loop = looptime.new_event_loop(**options)
     shutdown = loop.shutdown_default_executor
     vars(loop)["shutdown_default_executor"] = lambda *_, **__: shutdown()
     return loop

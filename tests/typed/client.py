@@ -38,6 +38,9 @@ assert_type(settings.dev_mode, bool)
 assert_type(settings.environment, str | None)
 assert_type(settings.allowed_hosts, tuple[str, ...])
 assert_type(settings.trusted_origins, tuple[str, ...])
+assert_type(settings.shared_store, str | None)
+assert_type(settings.shared_secret, tuple[str, ...])
+assert_type(settings.shared_max_skew_seconds, float)
 assert_type(settings.is_production, bool)
 assert_type(settings.fixed_proxy_url, str | None)
 assert_type(attrs.evolve(settings, max_connections=5), OxaigenAuthSettings)
@@ -45,7 +48,7 @@ assert_type(OxaigenAuthSettings.from_env(), OxaigenAuthSettings)
 assert_type(OxaigenAuthSettings.from_env(os.environ), OxaigenAuthSettings)
 
 
-async def work(token: str) -> bool:
+async def work(token: str, user_id: int) -> bool:
     tls = ssl.create_default_context()
     async with ProxyAuthClient(settings=settings, ssl_context=tls) as client:
         assert_type(client, ProxyAuthClient)
@@ -54,6 +57,8 @@ async def work(token: str) -> bool:
         assert_type(await client.get_me(token), User)
         assert_type(await client.get_me(bearer_token=token, fresh=True), User)
         assert_type(client.forget(token), None)
+        assert_type(client.forget_user(user_id, proxy_base_url="https://b.example.com"), None)
+        assert_type(client.forget_all(), None)
         stats = client.stats()
         assert_type(stats, ClientStats)
         assert_type(stats.hits, int)
@@ -85,13 +90,15 @@ async def probe(transport: httpx2.AsyncBaseTransport, audit_trail: Observer) -> 
     return await client.ping()
 
 
-def work_in_threads(token: str) -> bool:
+def work_in_threads(token: str, user_id: int) -> bool:
     with BlockingProxyAuthClient("https://app.example.com", settings=settings) as client:
         assert_type(client, BlockingProxyAuthClient)
         assert_type(client.get_me(token), User)
         assert_type(client.get_me(bearer_token=token, fresh=True), User)
         assert_type(client.ping(), bool)
         assert_type(client.forget(token), None)
+        assert_type(client.forget_user(user_id), None)
+        assert_type(client.forget_all(), None)
         assert_type(client.stats(), ClientStats)
         assert_type(client.close(), None)
         return client.test_permission(token, "audit", proxy_base_url="https://b.example.com")

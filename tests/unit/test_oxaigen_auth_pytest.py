@@ -15,6 +15,7 @@ from tests.support.apps import TestClient, get, make_app
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from oxaigen_auth.testing import FakeProxy, SignIn
     from oxaigen_auth_mock import RunningMock
@@ -142,6 +143,20 @@ def test_the_mock_is_accepted_wherever_the_tests_run(
 ) -> None:
     del oxaigen_mock
     assert TestClient(app, headers=DEV).get("/me").status_code == 200
+
+
+@pytest.fixture
+def _shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OXAIGEN_AUTH_SHARED_STORE", f"sqlite:///{tmp_path}/auth.db")
+
+
+@pytest.mark.usefixtures("_shared")
+def test_what_the_mock_accepts_is_not_in_the_store_of_the_environment(
+    app: FastAPI, oxaigen_mock: RunningMock, tmp_path: Path
+) -> None:
+    del oxaigen_mock
+    assert TestClient(app, headers=DEV).get("/me").status_code == 200
+    assert not list(tmp_path.iterdir())
 
 
 # oxaigen_fresh

@@ -159,6 +159,33 @@ def test_a_forgotten_token_is_asked_about_again(
     assert client.stats().forgotten == 1
 
 
+def test_the_tokens_of_a_user_or_all_of_them_are_asked_about_again() -> None:
+    proxy = testing.FakeProxy()
+    for number in (1, 2):
+        proxy.add_user(f"token-{number}", id=number)
+    with BlockingProxyAuthClient(
+        "https://proxy.example.com", transport=proxy, settings=SETTINGS
+    ) as client:
+        forgets: list[Callable[[], object]] = [
+            partial(client.forget_user, 1),
+            client.forget_all,
+            partial(client.forget_user, 1, proxy_base_url="https://other.example.com"),
+        ]
+        for forget in forgets:
+            client.get_me("token-1")
+            client.get_me("token-2")
+            forget()
+        client.get_me("token-1")
+        client.get_me("token-2")
+        assert [proxy.count(f"token-{number}") for number in (1, 2)] == [3, 2]
+        assert client.stats().forgotten == 3
+        with pytest.raises(TypeError, match="user_id must be an int, not str"):
+            client.forget_user("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with BlockingProxyAuthClient(transport=proxy) as client:
+        with pytest.raises(OxaigenAuthConfigurationError, match="URL of the auth proxy is unknown"):
+            client.forget_user(1)
+
+
 def test_a_ping_says_whether_the_proxy_answers(
     client: BlockingProxyAuthClient, proxy: FakeProxy
 ) -> None:

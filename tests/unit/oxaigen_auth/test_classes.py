@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from typing import is_typeddict
+from typing import Protocol, is_typeddict
 
 import attrs
 import pytest
@@ -29,8 +29,8 @@ VALUES = [it for it in OURS if it not in WITH_IDENTITY]
 
 
 def is_plain(cls: type) -> bool:
-    """Return whether this is a `NamedTuple`, a cheap key of a dict, or a `TypedDict` of options."""
-    return issubclass(cls, tuple) or is_typeddict(cls)
+    """Return whether this is a `NamedTuple`, a cheap key of a dict, a `TypedDict` or a protocol."""
+    return issubclass(cls, tuple) or is_typeddict(cls) or Protocol in cls.__bases__
 
 
 def test_there_are_classes_of_both_kinds() -> None:

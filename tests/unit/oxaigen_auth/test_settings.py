@@ -5,6 +5,7 @@ import inspect
 import pickle
 import subprocess
 import sys
+import traceback
 from typing import Any
 
 import attrs
@@ -36,7 +37,11 @@ DEFAULTS: dict[str, Any] = {
     "OXAIGEN_AUTH_REFUSAL_LOG_LEVEL": "DEBUG",
     "OXAIGEN_AUTH_CROSS_SITE_GUARD": True,
     "OXAIGEN_AUTH_TRUSTED_ORIGINS": (),
+    "OXAIGEN_AUTH_SHARED_STORE": None,
+    "OXAIGEN_AUTH_SHARED_SECRET": (),
+    "OXAIGEN_AUTH_SHARED_MAX_SKEW_SECONDS": 1.0,
 }
+SECRET, OTHER_SECRET = "hunter2-" * 4, "hunter3-" * 4
 
 GOOD = [
     ("PROXY_URL_OVERRIDE", "https://proxy.example.com", "https://proxy.example.com"),
@@ -74,6 +79,12 @@ GOOD = [
         "https://*.example.com, http://localhost:3000",
         ("https://*.example.com", "http://localhost:3000"),
     ),
+    ("SHARED_STORE", "sqlite:////run/my_app/auth.db", "sqlite:////run/my_app/auth.db"),
+    ("SHARED_STORE", "auto:my_app", "auto:my_app"),
+    ("SHARED_SECRET", SECRET, (SECRET,)),
+    ("SHARED_SECRET", f"{SECRET}, {OTHER_SECRET}", (SECRET, OTHER_SECRET)),
+    ("SHARED_SECRET", "é" * 16, ("é" * 16,)),
+    ("SHARED_MAX_SKEW_SECONDS", "0.2", 0.2),
     *[("DEV_MODE", text, True) for text in ("1", "true", "yes", "on", "TRUE", "On")],
     *[("DEV_MODE", text, False) for text in ("0", "false", "no", "off", "FALSE", "Off")],
 ]
@@ -140,6 +151,15 @@ BAD = [
             "https://www.example.com,",
         )
     ],
+    *[
+        ("SHARED_STORE", text)
+        for text in ("sqlite:///auth.db", "auto:", "redis://", "postgres://db", "/run/auth.db")
+    ],
+    *[
+        ("SHARED_SECRET", text)
+        for text in ("short", "x" * 31, "é" * 15, f"{SECRET},", f"{SECRET},{SECRET}", "\udcff" * 32)
+    ],
+    *[("SHARED_MAX_SKEW_SECONDS", text) for text in ("-1", "nan", "a second")],
 ]
 
 
@@ -283,9 +303,94 @@ def test_a_password_in_a_url_is_refused_and_never_shown(name: str, url: str) -> 
     assert "proxy.example.com" in caught.value.message
 
 
+SERVERS = [
+    "redis://:hunter2@redis.example.com",
+    "rediss://ada:hunter2@redis.example.com:6380/1?ssl_ca_certs=/etc/ca.pem",
+    "unix://ada:hunter2@/run/redis.sock",
+]
+
+
+@pytest.mark.parametrize("url", SERVERS)
+def test_the_secret_and_the_password_of_the_shared_store_are_never_shown(url: str) -> None:
+    settings = OxaigenAuthSettings.from_env(
+        {"OXAIGEN_AUTH_SHARED_STORE": url, "OXAIGEN_AUTH_SHARED_SECRET": SECRET}
+    )
+    assert settings.shared_store == url
+    assert settings.shared_secret == (SECRET,)
+    assert "hunter" not in repr(settings)
+    assert "ada" not in repr(settings)
+    assert "shared_secret=***" in repr(settings)
+    assert f"shared_store={url.partition(':')[0]}://" in repr(settings)
+
+
+@pytest.mark.parametrize("url", SERVERS)
+def test_a_server_needs_a_secret(url: str) -> None:
+    with pytest.raises(OxaigenAuthConfigurationError) as caught:
+        OxaigenAuthSettings(shared_store=url)
+    _, fault = caught.value.message.splitlines()
+    assert "SHARED_SECRET is unset; set it to the same value for all workers" in fault
+    assert "hunter" not in fault
+
+
+@pytest.mark.parametrize("url", ["sqlite:////run/auth.db", "auto:my_app"])
+def test_a_store_on_this_host_needs_no_secret(url: str) -> None:
+    assert OxaigenAuthSettings(shared_store=url).shared_secret == ()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:hunter2@redis.example.com?x=1",
+        "redis://:hunter2",
+        "redis://ada:hunt/hunter2@redis.example.com",
+        "redis://redis.example.com?password=hunter2",
+        "rediss://redis.example.com?ssl_ca_certs=ca.pem&password=hunter2",
+        "unix://hunter2/run/redis.sock",
+        "hunter2@redis.example.com",
+        "hunter2:redis.example.com",
+        "sqlite:////ada:hunter2@localhost/../auth.db",
+        "redis:\nhunter2",
+    ],
+)
+def test_an_invalid_url_of_a_shared_store_shows_no_password(url: str) -> None:
+    with pytest.raises(OxaigenAuthConfigurationError) as caught:
+        OxaigenAuthSettings.from_env({"OXAIGEN_AUTH_SHARED_STORE": url})
+    assert "hunt" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (f"{SECRET},hunter2", "number 2 has 7 bytes"),
+        (f"{SECRET},{OTHER_SECRET},{SECRET}", "number 3 is the same as another one"),
+        (f"{SECRET},", "number 2 has 0 bytes"),
+    ],
+)
+def test_an_invalid_secret_is_named_by_its_number(text: str, reason: str) -> None:
+    with pytest.raises(OxaigenAuthConfigurationError) as caught:
+        OxaigenAuthSettings.from_env({"OXAIGEN_AUTH_SHARED_SECRET": text})
+    assert "SHARED_SECRET is ***; expected secrets of at least 32 bytes" in caught.value.message
+    assert caught.value.message.endswith(f"; {reason}")
+    assert "hunter" not in caught.value.message
+
+
+def test_the_traceback_of_an_invalid_setting_holds_no_secret() -> None:
+    environ = {"OXAIGEN_AUTH_SHARED_SECRET": SECRET, "OXAIGEN_AUTH_CACHE_TTL_SECONDS": "x"}
+    with pytest.raises(OxaigenAuthConfigurationError) as caught:
+        OxaigenAuthSettings.from_env(environ)
+    frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
+    assert len(frames) > 2
+    assert "hunter" not in repr([frame.f_locals for frame in frames[1:]])
+
+
 @pytest.mark.parametrize(
     "keywords",
     [
+        {"shared_secret": SECRET},
+        {"shared_secret": (SECRET.encode(),)},
+        {"shared_secret": [SECRET]},
+        {"shared_store": b"redis://:hunter2@redis.example.com"},
+        {"shared_max_skew_seconds": None},
         {"cache_ttl_seconds": True},
         {"cache_ttl_seconds": "3"},
         {"cache_max_entries": 2.0},

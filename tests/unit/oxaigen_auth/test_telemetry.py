@@ -24,8 +24,11 @@ from oxaigen_auth.telemetry import (
     instrument,
     uninstrument,
 )
+from oxaigen_auth.testing import FakeProxy as ProxyOfTests
 from tests.support.clock import clock as clock  # noqa: PLC0414
 from tests.support.fake_proxy import ADA, BASE, BROKEN, DENIED, DOWN, REVOKED, FakeProxy
+from tests.support.fleet_clients import fleet_client
+from tests.support.memory_store import MemoryServer, MemoryStore
 from tests.support.raw_server import serving
 from tests.support.telemetry import Telemetry, span_id, trace_id
 from tests.support.telemetry import telemetry as telemetry  # noqa: PLC0414
@@ -551,6 +554,49 @@ async def test_observers_of_one_provider_report_the_sum(telemetry: Telemetry) ->
     ):
         observer.on_circuit_open(host, 1.0)
     assert telemetry.values("circuits.open") == {"": 2}
+
+
+def fleet_of(telemetry: Telemetry, count: int) -> tuple[list[ProxyAuthClient], MemoryStore]:
+    """Return clients that share a store, and the store as the first one sees it."""
+    proxy, server = ProxyOfTests(), MemoryServer(anyio.current_time)
+    proxy.add_user("a-token", id=1)
+    stores = [MemoryStore(server) for _ in range(count)]
+    observers = (telemetry.observer,)
+    return [fleet_client(it, proxy, anyio.current_time, observers=observers) for it in stores], (
+        stores[0]
+    )
+
+
+async def test_a_lookup_that_the_shared_store_answers_is_a_hit_there_and_has_no_status(
+    telemetry: Telemetry,
+) -> None:
+    clients, store = fleet_of(telemetry, 3)
+    for client in clients[:2]:
+        await client.get_me("a-token")
+    assert telemetry.values("shared_store.lookups") == {"hit": 1, "miss": 1}
+    asked, shared = map(attributes, telemetry.lookups)
+    assert asked["http.response.status_code"] == 200
+    assert "oxaigen_auth.shared" not in asked
+    assert "http.response.status_code" not in shared
+    assert shared["oxaigen_auth.shared"] is True
+
+    for key, (entry, end) in store.server.entries.items():
+        store.server.entries[key] = entry._replace(sealed=entry.sealed[::-1]), end
+    await clients[2].get_me("a-token")
+    assert telemetry.values("shared_store.lookups") == {"hit": 1, "miss": 2, "refused": 2}
+
+
+async def test_a_failing_shared_store_is_counted_until_it_works_again(telemetry: Telemetry) -> None:
+    (client,), store = fleet_of(telemetry, 1)
+    assert telemetry.values("shared_store.failing") == {"": 0}
+    store.problem = "connection refused"
+    for _ in range(3):
+        await client.get_me("a-token", fresh=True)
+    assert telemetry.values("shared_store.failing") == {"": 1}
+    store.problem = ""
+    await anyio.sleep(1)
+    await client.get_me("a-token", fresh=True)
+    assert telemetry.values("shared_store.failing") == {"": 0}
 
 
 async def test_without_providers_nothing_is_recorded_and_lookups_work() -> None:

@@ -35,6 +35,7 @@ from tests.support.virtual_time import anyio_backend as anyio_backend  # noqa: P
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
 
     from starlette.types import Message, Receive, Scope, Send
 
@@ -220,6 +221,51 @@ async def test_forget_does_not_wait_for_a_running_validation(
         client.forget(TOKEN)
     assert (room.ended or 0) - now < 0.001
     assert anyio.current_time() - now < 0.001
+
+
+@pytest.mark.parametrize("permissions", [(), ("audit",)])
+@pytest.mark.parametrize("what", ["token", "user", "all"])
+async def test_what_another_worker_forgets_in_a_store_of_one_host_ends_the_block_within_a_second(
+    proxy: FakeProxy, tmp_path: Path, what: str, permissions: tuple[str, ...]
+) -> None:
+    settings = OxaigenAuthSettings(shared_store=f"sqlite:///{tmp_path}/auth.db")
+    ours, other = (
+        proxy.client(BASE, settings=settings, clock=anyio.current_time) for _ in range(2)
+    )
+    proxy.user = profile(id=1, user_name="ada")
+    async with ours, other, anyio.create_task_group() as group:
+        socket = Socket(ours, room := Room(permissions))
+        await start(group, socket)
+        await anyio.sleep(5)
+        assert len(proxy.calls) == 1 + len(permissions)  # it is validated, by the cached verdict
+        proxy.user, now = REVOKED, anyio.current_time()
+        if what == "token":
+            other.forget(TOKEN)
+        elif what == "user":
+            other.forget_user(1)
+        else:
+            other.forget_all()
+        await anyio.sleep(1.2)
+        assert room.ended is not None
+        assert room.ended - now < 1.1
+        assert socket.closed == (1008, "Token revoked")
+
+
+async def test_a_user_who_is_forgotten_when_no_longer_cached_is_validated_at_once(
+    proxy: FakeProxy,
+) -> None:
+    settings = OxaigenAuthSettings(cache_max_entries=1)
+    proxy.user = profile(id=1)
+    async with proxy.client(BASE, settings=settings, clock=anyio.current_time) as client:
+        async with anyio.create_task_group() as group:
+            socket = Socket(client, Room())
+            await start(group, socket)
+            await client.get_me(f"{TOKEN}-of-another")
+            proxy.user = REVOKED
+            client.forget_user(1)
+            await anyio.sleep(0.001)
+            assert socket.closed == (1008, "Token revoked")
+            group.cancel_scope.cancel()
 
 
 async def test_forget_in_another_thread_ends_the_block(client: ProxyAuthClient) -> None:

@@ -13,7 +13,7 @@ import pytest
 from oxaigen_auth._core.fingerprint import fingerprint
 from oxaigen_auth._validation.question import user_question
 from oxaigen_auth._validation.verdict import Rejected
-from oxaigen_auth._validation.verdict_store import MAX_BASE_URLS, MAX_PERMISSIONS
+from oxaigen_auth._validation.verdict_caches import MAX_BASE_URLS, MAX_PERMISSIONS
 from oxaigen_auth.errors import OxaigenAuthUnauthenticatedError, OxaigenAuthUpstreamError
 from oxaigen_auth.settings import OxaigenAuthSettings
 from tests.support.clock import Clock
@@ -198,7 +198,7 @@ async def test_a_rejection_is_not_cached_if_a_newer_acceptance_was_evicted(
         await anyio.sleep(1)
         proxy.delay, proxy.user = 1, profile()
         await client.get_me(TOKEN, fresh=True)
-        client.validator.store._users.discard(user_question(TOKEN, BASE))  # noqa: SLF001
+        client.validator.store.caches.users.discard(user_question(TOKEN, BASE))
     await client.get_me(TOKEN)
     assert len(proxy.calls) == 3
 
@@ -419,7 +419,7 @@ async def test_pitfall_50_users_are_remembered_within_a_number_of_bytes(
         proxy.user = user_of(50_000)
         await client.get_me(f"{MARK}-{number}")
         await client.get_me(TOKEN)
-    users = client.validator.store._users  # noqa: SLF001
+    users = client.validator.store.caches.users
     assert 10 < len(users) <= 15
     assert users.size <= 750_000
     assert len(proxy.calls) == 51
@@ -459,7 +459,7 @@ async def test_pitfall_50_a_flood_of_junk_tokens_evicts_no_user_from_the_bytes(
         await refuse(client, f"{MARK}-{number}")
     await client.test_permission(TOKEN, "audit")
     assert len(proxy.calls) == 302
-    assert client.validator.store._rejections.size <= 12_500  # noqa: SLF001
+    assert client.validator.store.caches.rejections.size <= 12_500
 
 
 @with_settings({}, {"cache_max_entries": 10})
@@ -477,7 +477,7 @@ async def test_pitfall_50_one_token_under_many_base_urls_evicts_nobody(
     await client.get_me(TOKEN, proxy_base_url="https://1099.example.com")
     assert len(proxy.calls) == before
     memory = client.validator.store
-    assert len(memory._users.group(fingerprint(TOKEN))) <= MAX_BASE_URLS  # noqa: SLF001
+    assert len(memory.caches.users.group(fingerprint(TOKEN))) <= MAX_BASE_URLS
 
 
 async def test_a_few_base_urls_of_one_token_are_cached(
@@ -502,7 +502,7 @@ async def test_pitfall_50_one_token_with_many_permissions_evicts_nobody(
     await client.test_permission(OTHER, "audit")
     assert len(proxy.calls) == before
     memory = client.validator.store
-    assert len(memory._grants.group(fingerprint(TOKEN))) <= MAX_PERMISSIONS  # noqa: SLF001
+    assert len(memory.caches.grants.group(fingerprint(TOKEN))) <= MAX_PERMISSIONS
 
 
 @with_settings({"cache_max_bytes": 1_000_000})

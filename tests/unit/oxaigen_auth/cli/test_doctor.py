@@ -66,8 +66,8 @@ def test_each_invalid_setting_is_listed_and_its_default_used() -> None:
 
 
 def test_a_password_in_an_invalid_url_is_not_shown() -> None:
-    report = examined(PROXY_URL_OVERRIDE="https://ada:secret@example.com")
-    assert "secret" not in repr(report)
+    report = examined(PROXY_URL_OVERRIDE="https://ada:hunter2@example.com")
+    assert "hunter2" not in repr(report)
     assert report.status == "fail"
 
 
@@ -101,6 +101,37 @@ def test_dev_mode_and_an_unknown_environment_are_warnings() -> None:
         level, text = findings(examined(**variables), "Settings")[-1]
         assert level == "warn"
         assert expected in text
+
+
+def test_the_secret_and_the_password_of_the_shared_store_are_not_shown() -> None:
+    store = "rediss://ada:hunter2@redis.example.com/1"
+    report = examined(SHARED_STORE=store, SHARED_SECRET="hunter3-" * 4)
+    shown = {setting.name: (setting.value, setting.source) for setting in report.settings}
+    is_from = f"{PREFIX}SHARED_STORE"
+    assert shown["shared_store"] == ("rediss://redis.example.com:6379/1", is_from)
+    assert shown["shared_secret"] == ("***", f"{PREFIX}SHARED_SECRET")
+    assert "hunter" not in repr(report)
+    assert not [text for level, text in findings(report, "Settings") if level == "fail"]
+
+
+@pytest.mark.parametrize(("secret", "invalid"), [("", "STORE"), ("hunter2", "SECRET")])
+def test_a_server_without_a_valid_secret_is_one_failure(secret: str, invalid: str) -> None:
+    report = examined(SHARED_STORE="redis://:hunter2@redis.example.com", SHARED_SECRET=secret)
+    failures = [text for level, text in findings(report, "Settings") if level == "fail"]
+    assert len(failures) == 1
+    assert failures[0].startswith(f"{PREFIX}SHARED_{invalid} is ")
+    shown = {setting.name: (setting.value, setting.source) for setting in report.settings}
+    assert shown["shared_store"] == (None, f"default, as {PREFIX}SHARED_STORE is invalid")
+    assert "hunter" not in repr(report)
+    assert not any("has no effect" in it.text for it in report.findings)
+
+
+def test_a_secret_without_a_store_is_a_warning() -> None:
+    report = examined(SHARED_SECRET="hunter3-" * 4)
+    assert findings(report, "Settings")[-1] == (
+        "warn",
+        f"{PREFIX}SHARED_SECRET has no effect without {PREFIX}SHARED_STORE",
+    )
 
 
 # Host.

@@ -18,6 +18,7 @@ from oxaigen_auth import (
     UserWorkspace,
     aclose_client,
 )
+from oxaigen_auth._default_client import default_client
 
 # The library of which a FakeProxy is a transport.
 from oxaigen_auth._upstream.http_library import httpx
@@ -28,6 +29,7 @@ from tests.support.virtual_time import anyio_backend
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from oxaigen_auth import ProxyAuthClient
 
@@ -249,3 +251,27 @@ async def test_a_client_of_a_fake_proxy_may_have_observers() -> None:
     async with proxy.client(observers=[Counter()]) as client:
         await client.get_me("adas-token")
     assert missed == [True]
+
+
+# The shared store of the environment.
+
+
+def test_what_it_accepts_while_it_is_installed_is_not_in_the_store_of_the_environment(
+    proxy: FakeProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = f"sqlite:///{tmp_path}/auth.db"
+    monkeypatch.setenv("OXAIGEN_AUTH_SHARED_STORE", store)
+    monkeypatch.setenv("OXAIGEN_AUTH_PROXY_URL_OVERRIDE", "https://proxy.example.com")
+    with proxy.installed(), TestClient(make_app(), headers=BEARER) as client:
+        assert client.get("/me").json() == {"user": "ada"}
+    assert not list(tmp_path.iterdir())
+    assert default_client().settings.shared_store == store
+
+
+async def test_its_clients_share_a_store_that_they_are_given(
+    proxy: FakeProxy, tmp_path: Path
+) -> None:
+    for _ in range(3):
+        async with proxy.client(shared_store=f"sqlite:///{tmp_path}/auth.db") as client:
+            assert (await client.get_me(TOKEN)).user_name == "ada"
+    assert proxy.count() == 1
