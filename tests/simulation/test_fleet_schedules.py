@@ -40,7 +40,8 @@ from oxaigen_auth._shared.sqlite import SqliteStore
 from oxaigen_auth._shared.store import Listener, SharedStore
 from oxaigen_auth._upstream.http_library import httpx
 from oxaigen_auth.testing import FakeProxy
-from tests.simulation.scheduler import seeds
+from tests.simulation.scheduler import replayable as replayable  # noqa: PLC0414
+from tests.simulation.scheduler import schedule, seeds
 from tests.support.fleet_clients import fleet_client
 from tests.support.memory_store import MemoryServer, MemoryStore
 from tests.support.virtual_time import new_event_loop
@@ -276,13 +277,10 @@ async def test_nobody_accepts_what_was_forgotten_before_they_asked(
 ) -> None:
     path = tmp_path / "auth.db" if engine == "sqlite" else None
     for seed in seeds(LONG if long else SHORT):
-        try:
+        with schedule(seed, engine):
             async with anyio.create_task_group() as group:
-                schedule = Schedule(random.Random(seed), engine == "pushes", group, path)
-                await schedule.run()
-                for client in schedule.clients:
+                plan = Schedule(random.Random(seed), engine == "pushes", group, path)
+                await plan.run()
+                for client in plan.clients:
                     await client.aclose()
                 group.cancel_scope.cancel()
-        except BaseException as error:
-            error.add_note(f"seed {seed}")
-            raise

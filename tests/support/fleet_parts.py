@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from itertools import chain
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -44,14 +45,15 @@ class Parts:
 
     def refused_after(self, token: str) -> float:
         """Wait until no worker accepts a token. Return when the last one did, in seconds."""
-        start, last = time.monotonic(), 0.0
+        start = time.monotonic()
         requests = round_robin(self.workers, [token], len(self.workers))
-        while True:
+
+        def accepted() -> list[float]:
             offset = time.monotonic() - start
-            accepted = [it for it in send(requests, callers=len(requests)) if it.status == OK]
-            last = max((offset + it.began for it in accepted), default=last)
-            if not accepted:
-                return last
+            answers = send(requests, callers=len(requests))
+            return [offset + it.began for it in answers if it.status == OK]
+
+        return max(chain.from_iterable(iter(accepted, [])), default=0.0)
 
     def background_load(
         self, *, seconds: float, workers: Sequence[Worker] | None = None
