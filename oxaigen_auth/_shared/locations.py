@@ -102,9 +102,9 @@ def secret_path(database: Path) -> Path:
 
 def _write_secret(path: Path, secret: bytes) -> None:
     """Write a secret unless there is one; nobody ever sees a part of it."""
-    with NamedTemporaryFile(dir=path.parent, prefix=path.name) as whole:  # its mode is 0600
+    # Without a buffer, so that closing cannot fail, which would leave the file. Its mode is 0600.
+    with NamedTemporaryFile(dir=path.parent, prefix=path.name, buffering=0) as whole:
         whole.write(secret)
-        whole.flush()
         with suppress(FileExistsError):  # another process was faster
             path.hardlink_to(whole.name)
 
