@@ -213,10 +213,7 @@ class ProxyAuthClient(metaclass=ClientType):
         """
         if type(user_id) is not int:
             raise TypeError(f"user_id must be an int, not {type(user_id).__name__}")
-        base = base_url(proxy_base_url) if proxy_base_url else self.base_url
-        if base is None:
-            raise _unknown_proxy()
-        self.validator.forget_user(base, user_id)
+        self.validator.forget_user(self.question("", proxy_base_url).base_url, user_id)
 
     def forget_all(self) -> None:
         """Discard all cached answers, as `forget` does for each token."""
@@ -250,15 +247,11 @@ class ProxyAuthClient(metaclass=ClientType):
             raise _not_a_token(bearer_token)
         base = base_url(proxy_base_url) if proxy_base_url else self.base_url
         if base is None:
-            raise _unknown_proxy()
+            raise OxaigenAuthConfigurationError(
+                "The URL of the auth proxy is unknown: pass proxy_base_url, or set "
+                "OXAIGEN_AUTH_PROXY_URL_OVERRIDE or OXAIGEN_AUTH_DEV_MODE."
+            )
         return user_question(bearer_token, base, self.fingerprint)
-
-
-def _unknown_proxy() -> OxaigenAuthConfigurationError:
-    return OxaigenAuthConfigurationError(
-        "The URL of the auth proxy is unknown: pass proxy_base_url, or set "
-        "OXAIGEN_AUTH_PROXY_URL_OVERRIDE or OXAIGEN_AUTH_DEV_MODE."
-    )
 
 
 def _not_a_token(value: object) -> Exception:

@@ -7,12 +7,13 @@ from hashlib import blake2b
 from secrets import token_bytes
 
 
-def keyed_fingerprint(key: bytes) -> Callable[[str], bytes]:
+def keyed_fingerprint(key: bytes, purpose: bytes = b"") -> Callable[[str], bytes]:
     """Return a function that returns 16 bytes, which are equal only for equal secrets.
 
-    Without the key, a fingerprint is useless, and collisions cannot be planned.
+    Without the key, a fingerprint is useless, and collisions cannot be planned. With another
+    purpose, of at most 16 bytes, the fingerprints are others.
     """
-    keyed = blake2b(key=key, digest_size=16)
+    keyed = blake2b(key=key, person=purpose, digest_size=16)
 
     def fingerprint(secret: str) -> bytes:
         digest = keyed.copy()

@@ -11,6 +11,7 @@ from hashlib import blake2b
 from hmac import compare_digest
 from os import urandom
 
+from oxaigen_auth._core.fingerprint import keyed_fingerprint
 from oxaigen_auth._shared.store import EntryKey
 from oxaigen_auth.errors import OxaigenAuthConfigurationError
 
@@ -52,12 +53,12 @@ def _framed(*parts: str) -> bytes:
 class _Keys:
     """The keyed hashes of one secret. The secret itself is not kept."""
 
-    __slots__ = ("question", "sealing", "signature", "token", "topic", "user")
+    __slots__ = ("question", "sealing", "signature", "token_id", "topic", "user")
 
     def __init__(self, secret: bytes) -> None:
         # A key of BLAKE2b has at most 64 bytes; a secret may be longer.
         master = blake2b(secret, person=b"oxaigen master").digest()
-        self.token = _keyed(master, b"oxaigen token")
+        self.token_id = keyed_fingerprint(master, b"oxaigen token")
         self.question = _keyed(master, b"oxaigen question")
         self.user = _keyed(master, b"oxaigen user")
         self.topic = _keyed(master, b"oxaigen topic")
@@ -73,36 +74,30 @@ class Keyring:
 
     Args:
         secrets: at least one, of any length; their lengths are checked by the settings.
+
+    Attributes:
+        token_id: returns 16 bytes that identify a token. It is called for each request.
     """
 
-    __slots__ = ("_all", "_first", "_token")
+    __slots__ = ("_all", "_first", "token_id")
 
     def __init__(self, secrets: Sequence[bytes]) -> None:
         self._all = tuple(map(_Keys, secrets))
         self._first = self._all[0]
-        self._token = self._first.token
-
-    def token_id(self, token: str) -> bytes:
-        """Return 16 bytes that identify a token. It is called for each request."""
-        digest = self._token.copy()
-        digest.update(str.encode(token, "utf-8", "surrogatepass"))  # whatever a subclass overrides
-        return digest.digest()
+        self.token_id = self._first.token_id
 
     def token_ids(self, token: str) -> tuple[bytes, ...]:
         """Return the token's identifier for each secret."""
-        encoded = _bytes(token)
-        return tuple(_digest(keys.token, encoded) for keys in self._all)
+        return tuple(keys.token_id(token) for keys in self._all)
 
     def entry_keys(
         self, token: str, base_url: str, permission: str | None = None
     ) -> tuple[EntryKey, ...]:
         """Return, for each secret, the key of an entry about a token's user or permission."""
-        encoded = _bytes(token)
         kind = ("user",) if permission is None else ("permission", permission)
         question = _framed(base_url, *kind)
         return tuple(
-            EntryKey(_digest(keys.token, encoded), _digest(keys.question, question))
-            for keys in self._all
+            EntryKey(keys.token_id(token), _digest(keys.question, question)) for keys in self._all
         )
 
     def user_tags(self, base_url: str, user_id: int) -> tuple[bytes, ...]:

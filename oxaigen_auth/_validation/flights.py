@@ -1,4 +1,4 @@
-"""The lookups that run in an event loop, and what an observer is told about them."""
+"""The lookups that run in an event loop, and the events that an observer receives."""
 
 from __future__ import annotations
 

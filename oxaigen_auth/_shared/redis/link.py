@@ -3,7 +3,7 @@
 States of a link, all of which change without yielding to the event loop:
 
 connecting  no connection, no failure yet. Callers wait.
-live        subscribed. Callers use the connection; the listener is told that events arrive.
+live        subscribed. Callers use the connection; the listener is notified that events arrive.
 failed      no connection; `_failure` says why. Callers fail at once. It tries again by itself.
 
 A connection that is lost is replaced at once; after failures, with backoff. The answers on a

@@ -34,7 +34,7 @@ class Notices:
     def begin(self, listener: Listener) -> None:
         with self._lock:
             self._listener = listener
-            if not self._live:  # after a fork, the listener may believe what the parent told it
+            if not self._live:  # after a fork, the listener has the state of the parent
                 listener.on_listening(live=False)
 
     def reset(self) -> None:
@@ -66,7 +66,7 @@ class Notices:
                 self._tell(problem)
 
     def on_unsent(self, events: Iterable[Event]) -> None:
-        """Tell the listener what is given up, if anything, whatever it was told before."""
+        """Report the events that are discarded, if any, even after another problem."""
         number = sum(event.kind is not Kind.TOPIC for event in events)
         if number:
             what = f"tokens or users to forget ({number})"
