@@ -6,7 +6,7 @@ secret can be replaced while the workers run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from hmac import compare_digest
 from os import urandom
@@ -84,7 +84,7 @@ class Keyring:
     def __init__(self, secrets: Sequence[bytes]) -> None:
         self._all = tuple(map(_Keys, secrets))
         self._first = self._all[0]
-        self.token_id = self._first.token_id
+        self.token_id: Callable[[str], bytes] = self._first.token_id
 
     def token_ids(self, token: str) -> tuple[bytes, ...]:
         """Return the token's identifier for each secret."""
