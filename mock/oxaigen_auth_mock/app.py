@@ -11,6 +11,7 @@ from starlette.routing import Mount
 from starlette.status import HTTP_503_SERVICE_UNAVAILABLE
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from oxaigen_auth_mock.asgi.body_limit import BodyLimitMiddleware
 from oxaigen_auth_mock.asgi.middleware import (
     JournalMiddleware,
     PrivateNetworkMiddleware,
@@ -24,7 +25,13 @@ from oxaigen_auth_mock.identity_provider.strict import StrictProvider
 from oxaigen_auth_mock.journal.clock import Clock
 from oxaigen_auth_mock.journal.journal import ChangeFeed, Journal
 from oxaigen_auth_mock.personas.model import Persona
-from oxaigen_auth_mock.routes.login import AUTHORIZE, authorize, login_router, route_path
+from oxaigen_auth_mock.routes.login import (
+    AUTHORIZE,
+    SignInRoute,
+    authorize,
+    login_router,
+    route_path,
+)
 from oxaigen_auth_mock.routes.session import session_router
 from oxaigen_auth_mock.routes.token import token_router
 from oxaigen_auth_mock.state import MockState
@@ -61,7 +68,9 @@ class MockApp(FastAPI):
         self.include_router(login_router)
         path = route_path(state.settings.authorize_path)
         if path != AUTHORIZE:
-            self.get(path, include_in_schema=False)(authorize)
+            self.router.add_api_route(
+                path, authorize, route_class_override=SignInRoute, include_in_schema=False
+            )
         self.include_router(session_router)
         self.include_router(control_page_router())
 
@@ -121,7 +130,9 @@ def _with_middleware(app: ASGIApp, state: MockState) -> ASGIApp:
     origins, only the browser's refusal keeps them out.
     """
     settings = state.settings
-    journal = JournalMiddleware(app, state, route_path(settings.authorize_path))
+    journal = BodyLimitMiddleware(
+        JournalMiddleware(app, state, route_path(settings.authorize_path))
+    )
     any_origin = settings.cors_origins == ("*",)
     cors: ASGIApp = CORSMiddleware(
         journal,

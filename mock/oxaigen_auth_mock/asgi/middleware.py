@@ -6,6 +6,7 @@ from typing import Final, get_args
 
 from anyio import sleep
 from attrs import define
+from fastapi import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse
 from starlette.status import HTTP_200_OK, HTTP_403_FORBIDDEN
@@ -146,11 +147,12 @@ class JournalMiddleware:
                 await self._app(scope, receive, send)
 
             faults = self._state.faults.apply(endpoint, name)
-            if faults:
-                call.fault = "; ".join(fault.summary() for fault in faults)
+            call.fault = "; ".join(fault.summary() for fault in faults) or None
+            try:
                 await inject_faults(faults, delayed_app, scope, receive, send_recorded)
-            else:
-                await delayed_app(scope, receive, send_recorded)
+            except HTTPException as error:  # answered by BodyLimitMiddleware
+                call.set_status(error.status_code)
+                raise
 
     async def _delay(self, persona: Persona | None, receive: Receive) -> None:
         if self._state.settings.latency:

@@ -1,10 +1,13 @@
 """The endpoints of a sign-in: `login`, `mock-authorize` and `callback`."""
 
+from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Final
 from urllib.parse import unquote, urlencode, urljoin, urlsplit
 
 from fastapi import APIRouter, Header, HTTPException, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.status import HTTP_302_FOUND, HTTP_400_BAD_REQUEST
 
@@ -17,11 +20,13 @@ from oxaigen_auth_mock.routes.return_to import allowed_origin, safe_return_to
 from oxaigen_auth_mock.state import MockState, get_mock_state
 from oxaigen_auth_mock.web.api_models import Detail, Responses
 from oxaigen_auth_mock.web.pages import sign_in_page
+from oxaigen_auth_mock.web.validation_errors import UNPROCESSABLE
 
 BASE: Final = "/_oxa_auth"
 AUTHORIZE: Final = f"{BASE}/mock-authorize"
 DENIED: Final = {"error": "access_denied", "error_description": "The user denied the access."}
 NO_SIGN_IN: Final = "There is no sign-in to complete."
+INCOMPLETE: Final = "The address of this page is not complete."
 
 Text = Annotated[str, Query()]
 As = Annotated[str, Query(alias="as", description=f"Persona to sign in; `{DENY}` to refuse")]
@@ -37,10 +42,32 @@ HTML_PAGE: Final[dict[str, Any]] = {"content": {"text/html": {"schema": {"type":
 AUTHORIZED: Final[Responses] = {
     200: {**HTML_PAGE, "description": "A page to choose a persona"},
     302: {"description": "A redirect to the callback"},
-    400: {"model": Detail, "description": "The state is invalid, or there is no such persona"},
+    400: {
+        **HTML_PAGE,
+        "model": Detail,
+        "description": "The state is invalid, or there is no such persona; a page in a browser",
+    },
 }
 
-login_router: APIRouter = APIRouter(prefix=BASE, tags=["sign-in"])
+
+class SignInRoute(APIRoute):
+    """A route whose errors are a page if a browser shows them, and JSON for other clients."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handle_with_page(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except (HTTPException, RequestValidationError) as error:
+                if not _is_navigation(request):
+                    raise
+                return _failure_page(error)
+
+        return handle_with_page
+
+
+login_router: APIRouter = APIRouter(prefix=BASE, tags=["sign-in"], route_class=SignInRoute)
 
 
 def route_path(url_path: str) -> str:
@@ -117,6 +144,22 @@ async def callback(
             "exchange": f"{BASE}/token-exchange",
         },
     )
+
+
+def _is_navigation(request: Request) -> bool:
+    """Return whether a browser shows the response: a `fetch` accepts `*/*` or JSON."""
+    accepted = request.headers.get("accept", "")
+    return "text/html" in accepted and "application/json" not in accepted
+
+
+def _failure_page(error: HTTPException | RequestValidationError) -> Response:
+    if isinstance(error, HTTPException):
+        status, message = error.status_code, error.detail
+    else:
+        status, message = UNPROCESSABLE, INCOMPLETE
+    page = sign_in_page("failed.html", policy="form-action 'none'", message=message)
+    page.status_code = status
+    return page
 
 
 def _persona(mock: MockState, name: str | None) -> Persona:

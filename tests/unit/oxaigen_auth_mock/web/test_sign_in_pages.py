@@ -328,3 +328,37 @@ def luminance(colour: str) -> float:
         share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares
     )
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "message"),
+    [
+        ("state=forged", 400, "Invalid state"),
+        ("", 422, "The address of this page is not complete."),
+    ],
+)
+@pytest.mark.parametrize("path", ["/_oxa_auth/mock-authorize", "/own/page"])
+async def test_a_browser_shows_an_error_as_a_page(
+    path: str, query: str, status: int, message: str
+) -> None:
+    app = create_app(MockSettings(authorize_path="/own/page"))
+    client = AsyncClient(transport=ASGITransport(app), base_url="http://mock")
+    response = await client.get(f"{path}?{query}", headers={"Accept": BROWSER})
+    assert response.status_code == status
+    assert Page(response.text).all("p", role="alert") == [
+        ({"class": "bad", "role": "alert"}, message)
+    ]
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/json", "application/json, text/html;q=0.5"])
+async def test_other_clients_get_the_error_as_json(accept: str) -> None:
+    client = AsyncClient(
+        transport=ASGITransport(create_app(MockSettings())), base_url="http://mock"
+    )
+    url = "/_oxa_auth/mock-authorize?state=forged"
+    response = await client.get(url, headers={"Accept": accept})
+    assert (response.status_code, response.json()) == (400, {"detail": "Invalid state"})
