@@ -48,7 +48,7 @@ class MockState:
         scheme, _, token = connection.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and token.strip():
             return token.strip()
-        return connection.cookies.get(self.settings.access_cookie_name) or None
+        return connection.cookies.get(self.settings.access_cookie) or None
 
     def find_persona(self, token: str | None) -> Persona | None:
         """Return the persona that owns a token, valid or not."""

@@ -15,7 +15,7 @@ from oxaigen_auth_mock.config.settings import MockSettings
 from oxaigen_auth_mock.control import MockControl
 from oxaigen_auth_mock.personas.model import Persona
 from oxaigen_auth_mock.server.hypercorn import serving
-from oxaigen_auth_mock.server.sockets import listen
+from oxaigen_auth_mock.server.sockets import listen, port_of
 
 
 @define(eq=False)
@@ -71,9 +71,11 @@ class running_mock(AsyncContextManagerMixin, ContextManagerMixin):  # noqa: N801
 
     @asynccontextmanager
     async def __asynccontextmanager__(self) -> AsyncGenerator[RunningMock]:
-        app = create_app(self._settings, personas=self._personas, clock=self._clock)
-        async with serving(app, listen()) as url:
-            yield RunningMock(app.mock_state, url=url)
+        with listen() as listener:
+            settings = self._settings.model_copy(update={"port": port_of(listener)})
+            app = create_app(settings, personas=self._personas, clock=self._clock)
+            async with serving(app, listener) as url:
+                yield RunningMock(app.mock_state, url=url)
 
     @contextmanager
     def __contextmanager__(self) -> Generator[RunningMock]:

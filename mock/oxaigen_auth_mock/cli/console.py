@@ -52,6 +52,9 @@ def _notes(state: MockState) -> Iterable[str]:
     faults = len(state.faults.report())
     if faults:
         yield f"{faults} fault{'s' if faults > 1 else ''} in place."
+    if state.settings.cookie_suffix is not None:
+        cookie = state.settings.access_cookie
+        yield f"Cookie: {cookie}; set OXAIGEN_AUTH_ACCESS_TOKEN_COOKIE_NAME={cookie} for the app."
     if state.settings.reload:
         yield "Restarts when a source, persona or fault file changes."
 

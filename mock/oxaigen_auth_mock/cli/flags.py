@@ -30,7 +30,7 @@ of your app.
 
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "network": ("host", "port", "cors_origins", "allow_remote"),
-    "behavior": ("personas", "pick", "strict", "faults", "latency"),
+    "behavior": ("personas", "pick", "strict", "faults", "latency", "cookie_suffix"),
     "process": ("backend", "reload"),
 }
 NAMES: Final = {"cors_origins": "--origins"}
@@ -39,6 +39,7 @@ METAVARS: Final = {
     "personas": "FILE",
     "faults": "FILE",
     "latency": "SECONDS",
+    "cookie_suffix": "SUFFIX",
 }
 
 

@@ -21,6 +21,7 @@ from oxaigen_auth_mock.server.sockets import (
     base_url,
     host_and_port,
     listen_on_all,
+    port_of,
 )
 
 
@@ -54,8 +55,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(1, _cannot_listen(settings, error))
     if settings.reload:
         return _run_with_reload(settings, arguments, listeners)
+    if settings.port == 0:
+        app = create_app(_with_port(settings, listeners))
     anyio.run(_serve_until_stopped, app, listeners, backend=settings.backend)
     return 0
+
+
+def _with_port(settings: MockSettings, listeners: Sequence[socket.socket]) -> MockSettings:
+    """Return settings with the port that was picked, by which cookies can be named."""
+    return settings.model_copy(update={"port": port_of(listeners[0])})
 
 
 def _remote_address(settings: MockSettings, error: RemoteAddressError) -> str:
@@ -98,7 +106,7 @@ def serve_reloaded(arguments: Sequence[str], listeners: Sequence[socket.socket])
     settings = read_settings(arguments, warn=lambda _: None)  # the reloader has warned already
     app: ASGIApp
     try:
-        app = create_app(settings)
+        app = create_app(_with_port(settings, listeners))
     except MockConfigurationError as error:
         print_errors(*error.problems, "all calls are answered with 503 until the files are fixed")
         app = unavailable_app(str(error), allow_remote=settings.allow_remote)

@@ -96,6 +96,11 @@ CookieName: TypeAlias = Annotated[  # a token of RFC 9110 §5.6.2
     StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"),
     Expected("text of letters, digits and !#$%&'*+.^_`|~-"),
 ]
+CookieSuffix: TypeAlias = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", max_length=100),
+    Expected("auto for the port, or at most 100 letters, digits and !#$%&'*+.^_`|~-"),
+]
 PermissionName: TypeAlias = Annotated[
     str,
     StringConstraints(pattern=r"^[A-Za-z0-9_-]+$", max_length=200),

@@ -15,6 +15,7 @@ from pydantic_settings import (
 
 from oxaigen_auth_mock.config.constraints import (
     CookieName,
+    CookieSuffix,
     CookieToken,
     Expected,
     Line,
@@ -119,6 +120,10 @@ class MockSettings(BaseSettings):
     refresh_cookie_name: CookieName = Field(
         default="OxaigenPlatformAuthRefreshToken", description="cookie of the refresh token"
     )
+    cookie_suffix: CookieSuffix | None = Field(
+        default=None,
+        description="appended to the names of both cookies with a hyphen; auto means the port",
+    )
     expires_in: PositiveInteger = Field(
         default=300, description="lifetime of an access token, in seconds"
     )
@@ -149,6 +154,25 @@ class MockSettings(BaseSettings):
     permissions: PermissionNames = Field(
         default=("audit",), description="the user's permissions; a single comma means none"
     )
+
+    @property
+    def access_cookie(self) -> str:
+        """The full name of the cookie of the access token.
+
+        >>> MockSettings(cookie_suffix="auto").access_cookie
+        'OxaigenPlatformAuthAccessToken-8765'
+        """
+        return self._with_suffix(self.access_cookie_name)
+
+    @property
+    def refresh_cookie(self) -> str:
+        """The full name of the cookie of the refresh token."""
+        return self._with_suffix(self.refresh_cookie_name)
+
+    def _with_suffix(self, name: str) -> str:
+        if self.cookie_suffix is None:
+            return name
+        return f"{name}-{self.port if self.cookie_suffix == 'auto' else self.cookie_suffix}"
 
     @classmethod
     def settings_customise_sources(

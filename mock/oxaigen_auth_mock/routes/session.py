@@ -89,7 +89,7 @@ async def logout(request: Request) -> Response:
 
 
 def _refresh_token(mock: MockState, request: Request) -> str | None:
-    return request.cookies.get(mock.settings.refresh_cookie_name) or None
+    return request.cookies.get(mock.settings.refresh_cookie) or None
 
 
 def _lifetimes(mock: MockState) -> dict[str, int]:
@@ -110,8 +110,8 @@ def _with_cookies(
     settings = mock.settings
     response = JSONResponse(body, status, NO_STORE)
     for name, token, max_age, httponly in (
-        (settings.access_cookie_name, tokens.access, settings.expires_in, False),
-        (settings.refresh_cookie_name, tokens.refresh, settings.refresh_expires_in, True),
+        (settings.access_cookie, tokens.access, settings.expires_in, False),
+        (settings.refresh_cookie, tokens.refresh, settings.refresh_expires_in, True),
     ):
         response.set_cookie(
             name,

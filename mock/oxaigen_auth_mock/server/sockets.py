@@ -85,7 +85,7 @@ def _listen_at(addresses: list[Address], port: int) -> list[socket.socket]:
                 missing = error
                 continue
             listeners.append(undo.enter_context(listener))
-            port = listener.getsockname()[1]
+            port = port_of(listener)
         undo.pop_all()
     if not listeners:
         raise missing
@@ -104,6 +104,12 @@ def _bind(family: int, address: tuple[Any, ...], *, alone: bool) -> socket.socke
     # asyncio does not do this for such sockets; each answer on a kept connection would take 40 ms.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
+
+
+def port_of(listener: socket.socket) -> int:
+    """Return the port of a listening socket."""
+    port: int = listener.getsockname()[1]
+    return port
 
 
 def base_url(listener: socket.socket) -> str:

@@ -26,6 +26,7 @@ from oxaigen_auth_mock import (
     running_mock,
 )
 
+REFRESH = "OxaigenPlatformAuthRefreshToken"
 ME = "/_oxa_auth/get-me"
 DEV = {"Authorization": "Bearer mock-dev-token"}
 FIXTURES = """
@@ -242,3 +243,12 @@ def the_block_of(run: AbstractContextManager[Any]) -> None:
     with run as mock:
         assert httpx.get(f"{mock.url}/health").status_code == 200
         raise LookupError("mine")
+
+
+@pytest.mark.anyio
+async def test_a_cookie_suffix_is_the_port_of_the_running_mock() -> None:
+    settings = MockSettings(cookie_suffix="auto")
+    async with running_mock(settings) as mock, AsyncClient(base_url=mock.url) as client:
+        name = f"{REFRESH}-{mock.url.rpartition(':')[2]}"
+        cookie = {"Cookie": f"{name}=mock-dev-refresh-token"}
+        assert (await client.post("/_oxa_auth/refresh", headers=cookie)).status_code == 200

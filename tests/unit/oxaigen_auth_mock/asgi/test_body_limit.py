@@ -36,8 +36,11 @@ class Body(AsyncByteStream):
 
 
 async def send(client: AsyncClient, method: str, path: str, body: Body, **headers: str) -> Response:
-    names = {name.replace("_", "-"): value.encode("latin-1") for name, value in headers.items()}
-    return await client.send(Request(method, f"http://mock{path}", headers=names, stream=body))
+    fields = [
+        (name.replace("_", "-").encode(), value.encode("latin-1"))
+        for name, value in headers.items()
+    ]
+    return await client.send(Request(method, f"http://mock{path}", headers=fields, stream=body))
 
 
 @pytest.mark.parametrize(

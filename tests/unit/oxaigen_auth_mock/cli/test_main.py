@@ -256,6 +256,7 @@ def test_a_flag_can_switch_off_what_a_variable_switches_on(
         (["--faults", "f.json"], "faults", "f.json"),
         (["--backend", "trio"], "backend", "trio"),
         (["--latency", "0.5"], "latency", 0.5),
+        (["--cookie-suffix", "one"], "cookie_suffix", "one"),
     ],
 )
 def test_a_flag_becomes_its_setting(arguments: list[str], setting: str, value: object) -> None:
@@ -273,6 +274,29 @@ def test_the_banner_notes_strict_mode_and_faults(tmp_path: Path) -> None:
     )
     _, _, said = run_and_visit(["--port", "0", "--faults", str(two)], str)
     assert said.startswith("2 faults in place.\n  PERSONA")
+
+
+def cookies_of_sign_in(url: str, *, verify: Any = True) -> dict[str, str]:
+    """Sign in as a browser does, and return the cookies."""
+    with httpx.Client(base_url=url, verify=verify) as client:
+        authorize_url = client.get("/_oxa_auth/login").json()["authorize_url"]
+        callback = client.get(authorize_url).next_request
+        assert callback is not None
+        grant = {name: callback.url.params[name] for name in ("code", "state")}
+        return dict(client.post("/_oxa_auth/token-exchange", json=grant).cookies)
+
+
+def test_the_cookies_carry_the_port_that_was_picked() -> None:
+    def visit(url: str) -> tuple[str, list[str]]:
+        return url.rpartition(":")[2], list(cookies_of_sign_in(url))
+
+    for run in (main, serve):
+        arguments = ["--port", "0", "--cookie-suffix", "auto"]
+        _, (port, names), said = run_and_visit(arguments, visit, run=run)
+        name = f"OxaigenPlatformAuthAccessToken-{port}"
+        assert names == [name, f"OxaigenPlatformAuthRefreshToken-{port}"]
+        variable = f"OXAIGEN_AUTH_ACCESS_TOKEN_COOKIE_NAME={name}"
+        assert said.startswith(f"Cookie: {name}; set {variable} for the app.\n")
 
 
 def serve(arguments: list[str]) -> None:

@@ -20,6 +20,7 @@ READ = [
     ("FORBIDDEN_TOKEN", "keep-out", "forbidden_token", "keep-out"),
     ("ACCESS_TOKEN_VALUE", "mine", "access_token_value", "mine"),
     ("ACCESS_COOKIE_NAME", "crumb", "access_cookie_name", "crumb"),
+    ("COOKIE_SUFFIX", "auto", "cookie_suffix", "auto"),
     ("REFRESH_TOKEN_VALUE", "again", "refresh_token_value", "again"),
     ("REFRESH_COOKIE_NAME", "crumb", "refresh_cookie_name", "crumb"),
     ("EXPIRES_IN", "60", "expires_in", 60),
@@ -89,6 +90,8 @@ REFUSED = [
     ("USER_ID", "0"),
     ("USER_ID", "2147483648"),
     ("USER_ID", "me"),
+    ("COOKIE_SUFFIX", "a b"),
+    ("COOKIE_SUFFIX", "x" * 101),
     ("PERMISSIONS", "audit,in spect"),
     ("PERMISSIONS", "audit/all"),
     ("EMAIL", "not utf-8: \udcff"),
@@ -110,6 +113,7 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
         access_cookie_name="OxaigenPlatformAuthAccessToken",
         refresh_token_value="mock-dev-refresh-token",
         refresh_cookie_name="OxaigenPlatformAuthRefreshToken",
+        cookie_suffix=None,
         expires_in=300,
         refresh_expires_in=1800,
         return_to="/",
@@ -142,6 +146,17 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
 def test_a_variable_becomes_its_setting(name: str, text: str, setting: str, value: Any) -> None:
     settings = MockSettings.from_env({PREFIX + name: text})
     assert settings == MockSettings(**{setting: value})
+
+
+@pytest.mark.parametrize(
+    ("suffix", "names"),
+    [(None, ("a", "r")), ("auto", ("a-9000", "r-9000")), ("one", ("a-one", "r-one"))],
+)
+def test_the_suffix_is_appended_to_both_cookies(suffix: str | None, names: tuple[str, str]) -> None:
+    settings = MockSettings(
+        access_cookie_name="a", refresh_cookie_name="r", cookie_suffix=suffix, port=9000
+    )
+    assert (settings.access_cookie, settings.refresh_cookie) == names
 
 
 def test_every_variable_has_a_case_above() -> None:

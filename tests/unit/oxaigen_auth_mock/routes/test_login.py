@@ -302,14 +302,19 @@ async def test_cookies_and_tokens_are_those_of_the_settings(visit: Visit) -> Non
     visitor = visit(
         access_cookie_name="a",
         refresh_cookie_name="r",
+        cookie_suffix="auto",
         access_token_value="token",
         refresh_token_value="refresh",
         auth_code="c",
     )
     cookies = await visitor.signed_in()
     assert {name: cookie.value for name, cookie in cookies.items()} == {
-        "a": "token", "r": "refresh"
+        "a-8765": "token", "r-8765": "refresh"
     }  # fmt: skip
+    me = await visitor.get("get-me", {"Cookie": "a-8765=token"})
+    assert me.json()["user_name"] == "devuser"
+    headers = {"Cookie": "r-8765=refresh"}
+    assert (await visitor.http.post("/_oxa_auth/refresh", headers=headers)).status_code == 200
     assert await visitor.who("token") == "devuser"
 
 
