@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import partial, wraps
 from typing import Any, cast
 
@@ -16,13 +16,19 @@ from oxaigen_auth_mock.control import MockControl
 from oxaigen_auth_mock.personas.model import Persona
 from oxaigen_auth_mock.server.hypercorn import serving
 from oxaigen_auth_mock.server.sockets import listen, port_of
+from oxaigen_auth_mock.server.tls import temporary_certificate
 
 
 @define(eq=False)
 class RunningMock(MockControl):
-    """Control a mock that is served at `url`, which has no trailing slash."""
+    """Control a mock that is served at `url`, which has no trailing slash.
+
+    Attributes:
+        ca_file: path of the certificate that clients have to trust; None without TLS.
+    """
 
     url: str = field(kw_only=True)
+    ca_file: str | None = field(default=None, kw_only=True)
 
 
 class running_mock(AsyncContextManagerMixin, ContextManagerMixin):  # noqa: N801 - used as a function
@@ -42,6 +48,7 @@ class running_mock(AsyncContextManagerMixin, ContextManagerMixin):  # noqa: N801
 
     Raises:
         MockConfigurationError: a file that the settings name is invalid.
+        ModuleNotFoundError: the settings ask for TLS without the extra `tls`.
 
     >>> import anyio, httpx
     >>> async def call_twice():
@@ -71,11 +78,15 @@ class running_mock(AsyncContextManagerMixin, ContextManagerMixin):  # noqa: N801
 
     @asynccontextmanager
     async def __asynccontextmanager__(self) -> AsyncGenerator[RunningMock]:
-        with listen() as listener:
+        with listen() as listener, ExitStack() as stack:
             settings = self._settings.model_copy(update={"port": port_of(listener)})
             app = create_app(settings, personas=self._personas, clock=self._clock)
-            async with serving(app, listener) as url:
-                yield RunningMock(app.mock_state, url=url)
+            certificate = (
+                stack.enter_context(temporary_certificate("localhost")) if settings.tls else None
+            )
+            async with serving(app, listener, certificate=certificate) as url:
+                ca_file = certificate.ca_file if certificate else None
+                yield RunningMock(app.mock_state, url=url, ca_file=ca_file)
 
     @contextmanager
     def __contextmanager__(self) -> Generator[RunningMock]:

@@ -79,7 +79,8 @@ def drop(scope: Scope) -> AsyncioConnection | TrioConnection | None:
     """
     connection = connection_of(scope)
     if isinstance(connection, TrioConnection):
-        sock = cast("Any", connection.stream).socket
+        stream = cast("Any", connection.stream)
+        sock = getattr(stream, "transport_stream", stream).socket  # below TLS
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
         sock.close()
     elif connection is not None:

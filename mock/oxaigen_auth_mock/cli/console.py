@@ -7,13 +7,14 @@ from typing import Final, TextIO
 from oxaigen_auth_mock.state import MockState
 
 PROGRAM: Final = "oxaigen-auth-mock"
+TRUST: Final = "Trust it: set SSL_CERT_FILE={0} for the app; curl --cacert {0}"
 REMOTE_WARNING: Final = (
     "--allow-remote accepts connections from other machines; anyone who can reach this mock can "
     "sign in as any persona to the apps that use it, and can change its responses"
 )
 
 
-def print_banner(urls: Sequence[str], state: MockState) -> None:
+def print_banner(urls: Sequence[str], state: MockState, *, ca_file: str | None = None) -> None:
     """Print where the mock listens, its special modes, and its personas."""
     rows = [("PERSONA", "TOKEN", "STATE", "PERMISSIONS")]
     rows += [
@@ -21,6 +22,8 @@ def print_banner(urls: Sequence[str], state: MockState) -> None:
         for each in state.personas
     ]
     lines = [*(f"Listening on {url}" for url in urls), f"Control page: {urls[0]}/_mock/"]
+    if ca_file is not None:
+        lines += [f"CA certificate: {ca_file} (deleted at exit)", TRUST.format(ca_file)]
     lines += _notes(state)
     _write(sys.stdout, "".join(f"{line}\n" for line in lines) + format_table(rows))
     if state.settings.allow_remote:

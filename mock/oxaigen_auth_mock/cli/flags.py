@@ -29,7 +29,7 @@ of your app.
 """
 
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
-    "network": ("host", "port", "cors_origins", "allow_remote"),
+    "network": ("host", "port", "cors_origins", "allow_remote", "tls"),
     "behavior": ("personas", "pick", "strict", "faults", "latency", "cookie_suffix"),
     "process": ("backend", "reload"),
 }

@@ -5,8 +5,10 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from errno import EADDRINUSE
 from importlib.util import find_spec
+from typing import Final
 
 import anyio
 from starlette.types import ASGIApp
@@ -23,6 +25,9 @@ from oxaigen_auth_mock.server.sockets import (
     listen_on_all,
     port_of,
 )
+from oxaigen_auth_mock.server.tls import Certificate, temporary_certificate
+
+EXTRAS: Final = {"reload": "watchfiles", "tls": "trustme"}  # a setting, and what it imports
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 after a signal; 1 if it cannot listen; 2 if a variable or a file has an
         invalid value, if other machines could reach it without `--allow-remote`, or if `--reload`
-        lacks its extra.
+        or `--tls` lacks its extra.
 
     Raises:
         SystemExit: with 2 for invalid flags, with 0 after `--help`.
@@ -43,10 +48,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = read_settings(arguments, warn=print_warning)
         app = create_app(settings)
+        for extra, module in EXTRAS.items():
+            if getattr(settings, extra) and find_spec(module) is None:
+                return _fail(2, f'--{extra} needs {module}: pip install "oxaigen-auth[{extra}]"')
+        with ExitStack() as stack:
+            certificate = (
+                stack.enter_context(temporary_certificate(settings.host)) if settings.tls else None
+            )
+            return _listen_and_serve(settings, arguments, app, certificate)
     except MockConfigurationError as error:
         return _fail(2, *error.problems)
-    if settings.reload and find_spec("watchfiles") is None:
-        return _fail(2, '--reload needs watchfiles: pip install "oxaigen-auth[reload]"')
+
+
+def _listen_and_serve(
+    settings: MockSettings,
+    arguments: Sequence[str],
+    app: MockApp,
+    certificate: Certificate | None,
+) -> int:
     try:
         listeners = listen_on_all(settings.host, settings.port, allow_remote=settings.allow_remote)
     except RemoteAddressError as error:
@@ -54,10 +73,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _fail(1, _cannot_listen(settings, error))
     if settings.reload:
-        return _run_with_reload(settings, arguments, listeners)
+        return _run_with_reload(settings, arguments, listeners, certificate)
     if settings.port == 0:
         app = create_app(_with_port(settings, listeners))
-    anyio.run(_serve_until_stopped, app, listeners, backend=settings.backend)
+    anyio.run(_serve_until_stopped, app, listeners, certificate, backend=settings.backend)
     return 0
 
 
@@ -86,14 +105,20 @@ def _fail(status: int, *problems: str) -> int:
 
 
 def _run_with_reload(
-    settings: MockSettings, arguments: Sequence[str], listeners: Sequence[socket.socket]
+    settings: MockSettings,
+    arguments: Sequence[str],
+    listeners: Sequence[socket.socket],
+    certificate: Certificate | None,
 ) -> int:
     from oxaigen_auth_mock.server.reload import Reloader  # noqa: PLC0415 - needs an extra
 
     files = [path for path in (settings.personas, settings.faults) if path is not None]
     try:
         Reloader(
-            serve_reloaded, (list(arguments), listeners), files=files, report=print_errors
+            serve_reloaded,
+            (list(arguments), listeners, certificate),
+            files=files,
+            report=print_errors,
         ).run()
     finally:
         for listener in listeners:
@@ -101,7 +126,11 @@ def _run_with_reload(
     return 0
 
 
-def serve_reloaded(arguments: Sequence[str], listeners: Sequence[socket.socket]) -> None:
+def serve_reloaded(
+    arguments: Sequence[str],
+    listeners: Sequence[socket.socket],
+    certificate: Certificate | None = None,
+) -> None:
     """Serve a mock in a process of the reloader; with errors in its files, answer with 503."""
     settings = read_settings(arguments, warn=lambda _: None)  # the reloader has warned already
     app: ASGIApp
@@ -110,15 +139,20 @@ def serve_reloaded(arguments: Sequence[str], listeners: Sequence[socket.socket])
     except MockConfigurationError as error:
         print_errors(*error.problems, "all calls are answered with 503 until the files are fixed")
         app = unavailable_app(str(error), allow_remote=settings.allow_remote)
-    anyio.run(_serve_until_stopped, app, listeners, backend=settings.backend)
+    anyio.run(_serve_until_stopped, app, listeners, certificate, backend=settings.backend)
 
 
-async def _serve_until_stopped(app: ASGIApp, listeners: Sequence[socket.socket]) -> None:
+async def _serve_until_stopped(
+    app: ASGIApp, listeners: Sequence[socket.socket], certificate: Certificate | None
+) -> None:
     """Stop at the first signal; catch later ones too, so that none interrupts the shutdown."""
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async with serving(app, *listeners):
+        async with serving(app, *listeners, certificate=certificate):
             if isinstance(app, MockApp):
-                print_banner([base_url(each) for each in listeners], app.mock_state)
+                scheme = "https" if certificate else "http"
+                urls = [base_url(each, scheme=scheme) for each in listeners]
+                ca_file = certificate.ca_file if certificate else None
+                print_banner(urls, app.mock_state, ca_file=ca_file)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_cancel_without_parent, tasks.cancel_scope)
                 await anext(signals)

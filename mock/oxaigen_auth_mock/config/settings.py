@@ -77,6 +77,10 @@ class MockSettings(BaseSettings):
     allow_remote: Switch = Field(
         default=False, description="accept connections from other machines"
     )
+    tls: Switch = Field(
+        default=False,
+        description="serve https with a temporary certificate; cookies are Secure, SameSite=None",
+    )
     backend: Annotated[Literal["asyncio", "trio"], Expected("asyncio or trio")] = Field(
         default="asyncio", description="event loop to run on: asyncio, trio"
     )

@@ -119,6 +119,7 @@ def _with_cookies(
             max_age=max_age if token else 0,
             path="/",
             httponly=httponly,
-            samesite="lax",
+            secure=settings.tls,
+            samesite="none" if settings.tls else "lax",
         )
     return response

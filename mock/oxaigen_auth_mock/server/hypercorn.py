@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from ssl import SSLContext
 from typing import Final
 
 import hypercorn.asyncio
@@ -18,14 +19,19 @@ from hypercorn.config import Config, Sockets
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from oxaigen_auth_mock.server.sockets import BACKLOG, base_url
+from oxaigen_auth_mock.server.tls import Certificate
 
 KEEP_ALIVE: Final = 60.0  # seconds; in a burst on a busy machine a first request may come late
 GRACE: Final = 0.5  # seconds for running calls to finish when the server stops
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp, *listeners: socket.socket) -> AsyncGenerator[str]:
-    """Serve the app during the block; yield the base URL of the first listener.
+async def serving(
+    app: ASGIApp, *listeners: socket.socket, certificate: Certificate | None = None
+) -> AsyncGenerator[str]:
+    """Serve the app during the block, with TLS if there is a certificate.
+
+    Yields the base URL of the first listener.
 
     The listeners are closed at the end. The block may end in another task than it began in. Running
     calls get `GRACE` seconds to finish after it; those that do not are answered with 500.
@@ -40,9 +46,10 @@ async def serving(app: ASGIApp, *listeners: socket.socket) -> AsyncGenerator[str
     >>> anyio.run(call_it, backend="trio")
     200
     """
-    url = base_url(listeners[0])
+    url = base_url(listeners[0], scheme="https" if certificate else "http")
     stopping = Event()
-    server = BackgroundTask(partial(_serve, app, listeners, stopping))
+    config = _SocketConfig(listeners, certificate)
+    server = BackgroundTask(partial(_serve, app, config, stopping))
     server.start()
     try:
         await server.wait_started()
@@ -59,7 +66,7 @@ async def serving(app: ASGIApp, *listeners: socket.socket) -> AsyncGenerator[str
 
 async def _serve(
     app: ASGIApp,
-    listeners: Sequence[socket.socket],
+    config: Config,
     stopping: Event,
     started: Callable[[], None],
 ) -> None:
@@ -74,7 +81,7 @@ async def _serve(
             calls.set_deadline(current_time() + GRACE)
             scope.deadline = current_time() + 3 * GRACE
 
-        await _hypercorn()(calls, _SocketConfig(listeners), shutdown_trigger=wait_for_shutdown)
+        await _hypercorn()(calls, config, shutdown_trigger=wait_for_shutdown)
 
 
 @define(eq=False)
@@ -119,13 +126,22 @@ class _SocketConfig(Config):
     keep_alive_timeout = KEEP_ALIVE
     loglevel = "ERROR"
 
-    def __init__(self, listeners: Sequence[socket.socket]) -> None:
+    def __init__(self, listeners: Sequence[socket.socket], certificate: Certificate | None) -> None:
         super().__init__()
         self.graceful_timeout = 2 * GRACE
         self._listeners = listeners
+        self._certificate = certificate
+
+    @property
+    def ssl_enabled(self) -> bool:
+        return self._certificate is not None
+
+    def create_ssl_context(self) -> SSLContext | None:
+        return self._certificate.create_context() if self._certificate else None
 
     def create_sockets(self) -> Sockets:
-        return Sockets([], list(self._listeners), [])
+        listeners = list(self._listeners)
+        return Sockets(listeners, [], []) if self.ssl_enabled else Sockets([], listeners, [])
 
 
 @define(eq=False)

@@ -112,7 +112,7 @@ def port_of(listener: socket.socket) -> int:
     return port
 
 
-def base_url(listener: socket.socket) -> str:
+def base_url(listener: socket.socket, *, scheme: str = "http") -> str:
     """Return the URL of a listening socket, as `http://host:port`.
 
     A socket that is bound to every address has the URL of the loopback address of its family.
@@ -120,7 +120,7 @@ def base_url(listener: socket.socket) -> str:
     host: str
     port: int
     host, port = listener.getsockname()[:2]
-    return f"http://{host_and_port(LOOPBACK.get(host, host), port)}"
+    return f"{scheme}://{host_and_port(LOOPBACK.get(host, host), port)}"
 
 
 def host_and_port(host: str, port: int) -> str:

@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import redirect_stdout
+from contextlib import ExitStack, redirect_stdout
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import IO, Any
@@ -25,6 +25,7 @@ from oxaigen_auth_mock.config.settings import MockSettings
 from oxaigen_auth_mock.server import reload
 from oxaigen_auth_mock.server.reload import Reloader
 from oxaigen_auth_mock.server.sockets import base_url, listen
+from oxaigen_auth_mock.server.tls import temporary_certificate
 from tests.support.processes import TIMEOUT, started
 from tests.unit.oxaigen_auth_mock.conftest import needs_ipv6
 
@@ -256,6 +257,7 @@ def test_a_flag_can_switch_off_what_a_variable_switches_on(
         (["--faults", "f.json"], "faults", "f.json"),
         (["--backend", "trio"], "backend", "trio"),
         (["--latency", "0.5"], "latency", 0.5),
+        (["--tls"], "tls", True),
         (["--cookie-suffix", "one"], "cookie_suffix", "one"),
     ],
 )
@@ -299,10 +301,42 @@ def test_the_cookies_carry_the_port_that_was_picked() -> None:
         assert said.startswith(f"Cookie: {name}; set {variable} for the app.\n")
 
 
+def test_a_host_that_no_certificate_can_contain_is_one_clear_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["--tls", "--host", "a_b.c", "--port", "0"]) == 2
+    message = capsys.readouterr().err
+    assert re.fullmatch(
+        "oxaigen-auth-mock: --tls cannot make a certificate for the host 'a_b.c': .+\n", message
+    )
+
+
 def serve(arguments: list[str]) -> None:
     """Serve as the process of a reloader does."""
-    with listen() as listener:
-        serve_reloaded(arguments, [listener])
+    with listen() as listener, ExitStack() as stack:
+        certificate = (
+            stack.enter_context(temporary_certificate("localhost"))
+            if "--tls" in arguments
+            else None
+        )
+        serve_reloaded(arguments, [listener], certificate)
+
+
+@every_backend
+@pytest.mark.parametrize("run", [main, serve])
+def test_with_tls_the_banner_says_whom_to_trust(backend: str, run: Any) -> None:
+    def visit(url: str) -> dict[str, str]:
+        assert url.startswith("https://")
+        return cookies_of_sign_in(url, verify=False)
+
+    status, cookies, said = run_and_visit(
+        ["--port", "0", "--tls", "--backend", backend], visit, run=run
+    )
+    first, second, *_ = said.splitlines()
+    ca_file = first.removeprefix("CA certificate: ").removesuffix(" (deleted at exit)")
+    assert second == f"Trust it: set SSL_CERT_FILE={ca_file} for the app; curl --cacert {ca_file}"
+    assert not Path(ca_file).exists()
+    assert (status or 0, len(cookies)) == (0, 2)
 
 
 def test_a_reloaded_process_serves_with_its_arguments_and_repeats_no_warning(
@@ -371,7 +405,8 @@ def test_reload_hands_the_arguments_sockets_and_files_to_a_process(
 
     class Recorded(Reloader):
         def run(self) -> None:
-            arguments, (listener,) = self._arguments
+            arguments, (listener,), certificate = self._arguments
+            assert certificate is None
             made.append((arguments, self.files, listener.fileno()))
             assert self._function is serve_reloaded
 
@@ -384,13 +419,14 @@ def test_reload_hands_the_arguments_sockets_and_files_to_a_process(
         os.fstat(descriptor)
 
 
-def test_without_its_extra_reload_prints_what_to_install(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("extra", "module"), [("reload", "watchfiles"), ("tls", "trustme")])
+def test_without_its_extra_a_flag_prints_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], extra: str, module: str
 ) -> None:
-    monkeypatch.setitem(sys.modules, "watchfiles", None)
-    assert main(["--reload", "--port", "0"]) == 2
+    monkeypatch.setitem(sys.modules, module, None)
+    assert main([f"--{extra}", "--port", "0"]) == 2
     assert capsys.readouterr().err == (
-        'oxaigen-auth-mock: --reload needs watchfiles: pip install "oxaigen-auth[reload]"\n'
+        f'oxaigen-auth-mock: --{extra} needs {module}: pip install "oxaigen-auth[{extra}]"\n'
     )
 
 

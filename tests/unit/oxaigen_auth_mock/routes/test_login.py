@@ -298,6 +298,14 @@ async def test_the_exchange_answers_lifetimes_and_sets_both_cookies(visit: Visit
     assert response.headers["Cache-Control"] == "no-store"
 
 
+async def test_with_tls_pages_of_other_sites_may_use_the_cookies(visit: Visit) -> None:
+    visitor = visit(tls=True)
+    signed_in = await visitor.post("token-exchange", json=await visitor.grant())
+    for response in (signed_in, await visitor.post("logout")):
+        for cookie in set_cookies(response):
+            assert cookie.endswith("; Path=/; SameSite=none; Secure")
+
+
 async def test_cookies_and_tokens_are_those_of_the_settings(visit: Visit) -> None:
     visitor = visit(
         access_cookie_name="a",
