@@ -18,12 +18,13 @@ from oxaigen_auth_mock.asgi.middleware import (
     outer_middleware,
 )
 from oxaigen_auth_mock.config.initial_state import build_initial_state
-from oxaigen_auth_mock.config.settings import MockSettings
+from oxaigen_auth_mock.config.settings import MockSettings, log_warning
 from oxaigen_auth_mock.control import MockControl
 from oxaigen_auth_mock.identity_provider.static import StaticProvider
 from oxaigen_auth_mock.identity_provider.strict import StrictProvider
 from oxaigen_auth_mock.journal.clock import Clock
 from oxaigen_auth_mock.journal.journal import ChangeFeed, Journal
+from oxaigen_auth_mock.journal.warnings import Warnings
 from oxaigen_auth_mock.personas.model import Persona
 from oxaigen_auth_mock.routes.login import (
     AUTHORIZE,
@@ -83,6 +84,7 @@ def create_app(
     *,
     personas: Iterable[Persona] = (),
     clock: Callable[[], float] = time.time,
+    warn: Callable[[str], object] = log_warning,
 ) -> MockApp:
     """Create a mock. Two mocks share nothing.
 
@@ -90,6 +92,7 @@ def create_app(
         settings: None reads the environment.
         personas: personas besides the built-in ones and those of the settings' file.
         clock: returns Unix time in seconds; tests in virtual time pass `anyio.current_time`.
+        warn: called once with each distinct problem of a sign-in, in a sentence.
 
     Raises:
         MockConfigurationError: an environment variable, or a file that the settings name, has an
@@ -110,6 +113,7 @@ def create_app(
         personas=store,
         provider=provider,
         journal=Journal(mock_clock, changes),
+        warnings=Warnings(warn),
         auto_login=settings.auto_login,
     )
     state.faults.replace(faults)

@@ -11,7 +11,8 @@ from oxaigen_auth_mock.identity_provider.base import AccessToken, IdentityProvid
 from oxaigen_auth_mock.identity_provider.state_token import StateSigner
 from oxaigen_auth_mock.journal.clock import Clock
 from oxaigen_auth_mock.journal.counts import fingerprint
-from oxaigen_auth_mock.journal.journal import ChangeFeed, Journal
+from oxaigen_auth_mock.journal.journal import CALL_KEY, Call, ChangeFeed, Journal
+from oxaigen_auth_mock.journal.warnings import Warnings
 from oxaigen_auth_mock.personas.model import Persona
 from oxaigen_auth_mock.personas.store import PersonaStore
 
@@ -33,6 +34,7 @@ class MockState:
     personas: PersonaStore
     provider: IdentityProvider
     journal: Journal
+    warnings: Warnings
     faults: FaultPlan = field(factory=FaultPlan)
     signer: StateSigner = field(factory=StateSigner)
     revoked: set[str] = field(factory=set[str])
@@ -42,6 +44,12 @@ class MockState:
     def mark_changed(self) -> None:
         """Announce a change to anything but the calls."""
         self.state_version = self.changes.bump()
+
+    def warn(self, connection: HTTPConnection, warning: str) -> None:
+        """Show a warning in the journal, beside its call, and give it once on the console."""
+        call: Call = connection.scope[CALL_KEY]
+        call.warning = warning
+        self.warnings.give(warning)
 
     def token_from(self, connection: HTTPConnection) -> str | None:
         """Return the bearer token of a call, else the token in its access cookie, else None."""

@@ -16,6 +16,7 @@ from oxaigen_auth_mock.asgi.exchange import wait_for_disconnect
 from oxaigen_auth_mock.asgi.hypercorn_connections import SEND_KEY
 from oxaigen_auth_mock.asgi.methods import HeadMiddleware
 from oxaigen_auth_mock.faults.base import Endpoint, TokenEndpoint, inject_faults
+from oxaigen_auth_mock.journal.journal import CALL_KEY
 from oxaigen_auth_mock.personas.model import Persona
 from oxaigen_auth_mock.state import MockState
 
@@ -135,6 +136,7 @@ class JournalMiddleware:
         with self._state.journal.record(
             endpoint, token=token, persona=name, user_agent=user_agent
         ) as call:
+            scope[CALL_KEY] = call
 
             async def send_recorded(message: Message) -> None:
                 if message["type"] == "http.response.start":

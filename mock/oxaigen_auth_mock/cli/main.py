@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         settings = read_settings(arguments, warn=print_warning)
-        app = create_app(settings)
+        app = create_app(settings, warn=print_warning)
         for extra, module in EXTRAS.items():
             if getattr(settings, extra) and find_spec(module) is None:
                 return _fail(2, f'--{extra} needs {module}: pip install "oxaigen-auth[{extra}]"')
@@ -75,7 +75,7 @@ def _listen_and_serve(
     if settings.reload:
         return _run_with_reload(settings, arguments, listeners, certificate)
     if settings.port == 0:
-        app = create_app(_with_port(settings, listeners))
+        app = create_app(_with_port(settings, listeners), warn=print_warning)
     anyio.run(_serve_until_stopped, app, listeners, certificate, backend=settings.backend)
     return 0
 
@@ -135,7 +135,7 @@ def serve_reloaded(
     settings = read_settings(arguments, warn=lambda _: None)  # the reloader has warned already
     app: ASGIApp
     try:
-        app = create_app(_with_port(settings, listeners))
+        app = create_app(_with_port(settings, listeners), warn=print_warning)
     except MockConfigurationError as error:
         print_errors(*error.problems, "all calls are answered with 503 until the files are fixed")
         app = unavailable_app(str(error), allow_remote=settings.allow_remote)

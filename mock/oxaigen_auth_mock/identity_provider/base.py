@@ -89,6 +89,10 @@ class IdentityProvider(ABC):
             ProviderError: the refresh token is not valid.
         """
 
+    @abstractmethod
+    def may_have_issued(self, refresh_token: str) -> bool:
+        """Return whether a refresh token can be one of this mock, also of an earlier run."""
+
     def end_session(self, refresh_token: str) -> None:  # noqa: B027 - optional
         """End the session of a refresh token, if it has one."""
 

@@ -28,11 +28,13 @@ class SignIn:
         return_to: the path to return to.
         origin: the origin of the page that started the sign-in; None for the mock's own.
         ticket: the identity provider's name for the sign-in.
+        warning: what is wrong with its cookies, if anything is.
     """
 
     return_to: str
     origin: str | None
     ticket: str
+    warning: str = ""
 
 
 def _serializer(signer: "StateSigner") -> URLSafeSerializer:

@@ -42,6 +42,9 @@ class StaticProvider(IdentityProvider):
             raise ProviderError("invalid_grant")
         return self._tokens(persona)
 
+    def may_have_issued(self, refresh_token: str) -> bool:
+        return self._owner(refresh_token, self.settings.refresh_token_value) is not None
+
     def _tokens(self, persona: Persona) -> Tokens:
         refresh = self._with_name(self.settings.refresh_token_value, persona.name)
         return Tokens(persona.token, refresh)

@@ -67,6 +67,18 @@ class StrictProvider(IdentityProvider):
         self._mark_used(issued)
         return self._tokens(issued.session, issued.persona)
 
+    def may_have_issued(self, refresh_token: str) -> bool:
+        """Return True for a remembered token, or one with the port of this mock.
+
+        The port is the same after a restart, which forgets the tokens, and differs between mocks.
+        """
+        known = ("refresh", refresh_token) in self._issued
+        return known or refresh_token.startswith(self._refresh_prefix)
+
+    @property
+    def _refresh_prefix(self) -> str:
+        return f"mock-{self.settings.port}-"
+
     def end_session(self, refresh_token: str) -> None:
         issued = self._issued.get(("refresh", refresh_token))
         if issued is not None:
@@ -106,7 +118,7 @@ class StrictProvider(IdentityProvider):
         return issued
 
     def _tokens(self, session: str, persona: str) -> Tokens:
-        tokens = Tokens(_random(), _random())
+        tokens = Tokens(_random(), self._refresh_prefix + _random())
         self._issue("access", tokens.access, session, persona, self.settings.expires_in)
         self._issue("refresh", tokens.refresh, session, persona, self.settings.refresh_expires_in)
         return tokens

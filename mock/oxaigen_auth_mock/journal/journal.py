@@ -13,6 +13,7 @@ from oxaigen_auth_mock.journal.clock import Clock
 from oxaigen_auth_mock.journal.counts import CallCounts, fingerprint
 
 MAX_CALLS: Final = 1_000
+CALL_KEY: Final = "oxaigen_auth_mock.call"  # the scope key of the call that is being recorded
 
 
 @define(eq=False)
@@ -55,6 +56,7 @@ class Call:
         status: of the response; None while the call runs or if it was never answered.
         verdict: the outcome in a word or two, such as `accepted`.
         fault: a summary of the faults that hit it.
+        warning: what is wrong with the cookies of the sign-in that it belongs to.
         seconds: how long it took; None while it runs.
     """
 
@@ -67,6 +69,7 @@ class Call:
     status: int | None = None
     verdict: str = "running"
     fault: str | None = None
+    warning: str | None = None
     seconds: float | None = None
     version: int = field(repr=False)
     started_at: float = field(repr=False)

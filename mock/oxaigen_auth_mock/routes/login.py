@@ -16,6 +16,7 @@ from oxaigen_auth_mock.config.constraints import DENY
 from oxaigen_auth_mock.identity_provider.base import ProviderError
 from oxaigen_auth_mock.identity_provider.state_token import InvalidStateError, SignIn
 from oxaigen_auth_mock.personas.model import Persona
+from oxaigen_auth_mock.routes.cookie_problems import foreign_cookie_problem, site_problem
 from oxaigen_auth_mock.routes.return_to import allowed_origin, safe_return_to
 from oxaigen_auth_mock.state import MockState, get_mock_state
 from oxaigen_auth_mock.web.api_models import Detail, Responses
@@ -89,7 +90,11 @@ async def login(
         return _authorization(settings.login_authorize_url)
     path = safe_return_to(return_to, fallback=settings.return_to)
     caller = allowed_origin(origin, settings.cors_origins)
-    state = mock.signer.sign(SignIn(path, caller, mock.provider.start_sign_in()))
+    warning = site_problem(request, caller)
+    if warning is not None:
+        mock.warn(request, warning)
+    ticket = mock.provider.start_sign_in()
+    state = mock.signer.sign(SignIn(path, caller, ticket, warning or ""))
     query = {"code": settings.auth_code, "state": state} | ({"as": as_} if as_ else {})
     return _authorization(_with_query(settings.authorize_path, query))
 
@@ -109,7 +114,7 @@ async def authorize(
         if name == DENY:
             return _to_callback(state, DENIED)
         if name is None and (mock.settings.pick or mock.settings.personas is not None):
-            return _pick_page(mock, state)
+            return _pick_page(mock, state, _warnings(mock, request, sign_in))
         persona = _persona(mock, name)
         issued = mock.provider.issue_code(sign_in.ticket, persona.name)
         return _to_callback(state, {"code": issued})
@@ -131,16 +136,19 @@ async def callback(
         sign_in = mock.signer.read(state)
     except InvalidStateError:
         sign_in = SignIn(mock.settings.return_to, None, "")
+    warnings = _warnings(mock, request, sign_in)
     failure = error_description or error or ("" if code and state else NO_SIGN_IN)
     return sign_in_page(
         "callback.html",
         policy="connect-src 'self'; form-action 'none'",
         app_url=urljoin(sign_in.origin or "", sign_in.return_to),
+        warnings=warnings,
         sign_in={
             "code": code,
             "state": state,
             "origin": sign_in.origin,
             "failure": failure or None,
+            "stay": bool(warnings),
             "exchange": f"{BASE}/token-exchange",
         },
     )
@@ -172,11 +180,20 @@ def _persona(mock: MockState, name: str | None) -> Persona:
     return persona
 
 
-def _pick_page(mock: MockState, state: str) -> Response:
+def _warnings(mock: MockState, request: Request, sign_in: SignIn) -> list[str]:
+    """Return what is wrong with the cookies of a sign-in, for its pages."""
+    foreign = foreign_cookie_problem(request, mock)
+    if foreign is not None:
+        mock.warn(request, foreign)
+    return [warning for warning in (sign_in.warning, foreign) if warning]
+
+
+def _pick_page(mock: MockState, state: str, warnings: list[str]) -> Response:
     return sign_in_page(
         "pick.html",
         policy="form-action 'self'",
         action=AUTHORIZE,
+        warnings=warnings,
         code=mock.settings.auth_code,
         state=state,
         personas=list(mock.personas),

@@ -10,6 +10,7 @@ from starlette.status import HTTP_200_OK, HTTP_400_BAD_REQUEST, HTTP_401_UNAUTHO
 from oxaigen_auth_mock.asgi.exchange import NO_STORE
 from oxaigen_auth_mock.identity_provider.base import ProviderError, Tokens
 from oxaigen_auth_mock.identity_provider.state_token import InvalidStateError
+from oxaigen_auth_mock.routes.cookie_problems import foreign_cookie_problem
 from oxaigen_auth_mock.state import MockState, get_mock_state
 from oxaigen_auth_mock.web.api_models import Detail, Responses
 
@@ -69,6 +70,9 @@ async def refresh(request: Request) -> Response:
     token = _refresh_token(mock, request)
     if token is None:
         return _refused(mock, "No refresh token")
+    foreign = foreign_cookie_problem(request, mock)
+    if foreign is not None:
+        mock.warn(request, foreign)
     if mock.is_revoked(token):
         return _refused(mock, "Refresh failed: invalid_grant")
     try:

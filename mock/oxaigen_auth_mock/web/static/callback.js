@@ -25,11 +25,12 @@
     throw new ApiError(typeof answer?.detail === "string" ? answer.detail : "The code was rejected.");
   }
 
-  /** Send a message to the window that opened this one, and close. Return false if there is none. */
+  /** Send a message to the window that opened this one, and close unless there is a warning to read.
+   *  Return false if there is no such window. */
   function notifyOpener(message) {
     if (!opener || opener.closed) return false;
     opener.postMessage(message, targetOrigin);
-    close();
+    if (!signIn.stay) close();
     return true;
   }
 

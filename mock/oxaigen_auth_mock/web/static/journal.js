@@ -90,8 +90,8 @@ function filteredCalls(all) {
 
 function matches(each, words) {
   if (!words.length) return true;
-  const { endpoint, persona, verdict, status, fault, token, user_agent: agent } = each;
-  const text = [endpoint, persona, verdict, status, fault, token, agent].join(" ").toLowerCase();
+  const { endpoint, persona, verdict, status, fault, warning, token, user_agent: agent } = each;
+  const text = [endpoint, persona, verdict, status, fault, warning, token, agent].join(" ").toLowerCase();
   return words.every((word) => text.includes(word));
 }
 
@@ -110,6 +110,10 @@ function showEmptyNote(shown) {
   byId("no-matches").hidden = shown > 0 || size === 0;
 }
 
+function faultAndWarning({ fault, warning }) {
+  return [fault, warning && `Warning: ${warning}`].filter(Boolean).join("; ");
+}
+
 function fill(row, each) {
   row.shown = each;
   const [time, endpoint, persona, verdict, status, seconds, fault, token, agent] = row.children;
@@ -122,7 +126,7 @@ function fill(row, each) {
   setAttribute(verdict, "data-tone", TONES[each.verdict] ?? "calm");
   setText(status, each.status === null ? "" : String(each.status));
   setText(seconds, each.seconds === null ? "" : formatDuration(each.seconds));
-  for (const [cell, text] of [[fault, each.fault], [token, each.token], [agent, each.user_agent]]) {
+  for (const [cell, text] of [[fault, faultAndWarning(each)], [token, each.token], [agent, each.user_agent]]) {
     setText(cell, text ?? "");
     setAttribute(cell, "title", text ?? "");
   }

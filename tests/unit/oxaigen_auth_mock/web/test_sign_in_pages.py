@@ -226,6 +226,7 @@ async def test_the_callback_page_has_the_code_and_the_target_origin(browse: Brow
         "state": state,
         "origin": APP,
         "failure": None,
+        "stay": False,
         "exchange": "/_oxa_auth/token-exchange",
     }
     assert shown.all("a", id="again")[0][0]["href"] == f"{APP}/reports"
@@ -283,7 +284,7 @@ def test_pitfall_34_no_message_goes_to_any_origin() -> None:
 
 def test_json_in_a_page_cannot_end_its_element() -> None:
     value = ["</script><!--", "\u2028", "é"]
-    page = render("callback.html", nonce="n", app_url="/", sign_in=value)
+    page = render("callback.html", nonce="n", app_url="/", warnings=[], sign_in=value)
     written = page.partition('id="sign-in">')[2].partition("</script>")[0]
     assert "<" not in written
     assert written.isascii()
@@ -292,7 +293,7 @@ def test_json_in_a_page_cannot_end_its_element() -> None:
 
 def test_a_value_that_a_template_lacks_is_an_error() -> None:
     with pytest.raises(UndefinedError, match="nonce"):
-        render("callback.html", app_url="/", sign_in={})
+        render("callback.html", app_url="/", warnings=[], sign_in={})
 
 
 def test_the_theme_supports_dark_mode_reduced_motion_and_the_keyboard() -> None:
