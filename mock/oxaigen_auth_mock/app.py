@@ -35,6 +35,7 @@ from oxaigen_auth_mock.routes.login import (
 )
 from oxaigen_auth_mock.routes.session import session_router
 from oxaigen_auth_mock.routes.token import token_router
+from oxaigen_auth_mock.scenarios.model import Scenario
 from oxaigen_auth_mock.state import MockState
 from oxaigen_auth_mock.web import api
 from oxaigen_auth_mock.web.pages import control_page_router
@@ -50,7 +51,7 @@ class MockApp(FastAPI):
         control: changes the mock while it runs.
     """
 
-    def __init__(self, state: MockState) -> None:
+    def __init__(self, state: MockState, scenario: Scenario | None) -> None:
         super().__init__(
             title="Oxaigen auth proxy (mock)",
             redirect_slashes=False,
@@ -61,6 +62,8 @@ class MockApp(FastAPI):
         )
         self.mock_state = self.state.mock = state
         self.control: MockControl = MockControl(state)
+        if scenario is not None:
+            self.control.play(scenario)
         self.state.control = self.control
         self._wrapped = _with_middleware(super().__call__, state)
         self.router.routes.extend(token_router.routes)  # faster than an included router
@@ -99,7 +102,7 @@ def create_app(
             invalid value.
     """
     settings = MockSettings.from_env() if settings is None else settings
-    store, faults = build_initial_state(settings, personas)
+    store, faults, scenario = build_initial_state(settings, personas)
     changes, mock_clock = ChangeFeed(), Clock(clock)
     provider = (
         StrictProvider(settings, store, mock_clock)
@@ -117,7 +120,7 @@ def create_app(
         auto_login=settings.auto_login,
     )
     state.faults.replace(faults)
-    return MockApp(state)
+    return MockApp(state, scenario)
 
 
 def unavailable_app(detail: str, *, allow_remote: bool) -> ASGIApp:

@@ -7,15 +7,16 @@ from attrs import Factory, define, field
 from fastapi import Request
 from pydantic import Field, TypeAdapter
 
+from oxaigen_auth_mock import playback
 from oxaigen_auth_mock.config.constraints import DENY
 from oxaigen_auth_mock.faults.kinds import FAULT, Fault
 from oxaigen_auth_mock.faults.plan import unknown_persona
 from oxaigen_auth_mock.journal.counts import fingerprint
-from oxaigen_auth_mock.journal.journal import Call
+from oxaigen_auth_mock.journal.journal import SCENARIO, Call
 from oxaigen_auth_mock.personas.model import Persona
 from oxaigen_auth_mock.personas.store import NameTakenError, UnknownPersonaError
+from oxaigen_auth_mock.scenario_control import ScenarioControl
 from oxaigen_auth_mock.snapshot import Snapshot
-from oxaigen_auth_mock.state import MockState
 
 ClockStep: TypeAlias = Annotated[
     float,
@@ -32,7 +33,7 @@ _CLOCK_STEP: TypeAdapter[float] = TypeAdapter(ClockStep)
 
 
 @define(eq=False)
-class MockControl:
+class MockControl(ScenarioControl):
     """Change a running mock and inspect its calls.
 
     Use it on the event loop that the mock runs on.
@@ -44,7 +45,6 @@ class MockControl:
     1
     """
 
-    state: MockState
     _initial: Snapshot = field(
         init=False, default=Factory(lambda self: self.snapshot(), takes_self=True)
     )
@@ -56,7 +56,7 @@ class MockControl:
             NameTakenError: a persona has this name.
             TokenTakenError: another persona has this token.
         """
-        if self.state.personas.named(persona.name) is not None:
+        if self._current.personas.named(persona.name) is not None:
             raise NameTakenError(f"a persona called {persona.name!r} already exists")
         self.put(persona)
 
@@ -66,8 +66,12 @@ class MockControl:
         Raises:
             TokenTakenError: another persona has this token.
         """
-        self.state.personas.put(persona)
-        self.state.mark_changed()
+        state = self._current
+        before = state.personas.named(persona.name)
+        state.personas.put(persona)
+        if before is not None and before.state != persona.state:
+            playback.keep_state(state, persona.name)
+        state.mark_changed()
 
     def remove(self, name: str) -> None:
         """Remove a persona and the faults that only apply to its calls.
@@ -77,11 +81,12 @@ class MockControl:
         Raises:
             UnknownPersonaError: no persona has this name.
         """
-        self.state.personas.remove(name)
+        self._current.personas.remove(name)
+        playback.keep_state(self.state, name)
         self.state.faults.remove_for(name)
-        if self.state.auto_login == name:
-            self.state.auto_login = None
-        self.state.mark_changed()
+        if self._current.auto_login == name:
+            self._current.auto_login = None
+        self._current.mark_changed()
 
     def permit(self, name: str, permission: str, *, granted: bool = True) -> Persona:
         """Grant a permission to a persona, or withdraw it, and return the changed persona.
@@ -90,7 +95,7 @@ class MockControl:
             UnknownPersonaError: no persona has this name.
             ValidationError: the name of the permission is invalid.
         """
-        persona = self.state.personas.require(name)
+        persona = self._current.personas.require(name)
         others = [each for each in persona.permissions if each.lower() != permission.lower()]
         permissions = [*others, permission] if granted else others
         changed = Persona.model_validate({**persona.model_dump(), "permissions": permissions})
@@ -106,9 +111,9 @@ class MockControl:
             UnknownPersonaError: no persona has this name.
         """
         if name is not None and name != DENY:
-            self.state.personas.require(name)
-        self.state.auto_login = name
-        self.state.mark_changed()
+            self._current.personas.require(name)
+        self._current.auto_login = name
+        self._current.mark_changed()
 
     def revoke(self, token: str) -> None:
         """Reject a token until it is restored, whether or not a persona has it."""
@@ -120,13 +125,15 @@ class MockControl:
 
     def revoke_fingerprint(self, name: str) -> None:
         """Reject the token with this fingerprint, the first 12 hex digits of its SHA-256."""
-        self.state.revoked.add(name)
-        self.state.mark_changed()
+        self._current.revoked.add(name)
+        playback.keep_token(self.state, name)
+        self._current.mark_changed()
 
     def restore_fingerprint(self, name: str) -> None:
         """Undo `revoke_fingerprint`."""
-        self.state.revoked.discard(name)
-        self.state.mark_changed()
+        self._current.revoked.discard(name)
+        playback.keep_token(self.state, name)
+        self._current.mark_changed()
 
     def advance(self, seconds: float) -> None:
         """Move the clock forward, or back, by which issued codes and tokens expire.
@@ -134,8 +141,8 @@ class MockControl:
         Raises:
             ValidationError: not a number of seconds, or more than 1e9 of them.
         """
-        self.state.clock.offset += _CLOCK_STEP.validate_python(seconds)
-        self.state.mark_changed()
+        self._current.clock.offset += _CLOCK_STEP.validate_python(seconds)
+        self._current.mark_changed()
 
     def fault(self, kind: str, **fields: Any) -> int:
         """Add a fault, with the fields that it has in a file, and return its id.
@@ -153,14 +160,14 @@ class MockControl:
             UnknownPersonaError: it is for a persona that does not exist.
         """
         self._check_personas([fault])
-        fault_id = self.state.faults.add(fault)
-        self.state.mark_changed()
+        fault_id = self._current.faults.add(fault)
+        self._current.mark_changed()
         return fault_id
 
     def remove_fault(self, fault_id: int) -> bool:
         """Remove a fault. Return False if there is none with this id."""
-        removed = self.state.faults.remove(fault_id)
-        self.state.mark_changed()
+        removed = self._current.faults.remove(fault_id)
+        self._current.mark_changed()
         return removed
 
     def replace_faults(self, faults: Iterable[Fault] = ()) -> None:
@@ -171,53 +178,63 @@ class MockControl:
         """
         faults = list(faults)
         self._check_personas(faults)
-        self.state.faults.replace(faults)
-        self.state.mark_changed()
+        self._current.faults.replace(faults)
+        self._current.mark_changed()
 
     def calls(
         self, *, endpoint: str | None = None, persona: str | None = None, token: str | None = None
     ) -> tuple[Call, ...]:
-        """Return the recorded calls that match, oldest first; None matches all."""
+        """Return the recorded calls that match, oldest first; None matches all.
+
+        The endpoint `scenario` returns the steps of scenarios instead.
+        """
         return tuple(
             call
-            for call in self.state.journal
-            if endpoint in (None, call.endpoint)
-            and persona in (None, call.persona)
-            and (token is None or call.token == fingerprint(token))
+            for call in self._current.journal
+            if call.endpoint == endpoint or (endpoint is None and call.endpoint != SCENARIO)
+            if persona in (None, call.persona)
+            if token is None or call.token == fingerprint(token)
         )
 
     def clear_calls(self) -> None:
         """Forget the recorded calls and set all counts to zero."""
-        self.state.journal.clear()
+        self._current.journal.clear()
 
     def snapshot(self) -> Snapshot:
-        """Return all that can be changed, to be loaded later or into another mock."""
+        """Return all that can be changed, to be loaded later or into another mock.
+
+        What a scenario has changed is not included.
+        """
+        state = self._current
         return Snapshot(
-            personas=list(self.state.personas),
-            faults=self.state.faults.faults,
-            revoked=sorted(self.state.revoked),
-            issued=self.state.provider.export(),
-            auto_login=self.state.auto_login,
-            clock_offset=self.state.clock.offset,
+            personas=playback.own_personas(state),
+            faults=playback.own_faults(state),
+            revoked=sorted(playback.own_revoked(state)),
+            issued=state.provider.export(),
+            auto_login=state.auto_login,
+            clock_offset=state.clock.offset,
         )
 
     def load(self, snapshot: Snapshot) -> None:
-        """Replace all that can be changed by a snapshot."""
-        self.state.personas.replace(snapshot.personas)
-        self.state.faults.replace(snapshot.faults)
-        self.state.revoked = set(snapshot.revoked)
-        self.state.provider.restore(snapshot.issued)
-        self.state.auto_login = snapshot.auto_login
-        self.state.clock.offset = snapshot.clock_offset
-        self.state.mark_changed()
+        """Stop the scenario, and replace all that can be changed by a snapshot."""
+        state = self.state
+        playback.stop(state)
+        state.personas.replace(snapshot.personas)
+        state.faults.replace(snapshot.faults)
+        state.revoked = set(snapshot.revoked)
+        state.provider.restore(snapshot.issued)
+        state.auto_login = snapshot.auto_login
+        state.clock.offset = snapshot.clock_offset
+        state.mark_changed()
 
     def reset(self) -> None:
-        """Return to the initial state, and forget the recorded calls."""
+        """Stop the scenario, return to the initial state, and forget the recorded calls."""
         self.load(self._initial)
+        self.state.play = None
         self.clear_calls()
 
     def _check_personas(self, faults: Iterable[Fault]) -> None:
-        names = self.state.personas.names
+        names = self._current.personas.names
         for fault in faults:
             problem = unknown_persona(fault.persona, names)
             if problem:

@@ -15,6 +15,7 @@ from oxaigen_auth_mock.journal.journal import CALL_KEY, Call, ChangeFeed, Journa
 from oxaigen_auth_mock.journal.warnings import Warnings
 from oxaigen_auth_mock.personas.model import Persona
 from oxaigen_auth_mock.personas.store import PersonaStore
+from oxaigen_auth_mock.scenarios.play import Play
 
 
 @define(eq=False, kw_only=True)
@@ -25,6 +26,7 @@ class MockState:
         revoked: fingerprints of revoked tokens.
         auto_login: name of the persona that signs in automatically, `deny` to refuse every
             sign-in, None to use the default or to ask.
+        play: the scenario that plays or was the last to play; None without one.
         state_version: number of the last change to anything but the calls.
     """
 
@@ -39,6 +41,7 @@ class MockState:
     signer: StateSigner = field(factory=StateSigner)
     revoked: set[str] = field(factory=set[str])
     auto_login: str | None = None
+    play: Play | None = None
     state_version: int = 0
 
     def mark_changed(self) -> None:

@@ -12,7 +12,10 @@ from oxaigen_auth_mock import (
     MockSettings,
     Persona,
     RunningMock,
+    Scenario,
+    ScenarioReport,
     Snapshot,
+    Step,
     create_app,
     running_mock,
 )
@@ -22,6 +25,10 @@ assert_type(app, MockApp)
 assert_type(app.control, MockControl)
 assert_type(create_mock_app(), MockApp)
 assert_type(app.control.snapshot(), Snapshot)
+assert_type(app.control.play([{"at": 1, "revoke": "ada"}]), ScenarioReport)
+assert_type(app.control.play(Scenario(steps=(Step(at=1, revoke="ada"),))), ScenarioReport)
+assert_type(app.control.play("flapping-proxy"), ScenarioReport)
+assert_type(app.control.scenario(), ScenarioReport | None)
 
 
 async def uses_the_mock() -> None:

@@ -18,6 +18,7 @@ from oxaigen_auth_mock.asgi.methods import HeadMiddleware
 from oxaigen_auth_mock.faults.base import Endpoint, TokenEndpoint, inject_faults
 from oxaigen_auth_mock.journal.journal import CALL_KEY
 from oxaigen_auth_mock.personas.model import Persona
+from oxaigen_auth_mock.playback import catch_up
 from oxaigen_auth_mock.state import MockState
 
 PREFIX: Final = "/_oxa_auth/"
@@ -128,6 +129,7 @@ class JournalMiddleware:
         if endpoint is None:
             await self._app(scope, receive, send)
             return
+        catch_up(self._state)
         connection = HTTPConnection(scope)
         token = self._state.token_from(connection)
         persona = self._state.find_persona(token)

@@ -58,8 +58,10 @@ def _notes(state: MockState) -> Iterable[str]:
     if state.settings.cookie_suffix is not None:
         cookie = state.settings.access_cookie
         yield f"Cookie: {cookie}; set OXAIGEN_AUTH_ACCESS_TOKEN_COOKIE_NAME={cookie} for the app."
+    if state.play is not None:
+        yield f"Plays the scenario {state.play.scenario.name}."
     if state.settings.reload:
-        yield "Restarts when a source, persona or fault file changes."
+        yield "Restarts when a source, persona, fault or scenario file changes."
 
 
 def _write(stream: TextIO, text: str) -> None:

@@ -30,7 +30,7 @@ of your app.
 
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "network": ("host", "port", "cors_origins", "allow_remote", "tls"),
-    "behavior": ("personas", "pick", "strict", "faults", "latency", "cookie_suffix"),
+    "behavior": ("personas", "pick", "strict", "faults", "scenario", "latency", "cookie_suffix"),
     "process": ("backend", "reload"),
 }
 NAMES: Final = {"cors_origins": "--origins"}
@@ -38,6 +38,7 @@ METAVARS: Final = {
     "cors_origins": "ORIGIN",
     "personas": "FILE",
     "faults": "FILE",
+    "scenario": "FILE|NAME",
     "latency": "SECONDS",
     "cookie_suffix": "SUFFIX",
 }

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 from oxaigen_auth_mock.app import MockApp, create_app, unavailable_app
 from oxaigen_auth_mock.cli.console import print_banner, print_errors, print_warning
 from oxaigen_auth_mock.cli.flags import read_settings
+from oxaigen_auth_mock.config.scenarios import is_file_name
 from oxaigen_auth_mock.config.settings import MockConfigurationError, MockSettings
 from oxaigen_auth_mock.server.hypercorn import serving
 from oxaigen_auth_mock.server.sockets import (
@@ -112,7 +113,8 @@ def _run_with_reload(
 ) -> int:
     from oxaigen_auth_mock.server.reload import Reloader  # noqa: PLC0415 - needs an extra
 
-    files = [path for path in (settings.personas, settings.faults) if path is not None]
+    named = (settings.personas, settings.faults, settings.scenario)
+    files = [name for name in named if name is not None and is_file_name(name)]
     try:
         Reloader(
             serve_reloaded,

@@ -1,4 +1,7 @@
-"""Reads personas and faults from TOML or JSON files, and reports every error in a file at once."""
+"""Reads personas, faults and scenarios from TOML or JSON files.
+
+Every error in a file is reported at once.
+"""
 
 import json
 import tomllib
@@ -15,6 +18,7 @@ from oxaigen_auth_mock.config.validation_errors import format_error, format_path
 from oxaigen_auth_mock.faults.kinds import FAULTS, Fault
 from oxaigen_auth_mock.faults.plan import unknown_persona
 from oxaigen_auth_mock.personas.model import Persona
+from oxaigen_auth_mock.scenarios.model import PersonaState, Scenario, Step
 
 Location: TypeAlias = tuple[str | int, ...]
 Problems: TypeAlias = dict[Location, str]
@@ -79,6 +83,27 @@ def load_faults(path: str | Path, personas: Collection[str] | None = None) -> li
     return _checked(path, file, problems).faults
 
 
+def load_scenario(path: str | Path, personas: Collection[str] | None = None) -> Scenario:
+    """Read `[[steps]]`, or `{"steps": […]}`. A scenario without a name gets that of the file.
+
+    Args:
+        path: a file that ends in `.toml` or `.json`.
+        personas: the names of all personas; None accepts any name.
+
+    Raises:
+        MockConfigurationError: naming every error in the file by its path.
+    """
+    scenario, problems = _validate(Scenario, _parse(path))
+    if scenario is not None and personas is not None:
+        for location, name in scenario.unknown_personas(personas):
+            unknown = f"is {format_value(name)}, but {unknown_persona(name, personas)}"
+            _reject(problems, location, unknown)
+    scenario = _checked(path, scenario, problems)
+    if "name" in scenario.model_fields_set:
+        return scenario
+    return scenario.model_copy(update={"name": Path(path).stem[:100]})
+
+
 def _validate(model: type[Model], data: object) -> tuple[Model | None, Problems]:
     """Return the contents of a file if they are valid, and a message for each location if not."""
     problems: Problems = {}
@@ -95,14 +120,26 @@ def _validate(model: type[Model], data: object) -> tuple[Model | None, Problems]
 def _locate(loc: Location, model: type[BaseModel]) -> tuple[Location, Iterable[str]]:
     """Return the location without the kind of a fault, and the keys that are valid there."""
     match loc:
-        case ("faults", place, kind, *rest):
-            return ("faults", place, *rest), FAULTS[str(kind)].model_fields
-        case ("faults", _):
-            return loc, FAULTS
+        case ("faults", _, *rest):
+            return _locate_in_fault(loc[:2], rest)
+        case ("steps", _, "fault", *rest):
+            return _locate_in_fault(loc[:3], rest)
+        case ("steps", _, "persona", *_):
+            return loc, PersonaState.model_fields
+        case ("steps", _, *_):
+            model = Step
         case ("personas", _, *_):
-            return loc, Persona.model_fields
+            model = Persona
         case _:
-            return loc, model.model_fields
+            pass
+    return loc, model.model_fields
+
+
+def _locate_in_fault(fault: Location, rest: list[str | int]) -> tuple[Location, Iterable[str]]:
+    if not rest:
+        return fault, FAULTS
+    kind, *path = rest
+    return (*fault, *path), FAULTS[str(kind)].model_fields
 
 
 def _entries(data: Any, key: str) -> list[dict[str, Any]]:

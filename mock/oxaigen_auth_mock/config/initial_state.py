@@ -6,17 +6,20 @@ from contextlib import contextmanager
 from oxaigen_auth_mock.config.constraints import DENY
 from oxaigen_auth_mock.config.environment import variable_name
 from oxaigen_auth_mock.config.files import load_faults, load_personas
+from oxaigen_auth_mock.config.scenarios import find_scenario
 from oxaigen_auth_mock.config.settings import MockConfigurationError, MockSettings
 from oxaigen_auth_mock.config.validation_errors import did_you_mean
 from oxaigen_auth_mock.faults.kinds import Fault
 from oxaigen_auth_mock.personas.model import Persona
 from oxaigen_auth_mock.personas.store import NameTakenError, PersonaStore
+from oxaigen_auth_mock.scenarios.builtin import UnknownScenarioError, ready_scenarios
+from oxaigen_auth_mock.scenarios.model import Scenario
 
 
 def build_initial_state(
     settings: MockSettings, personas: Iterable[Persona] = ()
-) -> tuple[PersonaStore, list[Fault]]:
-    """Return the personas and faults of a mock before its first call.
+) -> tuple[PersonaStore, list[Fault], Scenario | None]:
+    """Return the personas and faults of a mock before its first call, and what it plays.
 
     Args:
         settings: name the files, and the persona that signs in without a page.
@@ -28,7 +31,7 @@ def build_initial_state(
         NameTakenError: two of `personas` have the same name.
     """
     problems: list[str] = []
-    store, faults = PersonaStore(settings), list[Fault]()
+    store, faults, scenario = PersonaStore(settings), list[Fault](), None
     with _collect(problems):
         _add_from_file(store, settings)
         for persona in _require_unique_names(personas):
@@ -37,9 +40,12 @@ def build_initial_state(
     with _collect(problems):
         if settings.faults:
             faults = load_faults(settings.faults, store.names)
+    with _collect(problems):
+        if settings.scenario:
+            scenario = _load_scenario(store, settings.scenario)
     if problems:
         raise MockConfigurationError(tuple(problems))
-    return store, faults
+    return store, faults, scenario
 
 
 def _require_unique_names(personas: Iterable[Persona]) -> list[Persona]:
@@ -71,6 +77,14 @@ def _add_from_file(store: PersonaStore, settings: MockSettings) -> None:
 
     loaded = load_personas(settings.personas, token_holder)
     store.replace({each.name: each for each in (*store, *loaded)}.values())
+
+
+def _load_scenario(store: PersonaStore, name: str) -> Scenario:
+    try:
+        return find_scenario(name, ready_scenarios(store), store.names)
+    except UnknownScenarioError as error:
+        problem = f"{variable_name('scenario')}: {error}"
+        raise MockConfigurationError((problem,)) from None
 
 
 def _require_auto_login(store: PersonaStore, name: str | None) -> None:

@@ -85,7 +85,7 @@ class MockSettings(BaseSettings):
         default="asyncio", description="event loop to run on: asyncio, trio"
     )
     reload: Switch = Field(
-        default=False, description="restart when a source, persona or fault file changes"
+        default=False, description="restart when a source, persona, fault or scenario file changes"
     )
     cors_origins: Origins = Field(
         default=("*",), description="origins whose pages may call the proxy; * allows any"
@@ -96,6 +96,11 @@ class MockSettings(BaseSettings):
     )
     personas: Line | None = Field(default=None, description="file of personas, .toml or .json")
     faults: Line | None = Field(default=None, description="file of initial faults, .toml or .json")
+    scenario: Line | None = Field(
+        default=None,
+        description="scenario to play from the start: a file, .toml or .json, or the name of a "
+        "ready one",
+    )
     pick: Switch = Field(
         default=False,
         description="show a page to pick who signs in; a persona file enables it too",

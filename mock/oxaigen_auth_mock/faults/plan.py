@@ -79,6 +79,10 @@ class FaultPlan:
     def faults(self) -> list[Fault]:
         return [planned.fault for planned in self._planned.values()]
 
+    def items(self) -> list[tuple[int, Fault]]:
+        """Return each fault with its id."""
+        return [(fault_id, planned.fault) for fault_id, planned in self._planned.items()]
+
     def add(self, fault: Fault) -> int:
         """Add a fault and return its id, which this plan never uses again."""
         self._last_id += 1
@@ -88,6 +92,12 @@ class FaultPlan:
     def remove(self, fault_id: int) -> bool:
         """Remove a fault. Return False if there is none with this id."""
         return self._planned.pop(fault_id, None) is not None
+
+    def remove_unchanged(self, fault_id: int, fault: Fault) -> None:
+        """Remove a fault, unless another one has its id by now."""
+        planned = self._planned.get(fault_id)
+        if planned is not None and planned.fault is fault:
+            self.remove(fault_id)
 
     def remove_for(self, persona: str) -> None:
         """Remove the faults that only apply to the calls of this persona."""

@@ -1,19 +1,23 @@
-"""The journal of the most recent `MAX_CALLS` calls, without tokens, and the feed of changes."""
+"""The journal of the most recent `MAX_CALLS` calls, without tokens, and the feed of changes.
+
+The steps of a scenario are entries among the calls.
+"""
 
 from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from anyio import Event, current_time
 from attrs import asdict, define, field, fields
 
 from oxaigen_auth_mock.journal.clock import Clock
-from oxaigen_auth_mock.journal.counts import CallCounts, fingerprint
+from oxaigen_auth_mock.journal.counts import NO_TOKEN, CallCounts, fingerprint
 
 MAX_CALLS: Final = 1_000
 CALL_KEY: Final = "oxaigen_auth_mock.call"  # the scope key of the call that is being recorded
+SCENARIO: Final = "scenario"  # instead of an endpoint
 
 
 @define(eq=False)
@@ -44,7 +48,10 @@ class ChangeFeed:
 
 @define(eq=False, kw_only=True)
 class Call:
-    """One call to an endpoint of the proxy.
+    """One call to an endpoint of the proxy, or a step of a scenario.
+
+    The endpoint of a step is `scenario`. Its `verdict` is `began`, `ended` or `skipped`, and its
+    `fault` describes it.
 
     Attributes:
         number: counts from 1.
@@ -102,18 +109,14 @@ class Journal:
         self, endpoint: str, *, token: str | None, persona: str | None, user_agent: str
     ) -> Generator[Call]:
         """Record and count a call that runs until the block ends."""
-        self._last_number += 1
-        call = Call(
-            number=self._last_number,
-            at=self._clock.now(),
-            endpoint=endpoint,
+        call = self._add(
+            self._clock.now(),
+            endpoint,
             token=fingerprint(token),
             persona=persona,
             user_agent=user_agent,
-            version=self._changes.bump(),
             started_at=current_time(),
         )
-        self._calls.append(call)
         tallies = self.counts.begin(endpoint, token=call.token, persona=persona)
         try:
             yield call
@@ -124,6 +127,18 @@ class Journal:
             if call.status is None:
                 call.verdict = "no answer"
             call.version = self._changes.bump()
+
+    def note(self, at: float, verdict: str, description: str) -> None:
+        """Record a step of a scenario; it is not counted."""
+        step = self._add(at, SCENARIO, token=NO_TOKEN, persona=None, user_agent="", started_at=at)
+        step.verdict, step.fault = verdict, description
+
+    def _add(self, at: float, endpoint: str, **fields: Any) -> Call:
+        self._last_number += 1
+        version = self._changes.bump()
+        call = Call(number=self._last_number, at=at, endpoint=endpoint, version=version, **fields)
+        self._calls.append(call)
+        return call
 
     @property
     def oldest(self) -> int:

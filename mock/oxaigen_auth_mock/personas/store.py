@@ -7,7 +7,7 @@ from attrs import define, field
 
 from oxaigen_auth_mock.config.settings import MockSettings
 from oxaigen_auth_mock.personas.builtin import builtin_personas
-from oxaigen_auth_mock.personas.model import Persona, profile_of
+from oxaigen_auth_mock.personas.model import Persona, State, profile_of
 
 
 class UnknownPersonaError(LookupError):
@@ -97,6 +97,15 @@ class PersonaStore:
         """
         self.require(name)
         self.replace(each for each in self if each.name != name)
+
+    def set_state(self, name: str, state: State) -> None:
+        """Change the state of a persona, and nothing else."""
+        changed = self.require(name).model_copy(update={"state": state})
+        self.replace({**self._named, name: changed}.values())
+
+    def tokens_of(self, name: str) -> list[str]:
+        """Return the tokens of a persona, apart from tokens issued by signing in."""
+        return [token for token, holder in self._holders.items() if holder.name == name]
 
     def replace(self, personas: Iterable[Persona]) -> None:
         """Replace all personas."""

@@ -14,11 +14,12 @@ from starlette.status import (
 )
 
 from oxaigen_auth_mock.asgi.methods import method_not_allowed
-from oxaigen_auth_mock.control import MockControl, get_control
+from oxaigen_auth_mock.control import MockControl
 from oxaigen_auth_mock.faults.kinds import Fault
 from oxaigen_auth_mock.faults.plan import unknown_persona
 from oxaigen_auth_mock.personas.model import Persona
 from oxaigen_auth_mock.personas.store import NameTakenError, TokenTakenError, UnknownPersonaError
+from oxaigen_auth_mock.scenarios.builtin import UnknownScenarioError
 from oxaigen_auth_mock.snapshot import Fingerprint, Snapshot
 from oxaigen_auth_mock.web.access import require_own_page
 from oxaigen_auth_mock.web.api_models import (
@@ -32,6 +33,8 @@ from oxaigen_auth_mock.web.api_models import (
     PermissionChange,
     Revocation,
 )
+from oxaigen_auth_mock.web.dependencies import Control
+from oxaigen_auth_mock.web.scenario_api import scenario_router
 from oxaigen_auth_mock.web.sse import EventStream
 from oxaigen_auth_mock.web.validation_errors import validation_error, validation_error_response
 from oxaigen_auth_mock.web.views import state_view
@@ -47,13 +50,13 @@ async def health() -> dict[str, str]:
     return {"status": "ok", "service": "oxaigen-auth-mock"}
 
 
-Control = Annotated[MockControl, Depends(get_control)]
 router: APIRouter = APIRouter(
     prefix="/_mock/api",
     tags=["mock"],
     dependencies=[Depends(require_own_page)],
     responses=FORBIDDEN,
 )
+router.include_router(scenario_router)
 
 
 @router.get("/state")
@@ -211,6 +214,7 @@ async def _conflict(_: Request, error: Exception) -> Response:
 EXCEPTION_HANDLERS: Final[dict[Any, Any]] = {
     RequestValidationError: validation_error_response,
     UnknownPersonaError: _not_found,
+    UnknownScenarioError: _not_found,
     NameTakenError: _conflict,
     TokenTakenError: _conflict,
     HTTP_405_METHOD_NOT_ALLOWED: method_not_allowed,

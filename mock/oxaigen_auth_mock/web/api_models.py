@@ -1,12 +1,15 @@
 """The bodies of the control API, and the descriptions of its responses."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from oxaigen_auth_mock.config.constraints import PermissionName
+from oxaigen_auth_mock.config.constraints import Name, PermissionName, Text
 from oxaigen_auth_mock.control import ClockStep
 from oxaigen_auth_mock.journal.counts import fingerprint
+from oxaigen_auth_mock.scenarios.builtin import find_ready
+from oxaigen_auth_mock.scenarios.model import Scenario, Steps
 from oxaigen_auth_mock.snapshot import Fingerprint
 
 Responses = dict[int | str, dict[str, Any]]
@@ -67,6 +70,24 @@ class Revocation(RequestBody):
     @property
     def revoked_fingerprint(self) -> str:
         return self.fingerprint or fingerprint(self.token)
+
+
+class ScenarioToPlay(RequestBody):
+    """A scenario with its steps, or the name of a ready one."""
+
+    name: Name = "unnamed"
+    description: Text = ""
+    steps: Steps | None = None
+
+    def resolve(self, ready: Mapping[str, Scenario]) -> Scenario:
+        """Return the scenario to play.
+
+        Raises:
+            UnknownScenarioError: it has no steps, and no ready one has its name.
+        """
+        if self.steps is None:
+            return find_ready(self.name, ready)
+        return Scenario(name=self.name, description=self.description, steps=self.steps)
 
 
 class ClockChange(RequestBody):

@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from oxaigen_auth_mock.asgi import hypercorn_connections
 from oxaigen_auth_mock.asgi.exchange import NO_STORE, wait_for_disconnect
+from oxaigen_auth_mock.playback import catch_up, seconds_to_next
 from oxaigen_auth_mock.state import MockState
 from oxaigen_auth_mock.web.views import calls_view, state_view
 
@@ -22,6 +23,7 @@ class EventStream(StreamingResponse):
     One task sends and another waits for the disconnect; the first to end cancels the other. When
     the mock stops, the connection is dropped, because hypercorn on trio would wait forever for a
     page that has stopped reading. Per page, only the number of the last change it got is stored.
+    It wakes up for the steps of a scenario, which nothing else may apply at their times.
     """
 
     def __init__(self, state: MockState) -> None:
@@ -42,12 +44,13 @@ class EventStream(StreamingResponse):
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         sent = -1
         while True:
+            catch_up(self._state)
             version = self._state.changes.version
             for event in self._events_since(sent):
                 await send({"type": "http.response.body", "body": event, "more_body": True})
             sent = version
             await sleep(MIN_INTERVAL)
-            with move_on_after(HEARTBEAT) as silence:
+            with move_on_after(min(HEARTBEAT, seconds_to_next(self._state))) as silence:
                 await self._state.changes.wait_past(sent)
             if silence.cancelled_caught:
                 await send({"type": "http.response.body", "body": b":\n\n", "more_body": True})

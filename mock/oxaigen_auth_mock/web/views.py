@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from oxaigen_auth_mock.journal.counts import fingerprint
 from oxaigen_auth_mock.personas.model import Persona
+from oxaigen_auth_mock.playback import scenario_report
+from oxaigen_auth_mock.scenarios.builtin import ready_scenarios
 from oxaigen_auth_mock.state import MockState
 
 MAX_TOKENS: Final = 100  # the most recently used ones
@@ -14,7 +16,7 @@ MAX_TOKENS: Final = 100  # the most recently used ones
 
 def state_view(state: MockState) -> dict[str, Any]:
     """Return all that the page shows, except the calls."""
-    settings, default = state.settings, state.personas.default
+    settings, default, report = state.settings, state.personas.default, scenario_report(state)
     return {
         "strict": settings.strict,
         "pick": settings.pick,
@@ -24,8 +26,16 @@ def state_view(state: MockState) -> dict[str, Any]:
         "personas": [_persona_view(each) for each in state.personas],
         "faults": state.faults.report(),
         "revoked": sorted(state.revoked),
+        "scenario": None if report is None else report.model_dump(),
+        "scenarios": scenarios_view(state),
         "counts": counts_view(state),
     }
+
+
+def scenarios_view(state: MockState) -> list[dict[str, Any]]:
+    """Return the ready scenarios with their names and their descriptions."""
+    ready = ready_scenarios(state.personas).values()
+    return [each.model_dump(include={"name", "description"}) for each in ready]
 
 
 def counts_view(state: MockState) -> dict[str, Any]:

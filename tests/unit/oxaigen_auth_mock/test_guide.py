@@ -5,9 +5,11 @@ from typing import Any, get_args
 import pytest
 
 from oxaigen_auth_mock import RunningMock
-from oxaigen_auth_mock.config.files import load_faults, load_personas
+from oxaigen_auth_mock.config.files import load_faults, load_personas, load_scenario
 from oxaigen_auth_mock.faults.base import BaseFault
 from oxaigen_auth_mock.personas.model import State
+from oxaigen_auth_mock.scenarios.builtin import READY
+from oxaigen_auth_mock.scenarios.model import ACTIONS
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.anyio
@@ -43,6 +45,19 @@ def test_the_example_of_a_persona_file_is_a_good_one() -> None:
 def test_the_example_of_a_plan_is_a_good_one() -> None:
     plan = load_faults(str(DOCS / "examples/faults.toml"))
     assert [fault.kind for fault in plan] == ["status", "latency", "close"]
+
+
+def test_the_example_of_a_scenario_is_a_good_one() -> None:
+    scenario = load_scenario(DOCS / "examples/scenario.toml", ["guest", "admin"])
+    assert (scenario.name, len(scenario.steps)) == ("bad-morning", 4)
+
+
+def test_the_guide_names_every_ready_scenario_and_every_change_of_a_step() -> None:
+    assert [name for name in (*READY, *ACTIONS) if f"`{name}`" not in GUIDE] == []
+
+
+def test_the_guides_scenario_passes() -> None:
+    defined_by(2)["test_users_are_signed_out_for_a_moment_only"]()
 
 
 def test_the_guide_names_every_state_and_every_kind_of_fault() -> None:

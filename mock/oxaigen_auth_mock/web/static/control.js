@@ -7,6 +7,7 @@ import { showHeader, showLive, startHeader } from "./header.js";
 import { addCalls, forgetCalls, startJournal } from "./journal.js";
 import { batched, listen } from "./live.js";
 import { showPersonas, startPersonas } from "./personas.js";
+import { receiveScenario, showScenario, startScenarios } from "./scenarios.js";
 import { showTotals, startTotals } from "./totals.js";
 
 let state = null;
@@ -15,12 +16,14 @@ let live = false;
 const render = batched(() => {
   showPersonas(state);
   showFaults(state);
+  showScenario();
   showTotals(state);
 });
 
 function onState(received) {
   state = received;
   showHeader(state); // not batched: the clock's time is that of receipt
+  receiveScenario(state);
   render();
 }
 
@@ -41,6 +44,7 @@ byId("origin").textContent = location.origin;
 startHeader();
 startPersonas();
 startFaults();
+startScenarios();
 startTotals();
 startJournal();
 listen({ onState, onCalls, onLive });

@@ -255,6 +255,7 @@ def test_a_flag_can_switch_off_what_a_variable_switches_on(
         (["--allow-remote"], "allow_remote", True),
         (["--personas", "p.toml"], "personas", "p.toml"),
         (["--faults", "f.json"], "faults", "f.json"),
+        (["--scenario", "s.toml"], "scenario", "s.toml"),
         (["--backend", "trio"], "backend", "trio"),
         (["--latency", "0.5"], "latency", 0.5),
         (["--tls"], "tls", True),
@@ -311,6 +312,20 @@ def test_a_host_that_no_certificate_can_contain_is_one_clear_line(
     )
 
 
+def test_the_banner_names_the_scenario() -> None:
+    _, _, said = run_and_visit(["--port", "0", "--scenario", "slow-database"], str)
+    assert said.startswith("Plays the scenario slow-database.\n  PERSONA")
+
+
+def test_an_unknown_scenario_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--port", "0", "--scenario", "slow-databse"]) == 2
+    assert capsys.readouterr().err == (
+        "oxaigen-auth-mock: OXAIGEN_AUTH_MOCK_SCENARIO: no scenario is called 'slow-databse'; "
+        "expected a file that ends in .toml or .json, or one of rolling-restart, revoked-user, "
+        "expired-session, flapping-proxy, slow-database; did you mean 'slow-database'?\n"
+    )
+
+
 def serve(arguments: list[str]) -> None:
     """Serve as the process of a reloader does."""
     with listen() as listener, ExitStack() as stack:
@@ -349,7 +364,7 @@ def test_a_reloaded_process_serves_with_its_arguments_and_repeats_no_warning(
 
     _, name, said = run_and_visit(["--reload", "--backend", "trio"], user_name, run=serve)
     assert name == "devuser"
-    assert said.startswith("Restarts when a source, persona or fault file changes.\n")
+    assert said.startswith("Restarts when a source, persona, fault or scenario file changes.\n")
     assert capsys.readouterr().err == ""
 
 
@@ -399,8 +414,9 @@ def test_a_spawned_process_stops_when_its_parent_has_ended(
 def test_reload_hands_the_arguments_sockets_and_files_to_a_process(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    people = tmp_path / "people.json"
+    people, scenario = tmp_path / "people.json", tmp_path / "scenario.json"
     people.write_text('{"personas": []}')
+    scenario.write_text('{"steps": [{"at": 1, "revoke_token": "t"}]}')
     made: list[tuple[Any, Any, Any]] = []
 
     class Recorded(Reloader):
@@ -411,10 +427,11 @@ def test_reload_hands_the_arguments_sockets_and_files_to_a_process(
             assert self._function is serve_reloaded
 
     monkeypatch.setattr(reload, "Reloader", Recorded)  # so that no process is started
-    arguments = ["--reload", "--port", "0", "--personas", str(people)]
-    assert main(arguments) == 0
-    ((given, files, descriptor),) = made
-    assert (given, files) == (arguments, [str(people)])
+    arguments = ["--reload", "--port", "0", "--personas", str(people), "--scenario"]
+    assert main([*arguments, "slow-database"]) == main([*arguments, str(scenario)]) == 0
+    (_, ready, _), (given, files, descriptor) = made
+    assert (given, files) == ([*arguments, str(scenario)], [str(people), str(scenario)])
+    assert ready == [str(people)]
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(descriptor)
 

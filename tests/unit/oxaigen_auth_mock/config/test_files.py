@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from oxaigen_auth_mock import MockConfigurationError
-from oxaigen_auth_mock.config.files import load_faults, load_personas
+from oxaigen_auth_mock.config.files import load_faults, load_personas, load_scenario
 from oxaigen_auth_mock.config.json_values import require_json
 from oxaigen_auth_mock.config.validation_errors import format_path
 from oxaigen_auth_mock.faults.kinds import FAULT, FAULTS
@@ -221,6 +221,83 @@ def test_every_mistake_in_a_fault_file_is_named_by_its_path(write: Write) -> Non
         "faults[6].status is null; it should be a valid integer",
         "faultz is unknown; expected one of faults; did you mean 'faults'?",
     ]
+
+
+def test_scenarios_in_toml_and_json_are_the_same(write: Write) -> None:
+    toml = """
+        [[steps]]
+        at = 10
+        revoke = "guest"
+        [[steps]]
+        at = 20.5
+        until = 25
+        fault = {kind = "status", status = 503}
+    """
+    steps = [
+        {"at": 10, "revoke": "guest"},
+        {"at": 20.5, "until": 25, "fault": {"kind": "status", "status": 503}},
+    ]
+    scenario = load_scenario(write("outage.toml", toml))
+    assert (scenario.name, [step.at for step in scenario.steps]) == ("outage", [10, 20.5])
+    named = {"name": "other", "steps": steps}
+    assert load_scenario(write("s.json", named)).steps == scenario.steps
+    assert load_scenario(write("s.json", named)).name == "other"
+
+
+def test_every_mistake_in_a_scenario_is_named_by_its_path(write: Write) -> None:
+    steps = [
+        {"at": 1, "fault": {"kind": "hnag"}},
+        {"at": 1, "fault": {"kind": "status", "status": 99, "retry": 1}},
+        {"at": -1, "revoke": "guest"},
+        {"at": 5, "until": 4, "revoke": "guest"},
+        {"at": 5, "revok": "guest"},
+        {"revoke_token": "sec ret"},
+        {"at": 5, "persona": {"name": "guest", "status": "expired"}},
+        {"at": 5},
+    ]
+    kinds = ", ".join(FAULTS)
+    keys = "at, until, fault, revoke, revoke_token, persona"
+    assert problems(load_scenario, write("s.json", {"steps": steps, "stepz": 1})) == [
+        f"steps[0].fault.kind is 'hnag'; expected one of {kinds}; did you mean 'hang'?",
+        "steps[1].fault.status is 99; it should be greater than or equal to 400",
+        (
+            "steps[1].fault.retry is unknown; expected one of endpoint, persona, every, "
+            "probability, seed, times, when, kind, status, retry_after, detail; "
+            "did you mean 'retry_after'?"
+        ),
+        "steps[2].at is -1; expected a number of seconds from 0 to 86400",
+        "steps[3]: until is 4; expected more than at, which is 5",
+        f"steps[4].revok is unknown; expected one of {keys}; did you mean 'revoke'?",
+        "steps[5].at is missing",
+        (
+            "steps[5].revoke_token is invalid (value not shown); "
+            "expected text of 1 to 4096 visible ASCII characters"
+        ),
+        "steps[6].persona.state is missing",
+        ("steps[6].persona.status is unknown; expected one of name, state; did you mean 'state'?"),
+        (
+            "steps[7]: expected exactly one of fault, revoke, revoke_token, persona; "
+            "found none of them"
+        ),
+        "stepz is unknown; expected one of name, description, steps; did you mean 'steps'?",
+    ]
+
+
+def test_a_scenario_names_personas_that_exist(write: Write) -> None:
+    steps = [
+        {"at": 1, "revoke": "gest"},
+        {"at": 1, "fault": {"kind": "hang", "persona": "gest"}},
+        {"at": 1, "persona": {"name": "gest", "state": "slow"}},
+        {"at": 1, "revoke_token": "gest"},
+    ]
+    path = write("s.json", {"steps": steps})
+    unknown = "is 'gest', but no persona is called 'gest'; there are guest; did you mean 'guest'?"
+    assert problems(lambda path: load_scenario(path, ["guest"]), path) == [
+        f"steps[0].revoke {unknown}",
+        f"steps[1].fault.persona {unknown}",
+        f"steps[2].persona.name {unknown}",
+    ]
+    assert len(load_scenario(path).steps) == 4
 
 
 def test_a_token_that_two_personas_share_is_refused_without_showing_it(write: Write) -> None:

@@ -65,10 +65,27 @@ def test_the_plan_starts_with_the_faults_of_the_file(tmp_path: Path) -> None:
     ]
 
 
-def test_the_errors_of_both_files_are_named(tmp_path: Path) -> None:
-    one, other = str(tmp_path / "one.toml"), str(tmp_path / "other.json")
-    found = problems(MockSettings(personas=one, faults=other, auto_login="whoever"))
-    assert [problem.partition(": ")[0] for problem in found] == [one, other]
+def test_the_errors_of_all_files_are_named(tmp_path: Path) -> None:
+    one, other, last = (str(tmp_path / name) for name in ("one.toml", "other.json", "last.json"))
+    settings = MockSettings(personas=one, faults=other, scenario=last, auto_login="whoever")
+    found = problems(settings)
+    assert [problem.partition(": ")[0] for problem in found] == [one, other, last]
+
+
+def test_a_scenario_plays_from_the_start_but_is_no_part_of_the_initial_state(
+    people: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "outage.toml"
+    path.write_text('[[steps]]\nat = 0\nfault = {kind = "hang", persona = "ada"}')
+    mock = create_app(MockSettings(scenario=str(path), personas=people)).control
+    report = mock.scenario()
+    assert report is not None
+    assert (report.name, report.status, report.steps[0].status) == ("outage", "playing", "running")
+    mock.reset()
+    assert (mock.scenario(), mock.state.faults.faults) == (None, [])
+    ready = create_app(MockSettings(scenario="revoked-user")).control.scenario()
+    assert ready is not None
+    assert ready.name == "revoked-user"
 
 
 @pytest.mark.parametrize("name", ["deny", "devuser", "admin", "ada", "eve"])

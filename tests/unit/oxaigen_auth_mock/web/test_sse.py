@@ -17,6 +17,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 from httpx import ASGITransport, AsyncClient
 
 from oxaigen_auth_mock import MockApp, MockSettings, Persona, create_app, running_mock
+from oxaigen_auth_mock.journal.counts import fingerprint
 from tests.support.virtual_time import anyio_backend as anyio_backend  # noqa: PLC0414
 
 pytestmark = pytest.mark.anyio
@@ -127,6 +128,34 @@ async def test_a_keepalive_is_sent_every_fifteen_seconds(app: MockApp) -> None:
         assert await chunks.receive() == b":\n\n"
         assert await chunks.receive() == b":\n\n"
         assert current_time() - start == pytest.approx(30, abs=1)
+
+
+async def test_the_steps_of_a_scenario_are_sent_at_their_times() -> None:
+    app = create_app(MockSettings(), clock=current_time)
+    started_at = current_time()
+    app.control.play([{"at": 20, "until": 50.5, "revoke": "guest"}])
+    seen: list[tuple[float, str, list[str]]] = []
+    async with watching(app) as chunks:
+        while len(seen) < 3:
+            event = await chunks.receive()
+            if event.startswith(b"event: state"):
+                state = json.loads(event.partition(b"data: ")[2])
+                time = round(current_time() - started_at, 1)
+                seen.append((time, state["scenario"]["steps"][0]["status"], state["revoked"]))
+    guest = [fingerprint("mock-guest-token")]
+    assert seen == [(0, "coming", []), (20, "running", guest), (50.5, "done", [])]
+
+
+async def test_a_step_that_is_due_on_a_clock_that_stands_still_costs_little() -> None:
+    app = create_app(MockSettings(), clock=lambda: 1000.0)
+    app.control.play([{"at": 0.001, "revoke": "guest"}])
+    async with watching(app) as chunks:
+        await next_event(chunks)
+        await next_event(chunks)
+        start = current_time()
+        for _ in range(10):
+            await chunks.receive()
+        assert current_time() - start >= 0.9
 
 
 async def test_clearing_the_calls_is_an_event(app: MockApp) -> None:
