@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from benchmarks import (
     burst,
     flood,
+    generator,
     growth,
     herd,
     imports,
@@ -44,6 +45,7 @@ BENCHMARKS = {
     "server": server.measure,
     "mock": mock.measure,
     "shared": shared.measure,
+    "generator": generator.measure,
 }
 OPTIONAL = {"limits": limits.measure}
 

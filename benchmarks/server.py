@@ -44,7 +44,7 @@ def _measure(backend: str) -> list[tuple[float, ...]]:
     wrk = shutil.which("wrk")
     if wrk is None:
         raise NotMeasuredError("needs wrk")
-    with local_proxy() as proxy, serving_process(_serve, backend, proxy.url) as url:
+    with local_proxy() as proxy, serving_process(serve, backend, proxy.url) as url:
         rounds = [partial(_rate, wrk, url, path) for path in ("protected", "unprotected")]
         return [ratios(*alternate_calls(ROUNDS, *rounds))]
 
@@ -60,7 +60,7 @@ def _rate(wrk: str, url: str, path: str) -> float:
     return float(rate[1])
 
 
-def _serve(ready: Connection, backend: str, proxy: str) -> None:
+def serve(ready: Connection, backend: str, proxy: str) -> None:
     """Serve the app with one worker."""
     os.environ["OXAIGEN_AUTH_PROXY_URL_OVERRIDE"] = proxy
     os.environ["OXAIGEN_AUTH_CACHE_TTL_SECONDS"] = "3600"

@@ -13,7 +13,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         cannot be reached, a file that cannot be used, or a missing extra; 130 if the load was
         stopped.
     """
-    if any(find_spec(name) is None for name in ("hdrh", "rich")):
+    if any(find_spec(name) is None for name in ("hdrh", "httptools", "rich")):
         sys.stderr.write('oxaigen-auth-load needs an extra: pip install "oxaigen-auth[load]"\n')
         return 2
     from oxaigen_auth_load.cli import run  # noqa: PLC0415 (needs the extra)

@@ -4,35 +4,37 @@ import json
 import logging
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from functools import partial
+from itertools import combinations
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import anyio
+from attrs import evolve
 
-from oxaigen_auth_load import targets
+from oxaigen_auth_load.event_options import check_event, make_event
+from oxaigen_auth_load.events.event import EventError
 from oxaigen_auth_load.metrics import read_metrics
-from oxaigen_auth_load.options import (
-    PROGRAM,
-    OptionError,
-    check_target,
-    make_plan,
-    parse_options,
-)
+from oxaigen_auth_load.options import PROGRAM, OptionError, check_target, parse_options
+from oxaigen_auth_load.plan import Plan, PlanError
+from oxaigen_auth_load.planning import make_plan, target_addresses
+from oxaigen_auth_load.report.csv_lines import time_line_csv
 from oxaigen_auth_load.report.document import VERSION, plan_report, run_report, tool
 from oxaigen_auth_load.report.files import check_writable, write_atomically
 from oxaigen_auth_load.report.html.page import render_page
-from oxaigen_auth_load.report.table import Progress, print_table
-from oxaigen_auth_load.runner import run_plan
-from oxaigen_auth_load.scenarios import Plan, PlanError, make_tokens
+from oxaigen_auth_load.report.progress import ProgressDisplay
+from oxaigen_auth_load.report.table import print_table
+from oxaigen_auth_load.runner import Run
 from oxaigen_auth_load.servers import EmbeddedServerError, Servers, embedded_app, embedded_mock
 from oxaigen_auth_load.signals import Stop, handle_signals
-from oxaigen_auth_load.targets import Target
-
-OpenTarget: TypeAlias = Callable[[], AbstractAsyncContextManager[Target]]
+from oxaigen_auth_load.targets import TargetAddress
+from oxaigen_auth_load.thresholds import Expectation
+from oxaigen_auth_load.tokens import make_tokens, read_tokens
+from oxaigen_auth_load.urls import is_reachable
+from oxaigen_auth_load.workers import WorkerError, run_in_processes
 
 INTERRUPTED = 130  # the status that shells give a command ended by Ctrl-C
 
@@ -49,7 +51,14 @@ def run(arguments: Sequence[str] | None) -> int:
     with handle_signals() as stop:
         try:
             return _run(options, stop)
-        except (OptionError, PlanError, EmbeddedServerError, UnreachableError) as error:
+        except (
+            OptionError,
+            PlanError,
+            EmbeddedServerError,
+            UnreachableError,
+            WorkerError,
+            EventError,
+        ) as error:
             return _fail(str(error))
         except (OSError, UnicodeDecodeError) as error:
             return _fail(f"cannot use a file: {error}")
@@ -64,22 +73,28 @@ def _fail(problem: str, status: int = 2) -> int:
 
 def _run(options: Namespace, stop: Stop) -> int:
     check_target(options)
-    plan = make_plan(options)
-    tokens = make_tokens(plan, options.seed, options.tokens_file)
+    check_event(options)
     for path in _files(options):
         check_writable(path)  # before the load, so that its results cannot be lost
+    given = read_tokens(options.tokens_file) if options.tokens_file else None
+    plan = make_plan(options, given)
+    tokens = make_tokens(plan, options.seed, given)
     with ExitStack() as stack:
         valid = [token for number, token in enumerate(tokens) if number not in plan.invalid]
+        make_event(options, plan, "")  # raises before servers start
         servers = _start_servers(options, valid, stack)
+        plan = evolve(plan, event=make_event(options, plan, servers.mock))
         report = _measure(options, plan, tokens, servers, stop)
         return _show(options, report)  # before embedded servers end, which can take seconds
 
 
 def _files(options: Namespace) -> list[Path]:
-    files = [path for path in (options.json, options.html) if path]
-    if len({path.resolve() for path in files}) < len(files):
-        raise OptionError("--json and --html name the same file")
-    return files
+    files = {option: getattr(options, option) for option in ("json", "html", "csv")}
+    given = {option: path for option, path in files.items() if path}
+    for (one, path), (other, same) in combinations(given.items(), 2):
+        if path.resolve() == same.resolve():
+            raise OptionError(f"--{one} and --{other} name the same file")
+    return list(given.values())
 
 
 def _start_servers(options: Namespace, valid: Sequence[str], stack: ExitStack) -> Servers:
@@ -96,11 +111,17 @@ def _start_servers(options: Namespace, valid: Sequence[str], stack: ExitStack) -
         mock_url = stack.enter_context(mock(valid, backend=backend))
     proxy_url = mock_url or (options.proxy or "").rstrip("/")
     if target == "app" and not urls:
-        app = embedded_app(proxy_url, timeout=options.timeout, backend=backend)
+        app = embedded_app(
+            proxy_url,
+            timeout=options.timeout,
+            backend=backend,
+            ttl=options.ttl,
+            workers=options.app_workers,
+        )
         urls = [stack.enter_context(app)]
     servers = Servers(proxy_url, urls[0] if urls else "", mock_url)
     for url in filter(None, (servers.proxy, servers.app)):
-        if not targets.is_reachable(url):
+        if not is_reachable(url):
             raise UnreachableError(f"nothing answers at {url}; is it running?")
     return servers
 
@@ -114,62 +135,70 @@ def _measure(
         KeyboardInterrupt: a signal came before the first run.
     """
     stop.keeps_results = True
-    started, opened = datetime.now(UTC), list(_targets(options, servers))
-    runs = anyio.run(_run_all, plan, tokens, opened, stop, backend=options.backend)
+    started, targets = datetime.now(UTC), target_addresses(options, plan, servers)
+    run_all = partial(_run_all, plan, tokens, targets, options.backend, stop)
+    runs = anyio.run(run_all, backend=options.backend)
     if not runs:
         raise KeyboardInterrupt
-    metrics = read_metrics(runs[0])
+    reports = [run_report(name, plan, run) for name, run in runs.items()]
     return {
         "version": VERSION,
         "tool": tool(options.backend),
         "started": started.isoformat(timespec="seconds"),
-        "partial": _partial(runs, len(opened), len(plan.starts)),
+        "partial": _partial(runs, plan, len(targets)),
         "plan": plan_report(plan, zipf=options.zipf, seed=options.seed),
         "target": _describe(options, servers),
-        "runs": runs,
+        "runs": reports,
         "expectations": [
-            {"run": runs[0]["name"], **each.check(metrics)} for each in options.expect
+            _check(each, reports[0], allow_saturated=options.allow_saturated)
+            for each in options.expect
         ],
     }
 
 
-def _targets(options: Namespace, servers: Servers) -> Iterator[OpenTarget]:
-    if servers.app:
-        yield partial(targets.app_target, servers.app, options.timeout, servers.mock)
-    else:
-        yield partial(targets.client_target, servers.proxy, options.timeout)
-    if options.compare:
-        yield partial(targets.naive_target, servers.proxy, options.timeout)
+def _check(
+    expectation: Expectation, run: Mapping[str, Any], *, allow_saturated: bool
+) -> dict[str, Any]:
+    checked = {"run": run["name"], **expectation.check(read_metrics(run))}
+    if run["generator"]["saturated"] and not allow_saturated:
+        checked |= {"met": False, "measured": f"{checked['measured']}, of a saturated generator"}
+    return checked
 
 
 async def _run_all(
-    plan: Plan, tokens: Sequence[str], opened: Sequence[OpenTarget], stop: Stop
-) -> list[dict[str, Any]]:
-    """Return a report of each run that started before the stop."""
-    runs: list[dict[str, Any]] = []
-    for open_target in opened:
+    plan: Plan,
+    tokens: Sequence[str],
+    targets: Mapping[str, Sequence[TargetAddress]],
+    backend: str,
+    stop: Stop,
+) -> dict[str, Run]:
+    """Return each run that started before the stop."""
+    runs: dict[str, Run] = {}
+    for name, addresses in targets.items():
         if stop.requested:
             break
-        async with open_target() as target:
-            with Progress(target.name, len(plan.starts)) as progress:
-                recording = await run_plan(
-                    plan,
-                    tokens,
-                    target,
-                    show=progress.show,
-                    is_stopped=lambda: stop.requested,
-                )
-            used = plan.used(recording.lookups + recording.active)
-            runs.append(run_report(target.name, recording, await target.counts(), used))
+        with ProgressDisplay(name, plan.lookups) as display:
+            runs[name] = await run_in_processes(
+                plan,
+                tokens,
+                addresses,
+                backend=backend,
+                show=display.show,
+                is_stopped=lambda: stop.requested,
+            )
+        observation = runs[name].observation
+        if observation is not None and observation.problem is not None:
+            raise EventError(observation.problem)
     return runs
 
 
-def _partial(runs: Sequence[dict[str, Any]], wanted: int, lookups: int) -> str | None:
+def _partial(runs: Mapping[str, Run], plan: Plan, wanted: int) -> str | None:
     """Describe how far a stopped load came; return None if it was complete."""
-    last = runs[-1]
-    if len(runs) == wanted and last["lookups"] == lookups:
+    name, last = list(runs.items())[-1]
+    if len(runs) == wanted and last.is_complete:
         return None
-    return f"stopped after {last['lookups']:,} of {lookups:,} lookups of {last['name']}"
+    of_all = "" if plan.lookups is None else f" of {plan.lookups:,}"
+    return f"stopped after {last.recording.lookups:,}{of_all} lookups of {name}"
 
 
 def _describe(options: Namespace, servers: Servers) -> str:
@@ -202,6 +231,7 @@ def _write_files(options: Namespace, report: dict[str, Any]) -> Iterator[str]:
     writers: dict[Path | None, Callable[[], str]] = {
         options.json: lambda: f"{json.dumps(report, indent=2)}\n",
         options.html: lambda: render_page(report),
+        options.csv: lambda: time_line_csv(report),
     }
     for path in _files(options):
         try:

@@ -21,8 +21,9 @@ class Metric:
         label: its name in the table and on the page.
         group: its heading on the page; "" if only `--expect` uses it.
         read: returns it from the report of a run, or None if it is unknown.
-        unit: "seconds" for a latency of answers.
         is_part: whether it counts some of the lookups, and is shown with their percentage.
+        scenario: the only one that has it; "" for all.
+        unknown: the words for None.
     """
 
     label: str
@@ -30,12 +31,15 @@ class Metric:
     read: Callable[[Mapping[str, Any]], float | None]
     unit: Unit = "count"
     is_part: bool = False
+    scenario: str = ""
+    unknown: str = "unknown"
 
     def format(self, value: float | None, digits: int = 3) -> str:
         return _FORMATS[self.unit](value, digits)
 
 
 LOAD, LATENCY, ERRORS, SAVED = "Load", "Latency of answers", "Errors", "Work saved"
+EVENT = "Event"
 
 
 def _count(label: str, group: str, key: str, *, is_part: bool = False) -> Metric:
@@ -43,7 +47,15 @@ def _count(label: str, group: str, key: str, *, is_part: bool = False) -> Metric
 
 
 def _latency(name: str) -> Metric:
-    return Metric(name, LATENCY, lambda run: run["latency_seconds"][name], "seconds")
+    return Metric(
+        name, LATENCY, lambda run: run["latency_seconds"][name], "seconds", unknown="no answer"
+    )
+
+
+def _event(
+    scenario: str, key: str, label: str, unit: Unit = "count", unknown: str = "unknown"
+) -> Metric:
+    return Metric(label, EVENT, lambda run: run.get(key), unit, scenario=scenario, unknown=unknown)
 
 
 def _errors(run: Mapping[str, Any]) -> int:
@@ -57,7 +69,7 @@ def _error_rate(run: Mapping[str, Any]) -> float | None:
 METRICS = {
     "lookups": _count("Lookups", LOAD, "lookups"),
     "throughput": _count("Answers per second", LOAD, "throughput_per_second"),
-    "max_concurrency": _count("Maximum concurrency", LOAD, "max_concurrency"),
+    "max_concurrency": _count("Maximum in flight", LOAD, "max_concurrency"),
     **{name: _latency(name) for name in (*QUANTILES, "max", "mean")},
     "cache_hits": _count("Cache hits", SAVED, "cache_hits", is_part=True),
     "coalesced": _count("Coalesced lookups", SAVED, "coalesced", is_part=True),
@@ -67,6 +79,20 @@ METRICS = {
     "rejected": _count("Invalid tokens rejected", LOAD, "rejected", is_part=True),
     "errors": Metric("Errors", ERRORS, _errors, is_part=True),
     "error_rate": Metric("Error rate", "", _error_rate, "ratio"),
+    "stale_accepts": _event("revoke", "stale_accepts", "Stale accepts"),
+    "stale_seconds": _event("revoke", "stale_seconds", "Last stale accept after", "seconds"),
+    "recovery": _event("outage", "recovery", "Recovery after", "seconds", unknown="not recovered"),
+    "calls_after_return": _event("outage", "calls_after_return", "Calls in the first second"),
+    "cached_p99": _event(
+        "outage", "cached_p99", "p99 of cached users", "seconds", unknown="no answer"
+    ),
+    "cached_errors": _event("outage", "cached_errors", "Errors of cached users"),
+    "before_p99": _event(
+        "stampede", "before_p99", "p99 before expiry", "seconds", unknown="no answer"
+    ),
+    "expiry_p99": _event(
+        "stampede", "expiry_p99", "p99 around expiry", "seconds", unknown="no answer"
+    ),
 }
 
 
@@ -78,5 +104,5 @@ def read_metrics(run: Mapping[str, Any]) -> dict[str, float | None]:
 def format_figure(name: str, value: float | None) -> str:
     """Format a metric for the table, with words for an unknown value."""
     if value is None:
-        return "no answer" if METRICS[name].unit == "seconds" else "unknown"
+        return METRICS[name].unknown
     return METRICS[name].format(value).replace(NBSP, " ")

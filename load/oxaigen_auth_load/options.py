@@ -1,21 +1,22 @@
-"""The command's options, and the plan that they describe."""
+"""The command's options."""
 
-import json
-from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Callable, Sequence
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from random import Random
 from typing import Any
 
-from oxaigen_auth_load import scenarios
-from oxaigen_auth_load.scenarios import MAX_LOOKUPS, Plan, TokenMix
-from oxaigen_auth_load.targets import is_url
-from oxaigen_auth_load.thresholds import Expectation, read_expectation
-from oxaigen_auth_mock import MockSettings
-from oxaigen_auth_mock.faults.kinds import FAULT
-from oxaigen_auth_mock.faults.plan import unknown_persona
-from oxaigen_auth_mock.personas.store import PersonaStore
+from oxaigen_auth_load.event_options import add_event_scenarios
+from oxaigen_auth_load.option_types import (
+    non_negative_float,
+    non_negative_int,
+    parse_count,
+    parse_expectation,
+    parse_fault,
+    parse_stage,
+    positive_float,
+)
+from oxaigen_auth_load.urls import is_url
 
 PROGRAM = "oxaigen-auth-load"
 EXAMPLES = f"""\
@@ -27,69 +28,11 @@ examples:
   $ {PROGRAM} burst --callers 5000 --expect "upstream_calls_per_token <= 1" --expect "errors == 0"
 """
 DEFAULT_TOKENS = 100
+DEFAULT_CONNECTIONS = 10  # of a closed model
 
 
 class OptionError(ValueError):
     """Options that cannot be combined."""
-
-
-def _number_type(
-    convert: Callable[[str], Any], minimum: float, expected: str
-) -> Callable[[str], Any]:
-    def parse(text: str) -> Any:
-        try:
-            number = convert(text)
-        except ValueError:
-            number = float("nan")
-        if not minimum <= number < float("inf"):
-            raise ArgumentTypeError(f"{text!r} is not {expected}")
-        return number
-
-    return parse
-
-
-_non_negative_int = _number_type(int, 0, "a whole number >= 0")
-_non_negative_float = _number_type(float, 0, "a number >= 0")
-_positive_float = _number_type(float, 1e-6, "a number > 0")
-
-
-def _count(text: str) -> int:
-    number: int = _number_type(int, 1, "a whole number >= 1")(text)
-    if number > MAX_LOOKUPS:
-        raise ArgumentTypeError(f"{number:,} is more than {MAX_LOOKUPS:,}")
-    return number
-
-
-def _expectation(text: str) -> Expectation:
-    try:
-        return read_expectation(text)
-    except ValueError as error:
-        raise ArgumentTypeError(str(error)) from None
-
-
-def _fault(text: str) -> dict[str, Any]:
-    """Parse `status,status=503,probability=0.1`; values are JSON, or otherwise text."""
-    kind, *fields = text.split(",")
-    described: dict[str, Any] = {"kind": kind.strip()}
-    for each in fields:
-        name, _, value = each.partition("=")
-        try:
-            described[name.strip()] = json.loads(value)
-        except (ValueError, RecursionError):
-            described[name.strip()] = value
-    problem = _fault_problem(described)
-    if problem:
-        raise ArgumentTypeError(f"{text!r} is not a fault of the mock: {problem}")
-    return described
-
-
-def _fault_problem(described: dict[str, Any]) -> str | None:
-    try:
-        parsed = FAULT.validate_python(described)
-    except ValueError as error:
-        first = str(error).partition(" [type=")[0].splitlines()[1:]
-        return " ".join(" ".join(first).split())
-    return unknown_persona(parsed.persona, PersonaStore(MockSettings()).names)
 
 
 def parse_options(arguments: Sequence[str] | None) -> Namespace:
@@ -110,6 +53,7 @@ def parse_options(arguments: Sequence[str] | None) -> Namespace:
     for scenario in subparsers.choices.values():
         _add_tokens(scenario.add_argument_group("tokens"))
         _add_target(scenario.add_argument_group("target"))
+        _add_generator(scenario.add_argument_group("load"))
         _add_results(scenario.add_argument_group("results"))
     return parser.parse_args(arguments)
 
@@ -121,20 +65,33 @@ def _add_scenarios(subparsers: Any) -> None:
     burst = add("burst", help="all callers at once")
     burst.add_argument(
         "--callers",
-        type=_count,
+        type=parse_count,
         default=1000,
         metavar="N",
         help="number of lookups (default: %(default)s)",
     )
     steady = add("steady", help="arrivals at a constant rate")
-    steady.add_argument("--rate", type=_positive_float, default=200.0, help=per_second)
+    steady.add_argument("--rate", type=positive_float, default=200.0, help=per_second)
     ramp = add("ramp", help="arrivals at a rate that changes linearly")
     ramp.add_argument(
-        "--from", dest="first", type=_non_negative_float, default=10.0, help=per_second
+        "--from", dest="first", type=non_negative_float, default=10.0, help=per_second
     )
-    ramp.add_argument("--to", dest="last", type=_positive_float, default=500.0, help=per_second)
+    ramp.add_argument("--to", dest="last", type=positive_float, default=500.0, help=per_second)
     for scenario in (steady, ramp):
-        scenario.add_argument("--seconds", type=_positive_float, default=10.0, help=seconds)
+        scenario.add_argument("--seconds", type=positive_float, default=10.0, help=seconds)
+    staged = add("stages", help="arrivals at rates that change in stages")
+    staged.add_argument(
+        "--stage",
+        dest="stages",
+        type=parse_stage,
+        action="append",
+        required=True,
+        metavar="SECONDSs:RATE[-RATE]",
+        help="such as 10s:100, or 30s:100-1000; can be given several times",
+    )
+    closed = add("closed", help="connections that ask again when they are answered; hides stalls")
+    closed.add_argument("--seconds", type=positive_float, default=10.0, help=seconds)
+    add_event_scenarios(add)
     replay = add("replay", help="lookups from a file")
     replay.add_argument(
         "file", type=Path, help="with lines such as `0.25,ada`: start in seconds, name of a token"
@@ -143,13 +100,13 @@ def _add_scenarios(subparsers: Any) -> None:
 
 def _add_tokens(group: Any) -> None:
     distinct = f"number of distinct tokens (default: {DEFAULT_TOKENS})"
-    group.add_argument("--tokens", type=_count, metavar="N", help=distinct)
+    group.add_argument("--tokens", type=parse_count, metavar="N", help=distinct)
     skew = "use the n-th token in proportion to n**-S (default: all equally often)"
-    group.add_argument("--zipf", type=_non_negative_float, default=0.0, metavar="S", help=skew)
+    group.add_argument("--zipf", type=non_negative_float, default=0.0, metavar="S", help=skew)
     invalid = "number of invalid tokens (default: %(default)s)"
-    group.add_argument("--invalid", type=_non_negative_int, default=0, metavar="N", help=invalid)
+    group.add_argument("--invalid", type=non_negative_int, default=0, metavar="N", help=invalid)
     seed = "seed of the random numbers; equal seeds give equal loads (default: %(default)s)"
-    group.add_argument("--seed", type=_non_negative_int, default=1, metavar="N", help=seed)
+    group.add_argument("--seed", type=non_negative_int, default=1, metavar="N", help=seed)
     file = "valid tokens, one per line; required for a proxy or an app that is not embedded"
     group.add_argument("--tokens-file", type=Path, metavar="FILE", help=file)
 
@@ -164,17 +121,21 @@ def _add_target(group: Any) -> None:
     )
     naive = "also run the load without the SDK: a call of the proxy for each lookup"
     group.add_argument("--compare", choices=["naive"], help=naive)
+    workers = "processes that serve the embedded app (default: %(default)s)"
+    group.add_argument("--app-workers", type=parse_count, default=1, metavar="N", help=workers)
+    ttl = "cache TTL of the client or the embedded app, or that of your app (default: %(default)s)"
+    group.add_argument("--ttl", type=non_negative_float, default=30.0, metavar="SECONDS", help=ttl)
     group.add_argument("--proxy", metavar="URL", help="the proxy (default: an embedded mock)")
     group.add_argument(
         "--latency",
-        type=_non_negative_float,
+        type=non_negative_float,
         default=0.0,
         metavar="SECONDS",
         help="delay of the embedded mock's answers",
     )
     group.add_argument(
         "--fault",
-        type=_fault,
+        type=parse_fault,
         action="append",
         default=[],
         metavar="KIND[,NAME=VALUE…]",
@@ -184,24 +145,61 @@ def _add_target(group: Any) -> None:
     group.add_argument("--backend", choices=["asyncio", "trio"], default="asyncio", help=backend)
     group.add_argument(
         "--timeout",
-        type=_positive_float,
+        type=positive_float,
         default=5.0,
         metavar="SECONDS",
         help="timeout of a lookup (default: %(default)s)",
     )
 
 
+def _add_generator(group: Any) -> None:
+    group.add_argument(
+        "--warmup",
+        type=non_negative_float,
+        default=0.0,
+        metavar="SECONDS",
+        help="leave the lookups of the first seconds out of the figures",
+    )
+    group.add_argument(
+        "--workers",
+        type=parse_count,
+        metavar="N",
+        help="processes that generate the load (default: 1 for the client, for an app one less "
+        "than there are cores)",
+    )
+    group.add_argument(
+        "--connections",
+        type=parse_count,
+        metavar="N",
+        help="connections to an app or a proxy (default: as many as are needed; "
+        f"{DEFAULT_CONNECTIONS} in a closed load)",
+    )
+    group.add_argument(
+        "--cold-connections",
+        action="store_true",
+        help="make the connections while the load runs, not before",
+    )
+
+
 def _add_results(group: Any) -> None:
+    group.add_argument(
+        "--csv", type=Path, metavar="FILE", help="write the time line of each run as CSV"
+    )
     group.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
     group.add_argument("--html", type=Path, metavar="FILE", help="write the results as a web page")
     group.add_argument(
         "--expect",
-        type=_expectation,
+        type=parse_expectation,
         action="append",
         default=[],
         metavar="TEXT",
         help="exit with status 1 unless this holds, such as 'p99 < 50ms'; "
         "can be given several times",
+    )
+    group.add_argument(
+        "--allow-saturated",
+        action="store_true",
+        help="check expectations although the load tool could not keep up",
     )
 
 
@@ -223,27 +221,7 @@ def check_target(options: Namespace) -> None:
         raise OptionError(
             "--fault and --latency need the embedded mock: leave out --proxy and the app's URL"
         )
+    if options.app_workers > 1 and (target != "app" or url):
+        raise OptionError("--app-workers needs the embedded app: --target app without a URL")
     if url and not options.proxy and options.compare:
         raise OptionError("--compare calls the proxy directly: give its URL with --proxy")
-
-
-def make_plan(options: Namespace) -> Plan:
-    """Draw the plan that the options describe.
-
-    Raises:
-        PlanError: it is impossible.
-        OSError: a file cannot be read.
-    """
-    random = Random(options.seed)  # noqa: S311 (repeatable, not secret)
-    if options.scenario == "replay":
-        return scenarios.replay(options.file, options.invalid, random)
-    starts = {
-        "burst": lambda: scenarios.burst(options.callers),
-        "steady": lambda: scenarios.steady(options.rate, options.seconds, random),
-        "ramp": lambda: scenarios.ramp(options.first, options.last, options.seconds, random),
-    }[options.scenario]()
-    distinct = options.tokens or DEFAULT_TOKENS
-    if options.tokens_file and not options.tokens:
-        distinct = len(scenarios.read_tokens(options.tokens_file)) + options.invalid
-    mix = TokenMix(distinct=distinct, zipf=options.zipf, invalid=options.invalid)
-    return scenarios.assign_tokens(options.scenario, starts, mix, random)

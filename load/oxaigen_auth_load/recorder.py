@@ -2,47 +2,21 @@
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
-from attrs import define, field
+from attrs import define, field, frozen
 from hdrh.histogram import HdrHistogram
 
 from oxaigen_auth_load.metrics import QUANTILES
+from oxaigen_auth_load.timeline import MICROSECONDS, TimeLine, rounded_microseconds
 
-MICROSECONDS = 1_000_000  # in a second
 MAX_LATENCY = 3600 * MICROSECONDS  # longer ones are recorded as this one
 SIGNIFICANT_DIGITS = 3  # of a latency
-MAX_INTERVALS = 100  # of a time line
+WRONG_VERDICTS = {"accepted": "wrong_accept", "rejected": "wrong_reject"}
 
 
-@define(eq=False)
-class TimeLine:
-    """Counts of events per interval, in constant memory: many intervals are merged."""
-
-    interval: float = 0.05  # seconds
-    counts: dict[str, list[int]] = field(factory=dict)
-
-    def add(self, kind: str, at: float, number: int = 1) -> None:
-        index = int(at / self.interval)
-        while index >= MAX_INTERVALS:
-            self._merge_pairs()
-            index = int(at / self.interval)
-        counts = self.counts.setdefault(kind, [])
-        counts.extend([0] * (index + 1 - len(counts)))
-        counts[index] += number
-
-    def _merge_pairs(self) -> None:
-        self.interval *= 2
-        for kind, counts in self.counts.items():
-            padded = [*counts, 0]
-            pairs = zip(padded[::2], padded[1::2], strict=False)
-            self.counts[kind] = [first + second for first, second in pairs]
-
-    def report(self, *kinds: str) -> dict[str, Any]:
-        length = max(map(len, self.counts.values()), default=0)
-        counts = {kind: self.counts.get(kind, []) for kind in kinds}
-        padded = {kind: some + [0] * (length - len(some)) for kind, some in counts.items()}
-        return {"interval_seconds": self.interval, **padded}
+def _new_histogram() -> HdrHistogram:
+    return HdrHistogram(1, MAX_LATENCY, SIGNIFICANT_DIGITS)
 
 
 @define(eq=False)
@@ -51,12 +25,24 @@ class Latencies:
 
     count: int = 0
     _max: float = 0.0
-    _histogram: Any = field(factory=lambda: HdrHistogram(1, MAX_LATENCY, SIGNIFICANT_DIGITS))
+    _histogram: Any = field(factory=_new_histogram)
 
     def add(self, seconds: float) -> None:
         self.count += 1
         self._max = max(self._max, seconds)
         self._histogram.record_value(min(max(round(seconds * MICROSECONDS), 1), MAX_LATENCY))
+
+    def merge(self, other: Self) -> None:
+        self.count += other.count
+        self._max = max(self._max, other._max)
+        self._histogram.add(other._histogram)
+
+    def __getstate__(self) -> tuple[int, float, bytes]:
+        return self.count, self._max, self._histogram.encode()
+
+    def __setstate__(self, state: tuple[int, float, bytes]) -> None:
+        self.count, self._max, encoded = state
+        self._histogram = HdrHistogram.decode(encoded)
 
     def summary(self) -> dict[str, float | None]:
         """Return quantiles, maximum and mean in seconds; each is None if nothing was added."""
@@ -79,6 +65,20 @@ class Latencies:
         return min(value / MICROSECONDS, self._max)
 
 
+@frozen
+class Progress:
+    """How far a run has come."""
+
+    lookups: int = 0
+    errors: int = 0
+    active: int = 0
+
+    def __add__(self, other: Self) -> Self:
+        return type(self)(
+            self.lookups + other.lookups, self.errors + other.errors, self.active + other.active
+        )
+
+
 @define(eq=False)
 class Recording:
     """The record of one run of a plan.
@@ -89,25 +89,33 @@ class Recording:
 
     Attributes:
         clock: returns the time in seconds.
+        warmup: lookups before this second are in the time line only.
         seconds: from the start of the run to the end of the last lookup.
         lookups: the number of lookups that have ended.
         rejected: the number of invalid tokens that were rejected.
-        start_delays: how late lookups started.
+        in_flight: the number of lookups that are sent and have not ended; `max_concurrency` is its
+            maximum.
+        sent_before_first_end: the number of lookups that were sent before the first one ended.
+        send_delays: how long after their intended starts lookups were sent.
     """
 
     clock: Callable[[], float]
-    started_at: float = field(init=False)
-    seconds: float = 0.0
-    lookups: int = 0
-    accepted: int = 0
-    rejected: int = 0
-    errors: Counter[str] = field(factory=Counter)
-    active: int = 0
-    max_concurrency: int = 0
+    warmup: float = 0.0
     time_line: TimeLine = field(factory=TimeLine)
-    answer_latencies: Latencies = field(factory=Latencies)
-    error_latencies: Latencies = field(factory=Latencies)
-    start_delays: Latencies = field(factory=Latencies)
+    started_at: float = field(init=False)
+    seconds: float = field(default=0.0, init=False)
+    lookups: int = field(default=0, init=False)
+    accepted: int = field(default=0, init=False)
+    rejected: int = field(default=0, init=False)
+    errors: Counter[str] = field(factory=Counter, init=False)
+    active: int = field(default=0, init=False)
+    in_flight: int = field(default=0, init=False)
+    max_concurrency: int = field(default=0, init=False)
+    sent_before_first_end: int = field(default=0, init=False)
+    answer_latencies: Latencies = field(factory=Latencies, init=False)
+    error_latencies: Latencies = field(factory=Latencies, init=False)
+    send_delays: Latencies = field(factory=Latencies, init=False)
+    _has_end: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.started_at = self.clock()
@@ -122,13 +130,22 @@ class Recording:
 
     def begin(self, intended: float) -> None:
         """Record the start of a lookup that the plan has at `intended` seconds."""
-        self.time_line.add("arrivals", intended)
-        self.start_delays.add(self.elapsed() - intended)
-        self.active += 1
-        self.max_concurrency = max(self.max_concurrency, self.active)
+        self.time_line.at(intended).arrivals += 1
+        self.active += intended >= self.warmup
+
+    def sent(self, intended: float) -> None:
+        """Record that a lookup was sent to its target."""
+        now = self.elapsed()
+        self.time_line.at(now).sent += 1
+        self.in_flight += 1
+        if intended < self.warmup:
+            return
+        self.send_delays.add(now - intended)
+        self.max_concurrency = max(self.max_concurrency, self.in_flight)
+        self.sent_before_first_end += not self._has_end
 
     def end(self, intended: float, outcome: str, *, invalid: bool) -> None:
-        """Record the outcome of a lookup.
+        """Record the outcome of a lookup that was sent.
 
         Latency counts from the intended start, so it includes the time that the lookup had to wait
         before it could start (no coordinated omission).
@@ -138,28 +155,55 @@ class Recording:
             outcome: `accepted`, `rejected`, or the kind of error.
             invalid: whether the token should be rejected.
         """
-        self.seconds = self.elapsed()
+        now = self.elapsed()
+        latency = now - intended
+        interval = self.time_line.at(now)
+        self.in_flight -= 1
+        is_answer = outcome == ("rejected" if invalid else "accepted")
+        kind = outcome if is_answer else WRONG_VERDICTS.get(outcome, outcome)
+        if is_answer:
+            interval.latencies[rounded_microseconds(latency)] += 1
+        else:
+            interval.errors[kind] += 1
+        if intended < self.warmup:
+            return
+        self.seconds = now
+        self._has_end = True
         self.active -= 1
         self.lookups += 1
-        latency = self.seconds - intended
-        if outcome == ("rejected" if invalid else "accepted"):
+        if is_answer:
             self.accepted += not invalid
             self.rejected += invalid
             self.answer_latencies.add(latency)
         else:
-            wrong_verdicts = {"accepted": "wrong_accept", "rejected": "wrong_reject"}
-            self.errors[wrong_verdicts.get(outcome, outcome)] += 1
+            self.errors[kind] += 1
             self.error_latencies.add(latency)
-            self.time_line.add("errors", self.seconds)
+
+    def progress(self) -> Progress:
+        return Progress(self.lookups, self.errors.total(), self.active)
+
+    def merge(self, other: Self) -> None:
+        """Add the record of another process that ran another part of the plan at the same time."""
+        self.seconds = max(self.seconds, other.seconds)
+        for name in ("lookups", "accepted", "rejected", "active", "sent_before_first_end"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.errors.update(other.errors)
+        self.time_line.merge(other.time_line)
+        self.max_concurrency = self.time_line.max_in_flight()
+        self.answer_latencies.merge(other.answer_latencies)
+        self.error_latencies.merge(other.error_latencies)
+        self.send_delays.merge(other.send_delays)
 
     def report(self) -> dict[str, Any]:
         """Return the figures of the run for the report of the load."""
+        measured = self.seconds - self.warmup
         return {
             "seconds": self.seconds,
             "lookups": self.lookups,
             "unfinished": self.active,
             "max_concurrency": self.max_concurrency,
-            "throughput_per_second": self.answered / self.seconds if self.seconds else 0.0,
+            "sent_before_first_end": self.sent_before_first_end,
+            "throughput_per_second": self.answered / measured if measured > 0 else 0.0,
             "latency_seconds": self.answer_latencies.summary(),
             "distribution": self.answer_latencies.distribution(),
             "answered": self.answered,
@@ -167,5 +211,5 @@ class Recording:
             "rejected": self.rejected,
             "errors": dict(self.errors),
             "error_latency_seconds": self.error_latencies.summary(),
-            "start_delay_seconds": self.start_delays.summary(),
+            "send_delay_seconds": self.send_delays.summary(),
         }

@@ -1,57 +1,17 @@
-"""Draws plans before a load: when each lookup starts, and with which token."""
+"""Draws the plan of each scenario."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate
 from pathlib import Path
 from random import Random
 
-from attrs import frozen
+from attrs import evolve, frozen
+
+from oxaigen_auth_load.plan import Plan, PlanError
+from oxaigen_auth_load.tokens import TokenMix, draw_tokens
 
 MAX_LOOKUPS = 1_000_000
-
-
-class PlanError(ValueError):
-    """A plan is impossible; the message says why, and what to change."""
-
-
-@frozen
-class Plan:
-    """The lookups of a load. A plan can be run several times, against different targets.
-
-    Attributes:
-        scenario: its name.
-        starts: when each lookup starts, in seconds from the start of the run, in order.
-        tokens: the number of each lookup's token, from 0 to `distinct` - 1.
-        distinct: the number of distinct tokens.
-        invalid: the numbers of the tokens that a proxy should reject.
-    """
-
-    scenario: str
-    starts: Sequence[float]
-    tokens: Sequence[int]
-    distinct: int
-    invalid: frozenset[int] = frozenset()
-
-    @property
-    def seconds(self) -> float:
-        """When the last lookup starts."""
-        return self.starts[-1]
-
-    def used(self, lookups: int | None = None) -> int:
-        """Return the number of distinct tokens in the first `lookups`. None: in all of them."""
-        return len(set(self.tokens[:lookups]))
-
-
-@frozen(kw_only=True)
-class TokenMix:
-    """How many distinct tokens there are, how unevenly they are used, and how many are invalid.
-
-    The n-th token has a weight of 1/n**`zipf`; 0 uses all equally often.
-    """
-
-    distinct: int
-    zipf: float = 0.0
-    invalid: int = 0
+ASKING_INTERVAL = 0.02  # seconds
+CLOSED_DRAWS = 100_000  # tokens, which a closed model repeats
 
 
 def burst(callers: int) -> list[float]:
@@ -75,13 +35,38 @@ def ramp(first: float, last: float, seconds: float, random: Random) -> list[floa
 
     The arrivals are drawn at the higher rate, and thinned out where the rate is lower.
     """
+    check_count(max(first, last) * seconds)
+    return _ramp(first, last, seconds, random)
+
+
+def _ramp(first: float, last: float, seconds: float, random: Random) -> list[float]:
     peak = max(first, last)
-    check_count(peak * seconds)
     return [
         at
         for at in _poisson(peak, seconds, random)
         if random.random() * peak <= first + (last - first) * at / seconds
     ]
+
+
+@frozen
+class Stage:
+    """A part of a load, with a rate that changes linearly from `first` to `last` per second."""
+
+    seconds: float
+    first: float
+    last: float
+
+
+def stages(parts: Sequence[Stage], random: Random) -> list[float]:
+    """Return the arrivals of several ramps, one after the other."""
+    check_count(sum(max(part.first, part.last) * part.seconds for part in parts))
+    starts: list[float] = []
+    began = 0.0
+    for part in parts:
+        if part.first or part.last:
+            starts += [began + at for at in _ramp(part.first, part.last, part.seconds, random)]
+        began += part.seconds
+    return starts
 
 
 def _poisson(rate: float, seconds: float, random: Random) -> Iterator[float]:
@@ -106,26 +91,42 @@ def check_count(lookups: float) -> int:
 
 
 def assign_tokens(scenario: str, starts: Sequence[float], mix: TokenMix, random: Random) -> Plan:
-    """Give each lookup a token. Invalid tokens are drawn from all, frequent and rare.
+    """Give each lookup a token.
 
     Raises:
         PlanError: there are more invalid tokens than tokens, or no lookups.
     """
-    distinct, invalid = mix.distinct, mix.invalid
-    if invalid > distinct:
-        raise PlanError(
-            f"{invalid} of {distinct} tokens cannot be invalid; lower --invalid or raise --tokens"
-        )
     if not starts:
         raise PlanError("no lookup would start; raise the rate or the seconds")
-    weights = list(accumulate(n**-mix.zipf for n in range(1, distinct + 1)))
-    tokens = random.choices(range(distinct), cum_weights=weights, k=len(starts))
-    if mix.zipf == 0 and len(starts) >= distinct:
-        # Without a skew use every token, which drawing with replacement does not guarantee.
-        tokens = [n % distinct for n in range(len(starts))]
-        random.shuffle(tokens)
-    drawn = frozenset(random.sample(range(distinct), invalid))
-    return Plan(scenario, starts, tokens, distinct, drawn)
+    tokens, invalid = draw_tokens(len(starts), mix, random)
+    return Plan(scenario, starts, tokens, mix.distinct, invalid)
+
+
+def stampede(rate: float, seconds: float, asked: int, mix: TokenMix, random: Random) -> Plan:
+    """Ask for each token this many times at the start, beside a steady load.
+
+    Raises:
+        PlanError: there are more invalid tokens than tokens, or no lookups.
+    """
+    plan = assign_tokens("stampede", steady(rate, seconds, random), mix, random)
+    first = [
+        (time * ASKING_INTERVAL, token) for time in range(asked) for token in range(mix.distinct)
+    ]
+    check_count(len(first) + len(plan.starts))
+    starts, tokens = zip(
+        *sorted((*first, *zip(plan.starts, plan.tokens, strict=True))), strict=True
+    )
+    return evolve(plan, starts=starts, tokens=tokens, seconds=seconds)
+
+
+def closed(connections: int, seconds: float, mix: TokenMix, random: Random) -> Plan:
+    """Let each connection ask again when it is answered, for this many seconds.
+
+    Raises:
+        PlanError: there are more invalid tokens than tokens.
+    """
+    tokens, invalid = draw_tokens(max(CLOSED_DRAWS, mix.distinct), mix, random)
+    return Plan("closed", (), tokens, mix.distinct, invalid, connections, seconds=seconds)
 
 
 def replay(path: Path, invalid: int, random: Random) -> Plan:
@@ -169,42 +170,3 @@ def _parse_start(text: str) -> float:
     if not 0 <= start < float("inf"):
         raise ValueError(text)
     return start
-
-
-def make_tokens(plan: Plan, seed: int, file: Path | None) -> list[str]:
-    """Return a bearer token for each token number of a plan.
-
-    Args:
-        plan: needs a valid token for each number that is not `invalid`.
-        seed: makes the tokens differ from those of another seed.
-        file: the valid tokens, one per line; None makes them up.
-
-    Raises:
-        PlanError: the file has too few tokens.
-        OSError: the file cannot be read.
-    """
-    needed = plan.distinct - len(plan.invalid)
-    valid = [f"load-token-{seed}-{number}" for number in range(needed)]
-    if file:
-        valid = read_tokens(file)
-        if len(valid) < needed:
-            raise PlanError(f"{file.name} has {len(valid)} tokens, but {needed} are needed")
-    unused = iter(valid)
-    return [
-        f"invalid-token-{number}" if number in plan.invalid else next(unused)
-        for number in range(plan.distinct)
-    ]
-
-
-def read_tokens(file: Path) -> list[str]:
-    """Return the tokens of a file, one per line; blank lines are ignored.
-
-    Raises:
-        PlanError: the file has no token.
-        OSError: the file cannot be read.
-    """
-    lines = file.read_text("utf-8-sig").splitlines()
-    tokens = [line.strip() for line in lines if line.strip()]
-    if not tokens:
-        raise PlanError(f"{file.name} has no token; write one on each line")
-    return tokens

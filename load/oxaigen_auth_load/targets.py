@@ -3,14 +3,13 @@
 A target turns a token into an outcome: `accepted`, `rejected`, or the kind of error.
 """
 
-from collections.abc import AsyncGenerator
+import json
+import os
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from importlib import import_module
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Protocol
-from urllib.parse import urlsplit
+from typing import Protocol
 
-from anyio import CapacityLimiter
+from anyio import CancelScope
 from attrs import define, field, frozen
 
 from oxaigen_auth import (
@@ -20,48 +19,59 @@ from oxaigen_auth import (
     OxaigenAuthUpstreamError,
     ProxyAuthClient,
 )
+from oxaigen_auth_load.counts import Counts
+from oxaigen_auth_load.http1 import ConnectionPool
+from oxaigen_auth_load.http1_connection import (
+    ConnectionFailedError,
+    InvalidTokenError,
+    ProtocolError,
+    RequestTimeoutError,
+    Response,
+)
+from oxaigen_auth_load.http_library import CONTROL_TIMEOUT, httpx
 
-if TYPE_CHECKING:
-    import httpx
-else:
-    httpx = import_module("httpx2" if find_spec("httpx2") else "httpx")  # as the SDK does
-
-LIBRARY = f"{httpx.__name__} {httpx.__version__}"
-CONNECTIONS = 100  # the SDK's default
-LIMITS = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
 REJECTIONS = (401, 403)
-CONTROL_TIMEOUT = 5.0  # seconds, for calls that are not part of the load
-
-
-@frozen
-class Counts:
-    """The counters of a target; None if it cannot count them.
-
-    Attributes:
-        queued: lookups that found none of the load tool's own connections free.
-    """
-
-    cache_hits: int | None = None
-    coalesced: int | None = None
-    upstream_calls: int | None = None
-    queued: int = 0
+FAILURES: dict[type[Exception], str] = {
+    RequestTimeoutError: "timeout",
+    ConnectionFailedError: "connection",
+    ProtocolError: "protocol",
+    InvalidTokenError: "invalid_token",
+}
 
 
 class Target(Protocol):
-    """Validates tokens."""
+    """Validates tokens.
+
+    Attributes:
+        max_connections: 0 if lookups have no connections of the load tool.
+    """
 
     name: str
 
-    async def look_up(self, token: str) -> str:
-        """Return `accepted`, `rejected`, or the kind of error."""
+    @property
+    def max_connections(self) -> int: ...
+
+    async def look_up(self, token: str, on_sent: Callable[[], None]) -> str:
+        """Return `accepted`, `rejected`, or the kind of error; call `on_sent` once it is sent."""
+        ...
+
+    def answered_by(self) -> str:
+        """Name the worker of the target that answered the lookup that ended last.
+
+        Call it before the next `await`. It is "" without an answer.
+        """
         ...
 
     def upstream_calls(self) -> int | None:
         """Return the number of upstream calls so far, or None if it is unknown until the end."""
         ...
 
+    def waited(self) -> int:
+        """Return how many lookups waited for one of the connections so far."""
+        ...
+
     async def counts(self) -> Counts:
-        """Return the counters at the end of a run."""
+        """Return the counters so far."""
         ...
 
 
@@ -71,8 +81,10 @@ class ClientTarget:
 
     client: ProxyAuthClient
     name: str = "client"
+    max_connections: int = 0
 
-    async def look_up(self, token: str) -> str:
+    async def look_up(self, token: str, on_sent: Callable[[], None]) -> str:
+        on_sent()
         try:
             await self.client.get_me(token)
         except (OxaigenAuthUnauthenticatedError, OxaigenAuthPermissionDeniedError):
@@ -81,8 +93,14 @@ class ClientTarget:
             return "unavailable"
         return "accepted"
 
+    def answered_by(self) -> str:
+        return f"client {os.getpid()}"
+
     def upstream_calls(self) -> int:
         return self.client.stats().upstream_calls
+
+    def waited(self) -> int:
+        return 0
 
     async def counts(self) -> Counts:
         stats = self.client.stats()
@@ -91,50 +109,59 @@ class ClientTarget:
 
 @define(eq=False)
 class HttpTarget:
-    """A URL that is called with the bearer token for each lookup, over one connection pool.
+    """A URL that is called with the bearer token for each lookup.
 
-    The limiter keeps calls from queueing inside the pool, which is slow with thousands of them.
+    Attributes:
+        worker_header: names the worker that answered; if it is missing, the connection does.
     """
 
     name: str
-    url: str
-    http: httpx.AsyncClient
-    _limiter: CapacityLimiter = field(factory=lambda: CapacityLimiter(CONNECTIONS))
+    pool: ConnectionPool
+    worker_header: str = field(default="", kw_only=True)
     _calls: int = 0
-    _queued: int = 0
+    _last: Response | None = None
 
-    async def look_up(self, token: str) -> str:
-        self._queued += self._limiter.available_tokens <= 0
-        async with self._limiter:
-            self._calls += 1
-            headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
-            try:
-                response = await self.http.get(self.url, headers=headers)
-            except httpx.TimeoutException:
-                return "timeout"
-            except httpx.TransportError:
-                return "connection"
-            except httpx.DecodingError:
-                return "decoding"
-        status = response.status_code
-        if status in REJECTIONS:
+    @property
+    def max_connections(self) -> int:
+        return self.pool.max_connections
+
+    async def look_up(self, token: str, on_sent: Callable[[], None]) -> str:
+        self._calls += 1
+        try:
+            response = await self.pool.get(token, on_sent)
+        except tuple(FAILURES) as error:
+            self._last = None
+            return FAILURES[type(error)]
+        self._last = response
+        if response.status in REJECTIONS:
             return "rejected"
-        if status != 200:  # noqa: PLR2004
-            return f"status_{status}"
-        return "accepted" if self._is_expected(response) else "no_profile"
+        if response.status != 200:  # noqa: PLR2004
+            return f"status_{response.status}"
+        return "accepted" if self._is_expected(response.body) else "no_profile"
 
-    def _is_expected(self, response: httpx.Response) -> bool:
+    def _is_expected(self, body: bytes) -> bool:
         """Return whether a response of the proxy is a JSON object, as a profile is."""
         try:
-            return isinstance(response.json(), dict)
+            return isinstance(json.loads(body), dict)
         except ValueError:
             return False
+
+    def answered_by(self) -> str:
+        if self._last is None:
+            return ""
+        named = self._last.header(self.worker_header.lower().encode())
+        if named is None:
+            return f"connection {self._last.connection} of process {os.getpid()}"
+        return named.decode("latin-1")
 
     def upstream_calls(self) -> int | None:
         return self._calls
 
+    def waited(self) -> int:
+        return self.pool.waited
+
     async def counts(self) -> Counts:
-        return Counts(0, 0, self._calls, self._queued)
+        return Counts(0, 0, self._calls)
 
 
 @define(eq=False)
@@ -143,14 +170,14 @@ class AppTarget(HttpTarget):
 
     mock_url: str = ""
 
-    def _is_expected(self, response: httpx.Response) -> bool:  # noqa: ARG002 (any 200 is expected)
+    def _is_expected(self, body: bytes) -> bool:  # noqa: ARG002 (any 200 is expected)
         return True
 
     def upstream_calls(self) -> int | None:
         return None
 
     async def counts(self) -> Counts:
-        return Counts(upstream_calls=await self._count_at_mock(), queued=self._queued)
+        return Counts(upstream_calls=await self._count_at_mock())
 
     async def _count_at_mock(self) -> int | None:
         """Ask the mock for its count; if it fails to answer, the count is unknown."""
@@ -158,52 +185,60 @@ class AppTarget(HttpTarget):
             return None
         url = f"{self.mock_url}/_mock/api/calls"
         try:
-            total: int = (await self.http.get(url, timeout=CONTROL_TIMEOUT)).json()["total"]
-        except (httpx.HTTPError, ValueError, KeyError):
+            async with httpx.AsyncClient(timeout=CONTROL_TIMEOUT, trust_env=False) as http:
+                total: int = (await http.get(url)).json()["total"]
+        except (httpx.HTTPError, ValueError, KeyError, TypeError):
             return None
         return total
 
 
-@asynccontextmanager
-async def client_target(proxy_url: str, timeout: float) -> AsyncGenerator[Target]:  # noqa: ASYNC109 (a setting)
-    """Open a client with the SDK's defaults, apart from the timeout of a lookup in seconds."""
-    settings = OxaigenAuthSettings(proxy_timeout_seconds=timeout)
-    async with ProxyAuthClient(proxy_url, settings=settings) as client:
-        yield ClientTarget(client)
+@frozen(kw_only=True)
+class TargetAddress:
+    """What a process needs to open a target.
 
+    Attributes:
+        name: `client`, `naive` or `app`.
+        url: of the proxy for a client, otherwise of the route that is called.
+        timeout: of a lookup, in seconds.
+        mock_url: of the embedded mock that counts the calls of an app; "" for none.
+        max_connections: of this process to the URL.
+        connections: to open in advance.
+        ttl: of a client's cache, in seconds.
+        worker_header: of an app, names the worker that answered; "" for none.
+    """
 
-@asynccontextmanager
-async def naive_target(proxy_url: str, timeout: float) -> AsyncGenerator[Target]:  # noqa: ASYNC109 (a setting)
-    """Open a pool to the proxy; each lookup is a call, as in an app without the SDK."""
-    async with _http(timeout) as http:
-        yield HttpTarget("naive", f"{proxy_url}/_oxa_auth/get-me", http)
+    name: str
+    url: str
+    timeout: float
+    mock_url: str = ""
+    max_connections: int = 100
+    connections: int = 0
+    ttl: float = 30.0
+    worker_header: str = ""
 
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator[Target]:
+        """Open the target, and its connections.
 
-@asynccontextmanager
-async def app_target(url: str, timeout: float, mock_url: str = "") -> AsyncGenerator[Target]:  # noqa: ASYNC109 (a setting)
-    """Open a pool to a protected route."""
-    async with _http(timeout) as http:
-        yield AppTarget("app", url, http, mock_url=mock_url)
-
-
-def _http(timeout: float) -> httpx.AsyncClient:
-    return httpx.AsyncClient(limits=LIMITS, timeout=timeout, trust_env=False)
-
-
-def is_url(text: str) -> bool:
-    """Return whether this is an http or https URL without a user and password."""
-    try:
-        url = urlsplit(text)
-        has_authority = bool(url.hostname) and url.port != 0
-    except ValueError:
-        return False
-    return has_authority and url.scheme in {"http", "https"} and "@" not in text
-
-
-def is_reachable(url: str) -> bool:
-    """Return whether anything answers at this URL, with any status."""
-    try:
-        httpx.get(url, timeout=CONTROL_TIMEOUT, trust_env=False)
-    except (httpx.TransportError, httpx.InvalidURL):
-        return False
-    return True
+        Raises:
+            ConnectionFailedError: a connection cannot be made.
+            RequestTimeoutError: they take longer than a lookup may.
+        """
+        if self.name == "client":
+            settings = OxaigenAuthSettings(
+                proxy_timeout_seconds=self.timeout, cache_ttl_seconds=self.ttl
+            )
+            async with ProxyAuthClient(self.url, settings=settings) as client:
+                yield ClientTarget(client)
+            return
+        pool = ConnectionPool(self.url, self.timeout, self.max_connections)
+        try:
+            await pool.open(self.connections)
+            if self.name == "app":
+                header = self.worker_header
+                yield AppTarget(self.name, pool, mock_url=self.mock_url, worker_header=header)
+            else:
+                yield HttpTarget(self.name, pool)
+        finally:
+            with CancelScope(shield=True):
+                await pool.aclose()

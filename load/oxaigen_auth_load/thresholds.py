@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import frozen
 
-from oxaigen_auth_load.metrics import METRICS, format_figure
+from oxaigen_auth_load.metrics import LATENCY, METRICS, format_figure
 from oxaigen_auth_load.units import NBSP
 
 _SYNTAX = re.compile(
@@ -57,7 +57,7 @@ class Expectation:
         }
 
     def _measured(self, value: float | None, metrics: Mapping[str, float | None]) -> str:
-        is_latency = METRICS[self.name].unit == "seconds"
+        is_latency = METRICS[self.name].group == LATENCY
         if value is None:
             return "no lookup was answered" if is_latency else format_figure(self.name, None)
         lookups, errors = metrics["lookups"] or 0, metrics["errors"] or 0

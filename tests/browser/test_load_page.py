@@ -8,9 +8,20 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from oxaigen_auth_load.report.html.page import render_page
-from tests.unit.oxaigen_auth_load.report.sample import partial_report, sample_report
+from tests.unit.oxaigen_auth_load.report.sample import (
+    burst_report,
+    closed_report,
+    partial_report,
+    sample_report,
+    saturated_report,
+)
 
 Show = Callable[..., Page]
+LINES = [
+    *(".run-client", ".run-naive", ".arrivals", ".answers", ".upstream_calls"),
+    *(".latency-p50", ".latency-p99", ".in_flight"),
+    *(f".error-{name}" for name in (*range(5), "other")),
+]
 
 
 @pytest.fixture
@@ -59,7 +70,7 @@ def test_hovering_shows_the_values_there(show: Show) -> None:
         "maxclient127\N{NO-BREAK SPACE}msnaive167\N{NO-BREAK SPACE}ms"
     )
     expect(latency.locator("circle")).to_have_count(2)
-    time = plot(page, "Time line of client")
+    time = plot(page, "Rates of client")
     hover(time, 0.001)
     expect(latency.get_by_role("status")).to_be_hidden()
     expect(time.get_by_role("status")).to_contain_text("Upstream calls440")
@@ -125,14 +136,20 @@ def test_labels_do_not_collide(show: Show, width: int) -> None:
     report = sample_report()
     last = 100 - 1e-5
     report["runs"][0]["distribution"].insert(-1, [last, report["runs"][0]["distribution"][-1][1]])
-    page = show(report, viewport={"width": width, "height": 844})
-    assert colliding(page) == []
+    for each in (report, burst_report(), saturated_report()):
+        assert colliding(show(each, viewport={"width": width, "height": 844})) == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_texts_and_lines_contrast_with_their_background(show: Show, scheme: str) -> None:
-    page = show(sample_report(), color_scheme=scheme)
+    report = saturated_report()
+    errors = report["runs"][0]["timeline"]["errors"]
+    errors |= {"wrong_reject": [1] * 100, "status_500": [1] * 100}
+    page = show(report | {"partial": "stopped"}, color_scheme=scheme)
     for selector in (
+        ".banner.saturated li",
+        "p.banner",
+        "th .tag.bad",
         "h1",
         "dt",
         "td.bad",
@@ -143,14 +160,14 @@ def test_texts_and_lines_contrast_with_their_background(show: Show, scheme: str)
         "summary",
     ):
         assert contrast(page, selector) >= 4.5
-    for selector in (".run-client", ".run-naive", ".arrivals", ".upstream_calls", ".errors"):
+    for selector in LINES:
         assert contrast(page, f".legend {selector}") >= 3
 
 
 def test_light_and_dark_differ(show: Show) -> None:
     light = show(sample_report(), color_scheme="light")
     dark = show(sample_report(), color_scheme="dark")
-    for selector in ("html", "figure", ".legend .run-client", ".legend .errors"):
+    for selector in ("html", "figure", ".legend .run-client", ".legend .error-0"):
         assert colours(light, selector) != colours(dark, selector)
 
 
@@ -188,6 +205,34 @@ def test_a_partial_report_has_a_banner(show: Show) -> None:
     page = show(partial_report())
     expect(page.locator(".banner")).to_be_in_viewport()
     expect(page.locator(".banner")).to_contain_text("stopped after 3.2 s of 10 s")
+
+
+def test_a_saturated_generator_has_a_banner_above_that_of_a_partial_report(show: Show) -> None:
+    page = show(saturated_report() | {"partial": "stopped"})
+    saturated, partial = page.locator(".banner").all()
+    expect(saturated).to_be_in_viewport()
+    expect(saturated).to_contain_text("the generator could not keep up")
+    heights = [each.evaluate("(it) => it.offsetHeight") for each in (saturated, partial)]
+    assert heights[0] > 2 * heights[1]
+
+
+def test_the_warm_up_is_grey_and_where_lookups_queue_there_is_a_line(show: Show) -> None:
+    warm_up = plot(show(closed_report()), "Rates of client").locator("rect.warmup")
+    queueing = plot(show(saturated_report()), "Rates of client").locator("line.queueing")
+    assert part_of_plot(warm_up, "right") == pytest.approx(0.1, abs=0.02)
+    assert part_of_plot(queueing, "left") == pytest.approx(0.85, abs=0.02)
+
+
+def part_of_plot(mark: Locator, side: str) -> float:
+    """Return how far right in its plot the side of a mark is, from 0 to 1."""
+    part: float = mark.evaluate(
+        """(mark, side) => {
+            const plot = mark.closest(".plot").getBoundingClientRect();
+            return (mark.getBoundingClientRect()[side] - plot.left) / plot.width;
+        }""",
+        side,
+    )
+    return part
 
 
 def test_the_numbers_of_a_plot_can_be_opened(show: Show) -> None:

@@ -20,11 +20,11 @@ import pytest
 import rich.console
 import rich.progress
 
-from oxaigen_auth_load import cli, main, servers, targets
-from oxaigen_auth_load.report.table import Progress
-from oxaigen_auth_load.scenarios import read_tokens
+from oxaigen_auth_load import cli, main, processes, servers
+from oxaigen_auth_load.report.progress import ProgressDisplay
 from oxaigen_auth_load.servers import EmbeddedServerError, embedded_app, embedded_mock
 from oxaigen_auth_load.signals import SIGNALS, Stop
+from oxaigen_auth_load.tokens import read_tokens
 from tests.support.apps import TestClient
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
-    from oxaigen_auth_load.recorder import Recording
+    from oxaigen_auth_load.recorder import Progress
 
 each_backend = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 
@@ -112,6 +112,71 @@ def test_pitfall_58_errors_meet_no_expectation_of_latency(
     assert "no lookup was answered" in page.read_text("utf-8")
 
 
+@each_backend
+def test_pitfall_58_a_burst_reaches_an_app_at_once(tmp_path: Path, backend: str) -> None:
+    path = tmp_path / "load.json"
+    words = f"burst --callers 200 --target app --backend {backend} --json {path}"
+    assert load([*words.split(), "--expect", "max_concurrency == 200"]) == 0
+    (run,) = results(path)["runs"]
+    assert run["errors"] == {}
+    assert max(run["timeline"]["in_flight"]) == 200
+    assert run["generator"]["waited_for_connections"] == 0
+
+
+def test_pitfall_58_a_burst_over_too_few_connections_is_not_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "load.json"
+    words = f"burst --callers 100 --target app --connections 5 --json {path}".split()
+    assert load([*words, "--expect", "errors == 0"]) == 1
+    (run,) = results(path)["runs"]
+    assert run["generator"]["saturated"]
+    assert run["max_concurrency"] == 5
+    assert (run["sent_before_first_end"], run["lookups"]) == (5, 100)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "the generator could not keep up: the results below are the generator's" in shown
+    assert "95 lookups waited because all 5 connections were in use; raise --connections" in shown
+    assert "FAILED errors == 0 (0, of a saturated generator)" in shown
+    assert "5 of 100 lookups were sent before the first answer was read" in shown
+    assert load([*words, "--expect", "errors == 0", "--allow-saturated"]) == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_closed_load_asks_over_its_connections_until_its_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], workers: int
+) -> None:
+    path = tmp_path / "load.json"
+    words = "closed --connections 3 --seconds 0.5 --warmup 0.2 --target app --tokens 4"
+    files = ["--json", str(path), "--csv", str(tmp_path / "load.csv")]
+    assert load([*words.split(), "--workers", str(workers), *files]) == 0
+    report = results(path)
+    (run,) = report["runs"]
+    assert (report["partial"], report["plan"]["lookups"]) == (None, None)
+    assert run["max_concurrency"] <= 3
+    assert 0 < run["lookups"] < sum(run["timeline"]["arrivals"])
+    assert run["timeline"]["warmup_seconds"] == pytest.approx(0.2)
+    assert "hides" in capsys.readouterr().out
+    head, *lines = (tmp_path / "load.csv").read_text("utf-8").splitlines()
+    assert head.startswith("run,from_seconds,arrivals,sent,answers,in_flight,upstream_calls,p50_")
+    assert sum(int(line.split(",")[2]) for line in lines) == sum(run["timeline"]["arrivals"])
+
+
+def test_pitfall_58_a_target_that_stalls_shows_in_an_open_load(tmp_path: Path) -> None:
+    path = tmp_path / "load.json"
+    words = f"steady --rate 50 --seconds 2 --tokens 1 --latency 1 --json {path}"
+    assert load(words.split()) == 0
+    (run,) = results(path)["runs"]
+    assert run["latency_seconds"]["p90"] > 0.5
+    assert max(run["timeline"]["in_flight"]) > 20
+
+
+def test_stages_are_run_one_after_the_other(tmp_path: Path) -> None:
+    path = tmp_path / "load.json"
+    words = f"stages --stage 0.5s:100 --stage 0.5s:20-200 --json {path}"
+    assert load(words.split()) == 0
+    assert results(path)["runs"][0]["lookups"] == results(path)["plan"]["lookups"] > 40
+
+
 def test_a_wrong_rejection_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "load.json"
     fault = ["--fault", "status,status=403,endpoint=get-me", "--expect", "p99 < 2s"]
@@ -178,7 +243,7 @@ def test_a_file_is_replayed_through_an_app_and_a_proxy_elsewhere(
     assert "secret-" not in capsys.readouterr().out + path.read_text("utf-8")
     (tmp_path / "tokens").write_text("secret-1\n")
     assert load([*replay, "--proxy", proxy, *known]) == 2
-    assert "tokens has 1 tokens, but 2 are needed" in capsys.readouterr().err
+    assert "--tokens-file has 1 tokens, but 2 are needed" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -206,8 +271,8 @@ def test_pitfall_58_a_signal_keeps_what_there_is_and_says_that_it_is_partial(  #
         assert begun.wait(60)
         os.kill(os.getpid(), number)
 
-    def show(_: Progress, recording: Recording) -> None:
-        if recording.lookups > 5:
+    def show(_: ProgressDisplay, progress: Progress) -> None:
+        if progress.lookups > 5:
             begun.set()
 
     def check() -> None:
@@ -230,7 +295,7 @@ def test_pitfall_58_a_signal_keeps_what_there_is_and_says_that_it_is_partial(  #
     statuses: list[int] = []
     begun = threading.Event()
     before = [signal.getsignal(each) for each in SIGNALS]
-    monkeypatch.setattr(Progress, "show", show)  # is called while the load runs
+    monkeypatch.setattr(ProgressDisplay, "show", show)  # is called while the load runs
     pressing = threading.Thread(target=press)
     pressing.start()
     request.addfinalizer(check)
@@ -239,7 +304,7 @@ def test_pitfall_58_a_signal_keeps_what_there_is_and_says_that_it_is_partial(  #
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("where", ["make_plan", "targets.is_reachable"])
+@pytest.mark.parametrize("where", ["make_plan", "is_reachable"])
 def test_a_signal_before_the_load_is_one_clear_line_and_leaves_no_file(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -274,7 +339,7 @@ def test_a_stop_before_the_first_run_starts_no_load(
 def test_without_an_answering_target_no_load_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(targets, "is_reachable", lambda _: False)  # its own mock always is
+    monkeypatch.setattr(cli, "is_reachable", lambda _: False)  # its own mock always is
     assert load(["burst", "--json", str(tmp_path / "load.json")]) == 2
     assert "nothing answers at http://127.0.0.1:" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
@@ -283,10 +348,10 @@ def test_without_an_answering_target_no_load_starts(
 def test_a_stop_between_two_runs_keeps_the_first_and_marks_the_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: Stop
 ) -> None:
-    def show(_: Progress, recording: Recording) -> None:
-        stop.requested = recording.lookups == 3
+    def show(_: ProgressDisplay, progress: Progress) -> None:
+        stop.requested = progress.lookups == 3
 
-    monkeypatch.setattr(Progress, "show", show)  # is called while the load runs
+    monkeypatch.setattr(ProgressDisplay, "show", show)  # is called while the load runs
     path = tmp_path / "load.json"
     words = "burst --callers 3 --compare naive --json"
     assert load([*words.split(), str(path)]) == 130
@@ -380,6 +445,11 @@ COMMAND = "import sys, oxaigen_auth_load; sys.exit(oxaigen_auth_load.main())"
         ("burst --tokens-file no-such-file", "cannot use a file"),
         ("burst --tokens-file /dev/null", "null has no token; write one on each line"),
         ("burst --json same --html ./same", "--json and --html name the same file"),
+        ("burst --html same --csv ./same", "--html and --csv name the same file"),
+        ("stages --stage 10:5", "'10:5' is not a stage such as 10s:100 or 30s:100-1000"),
+        ("stages", "the following arguments are required: --stage"),
+        ("steady --seconds 1 --warmup 1", "--warmup 1 leaves no lookup"),
+        ("closed --workers 0", "'0' is not a whole number >= 1"),
         ("burst --proxy http://u:hunter2@h", "a URL must be http or https, without user and"),
         ("burst --proxy ftp://h", "a URL must be http or https, without user and password"),
         ("burst --proxy http://h:99999", "a URL must be http or https, without user and"),
@@ -465,7 +535,7 @@ def test_an_interrupt_before_the_server_starts_is_raised_at_once(
         raise KeyboardInterrupt
         yield
 
-    monkeypatch.setattr(servers, "signals_blocked", interrupted)  # at that very moment
+    monkeypatch.setattr(processes, "signals_blocked", interrupted)  # at that very moment
     with pytest.raises(KeyboardInterrupt), ExitStack() as stack:
         stack.enter_context(embedded_mock([], latency=0, faults=[], backend="asyncio"))
 
@@ -475,7 +545,7 @@ def test_a_server_whose_load_has_ended_exits_silently(
 ) -> None:
     ours, theirs = multiprocessing.Pipe()
     ours.close()
-    servers._serve(servers._mock, "asyncio", theirs, ((), 0.0, []))  # noqa: SLF001
+    servers._serve(theirs, servers._mock, "asyncio", ((), 0.0, []))  # noqa: SLF001
     theirs.close()
     assert capfd.readouterr() == ("", "")
 
@@ -522,7 +592,7 @@ def test_a_server_that_cannot_start_is_an_error(capfd: pytest.CaptureFixture[str
 @pytest.fixture
 def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Restore the variables that the app sets for its own process."""
-    for name in ("PROXY_URL_OVERRIDE", "PROXY_TIMEOUT_SECONDS"):
+    for name in ("PROXY_URL_OVERRIDE", "PROXY_TIMEOUT_SECONDS", "CACHE_TTL_SECONDS"):
         monkeypatch.setenv(f"OXAIGEN_AUTH_{name}", "")
 
 
@@ -535,7 +605,7 @@ def test_a_server_serves_until_its_pipe_is_closed(
     ours, theirs = multiprocessing.Pipe()
     arguments = {
         servers._mock: (("one",), 0.0, [{"kind": "hang"}]),  # noqa: SLF001
-        servers._app: ("http://127.0.0.1:9", 0.5),  # noqa: SLF001
+        servers._app: ("http://127.0.0.1:9", 0.5, 30.0, "1"),  # noqa: SLF001
     }[make]
     statuses: list[int] = []
 
@@ -551,21 +621,22 @@ def test_a_server_serves_until_its_pipe_is_closed(
     request.addfinalizer(check)
     calling = threading.Thread(target=call)
     calling.start()
-    servers._serve(make, "asyncio", theirs, arguments)  # noqa: SLF001
+    with servers._reserved_port() as port:  # noqa: SLF001
+        servers._serve(theirs, make, "asyncio", arguments, port)  # noqa: SLF001
 
 
 @pytest.mark.usefixtures("own_environment")
 def test_the_embedded_app_answers_with_the_user() -> None:
     with (
         embedded_mock(["one"], latency=0, faults=[], backend="asyncio") as proxy,
-        TestClient(servers._app(proxy, 5.0)) as app,  # noqa: SLF001
+        TestClient(servers._app(proxy, 5.0, 30.0, "1")) as app,  # noqa: SLF001
     ):
         answer = app.get("/", headers={"Authorization": "Bearer one"})
     assert answer.json()["user_name"] == "devuser"
 
 
 def test_a_server_that_does_not_exit_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(servers, "EXIT_TIMEOUT", 0.0)  # no server ends as quickly
+    monkeypatch.setattr(processes, "EXIT_TIMEOUT", 0.0)  # no server ends as quickly
     with embedded_mock(["one"], latency=0, faults=[], backend="asyncio") as url:
         assert url.startswith("http://127.0.0.1:")
 

@@ -126,7 +126,7 @@ async def test_a_stopped_server_is_noticed_and_used_again(server: RedisServer) -
         stopped_at = monotonic()
         try:
             await eventually(lambda: not log.live)
-            assert monotonic() - stopped_at < NOTICED
+            assert monotonic() - stopped_at < NOTICED + 0.2  # on a busy machine
             store.forget([key.token_id])
             with (
                 pytest.raises(SharedStoreError, match=r"did not answer|does not answer"),

@@ -1,4 +1,4 @@
-"""The report of a load, which `--json` writes. Version 2.
+"""The report of a load, which `--json` writes. Version 3.
 
 Names include their units; `null` means unknown. No token is in it. `latency_seconds`,
 `distribution` and `throughput_per_second` are of answers, `error_latency_seconds` is of errors;
@@ -11,15 +11,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from attrs import asdict
-from attrs.filters import exclude
 
 from oxaigen_auth import __version__
+from oxaigen_auth_load.http_library import LIBRARY
+from oxaigen_auth_load.plan import Plan
 from oxaigen_auth_load.recorder import Recording
-from oxaigen_auth_load.scenarios import Plan
-from oxaigen_auth_load.targets import CONNECTIONS, LIBRARY, Counts
+from oxaigen_auth_load.runner import Run
 from oxaigen_auth_load.units import format_seconds
 
-VERSION = 2
+VERSION = 3
+RISING = ("ramp", "stages")  # scenarios with a rate that rises
 MIN_NOTED_DELAY = 0.005  # seconds
 MIN_NOTED_DELAY_RATIO = 0.1  # of the latency
 
@@ -39,40 +40,54 @@ def plan_report(plan: Plan, **made_with: Any) -> dict[str, Any]:
     """Describe a plan, and the options that it was made with."""
     return {
         "scenario": plan.scenario,
-        "lookups": len(plan.starts),
+        "lookups": plan.lookups,
         "seconds": plan.seconds,
+        "warmup_seconds": plan.warmup,
         "tokens": plan.used(),
         "invalid_tokens": len(plan.invalid),
         **made_with,
     }
 
 
-def run_report(name: str, recording: Recording, counts: Counts, tokens: int) -> dict[str, Any]:
-    """Report a run that looked up this many distinct tokens."""
-    calls, line = counts.upstream_calls, recording.time_line
-    # A target that counts its calls only at the end has none in the time line.
-    timed = {"upstream_calls"} & line.counts.keys()
+def run_report(name: str, plan: Plan, run: Run) -> dict[str, Any]:
+    recording, calls = run.recording, run.counts.upstream_calls
+    tokens = plan.used(recording.lookups + recording.active)
+    counts_upstream = name != "app"  # its calls are counted at the end only
     return {
         "name": name,
         **recording.report(),
-        **asdict(counts, filter=exclude("queued")),
+        **asdict(run.counts),
         "upstream_calls_per_token": calls / tokens if calls is not None and tokens else None,
-        "notes": list(_notes(recording, counts)),
-        "timeline": {"upstream_calls": None, **line.report("arrivals", *timed, "errors")},
+        "generator": run.generator.report(recording, plan.scenario),
+        "notes": list(_notes(plan, recording)),
+        **({} if run.observation is None else run.observation.report(plan.invalid)),
+        "timeline": {
+            "warmup_seconds": plan.warmup,
+            "queueing_from_seconds": recording.time_line.queueing_from()
+            if plan.scenario in RISING
+            else None,
+            **recording.time_line.report(counts_upstream=counts_upstream),
+        },
     }
 
 
-def _notes(recording: Recording, counts: Counts) -> Iterator[str]:
-    """Yield a note for each part of the latency that is due to the load tool itself."""
-    delay = recording.start_delays.summary()["p99"]
+def _notes(plan: Plan, recording: Recording) -> Iterator[str]:
+    """Yield what a reader has to know of the figures."""
+    delay = recording.send_delays.summary()["p99"]
     latency = recording.answer_latencies.summary()["p99"] or 0
-    if delay and delay >= max(MIN_NOTED_DELAY, MIN_NOTED_DELAY_RATIO * latency):
+    if plan.scenario == "closed":
         yield (
-            f"1 % of the lookups started {format_seconds(delay)} late or later, because the load "
-            "tool's process was busy; latencies include this delay"
+            "a closed load asks only after an answer, so that it hides how long others would have "
+            "waited"
         )
-    if counts.queued:
+    if plan.scenario == "burst":
+        if recording.sent_before_first_end < recording.lookups:
+            yield (
+                f"{recording.sent_before_first_end:,} of {recording.lookups:,} lookups were sent "
+                "before the first answer was read"
+            )
+    elif delay and delay >= max(MIN_NOTED_DELAY, MIN_NOTED_DELAY_RATIO * latency):
         yield (
-            f"{counts.queued:,} lookups waited for one of the load tool's own {CONNECTIONS} "
-            "connections; latencies include this wait"
+            f"1 % of the lookups were sent {format_seconds(delay)} late or later; latencies "
+            "include this delay"
         )

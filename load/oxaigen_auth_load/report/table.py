@@ -1,77 +1,37 @@
-"""The terminal output: a progress bar on stderr, the results on stdout."""
+"""The results as a table, on stdout."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from attrs import define, field
-from rich import progress as rich_progress
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from oxaigen_auth_load.generator import SATURATED
 from oxaigen_auth_load.metrics import METRICS, format_figure
-from oxaigen_auth_load.recorder import Recording
-
-
-@define(eq=False)
-class Progress:
-    """A progress bar, removed at the end; shown only in a terminal."""
-
-    name: str
-    total: int
-    _bar: rich_progress.Progress = field(init=False)
-    _task: rich_progress.TaskID = field(init=False)
-    _exits: ExitStack = field(factory=ExitStack)
-
-    def __attrs_post_init__(self) -> None:
-        console = Console(stderr=True)
-        self._bar = rich_progress.Progress(
-            "{task.description}",
-            rich_progress.BarColumn(),
-            "{task.completed:,} of {task.total:,}",
-            "{task.fields[errors]:,} errors, {task.fields[active]:,} active",
-            rich_progress.TimeElapsedColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self._task = self._bar.add_task(self.name, total=self.total, errors=0, active=0)
-
-    def show(self, recording: Recording) -> None:
-        self._bar.update(
-            self._task,
-            completed=recording.lookups,
-            errors=recording.errors.total(),
-            active=recording.active,
-        )
-
-    def __enter__(self) -> Self:
-        self._exits.enter_context(self._bar)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
-        with suppress(OSError):  # a closed terminal must not cost the results
-            self._exits.close()
+from oxaigen_auth_load.report.events import print_event
 
 
 def print_table(report: Mapping[str, Any]) -> None:
     """Print the runs side by side, then the expectations."""
     console = Console()
     plan, tool, runs = report["plan"], report["tool"], report["runs"]
-    title = f"{plan['scenario']}: {plan['lookups']:,} lookups, {report['target']}"
+    lookups = "" if plan["lookups"] is None else f"{plan['lookups']:,} lookups, "
+    title = f"{plan['scenario']}: {lookups}{report['target']}"
     console.print(f"[bold]{escape(title)}[/]")
+    for run in runs:
+        if run["generator"]["saturated"]:
+            reasons = "; ".join(run["generator"]["reasons"])
+            console.print(f"[bold red]{run['name']}: {SATURATED}[/]: {escape(reasons)}")
     table = Table(box=None, pad_edge=False)
     table.add_column("")
     for run in runs:
         table.add_column(run["name"], justify="right")
-    for row in _rows(runs):
+    for row in _rows(runs, plan["scenario"]):
         table.add_row(*row)
     console.print(table)
     for run in runs:
+        print_event(console, run)
         for note in run["notes"]:
             console.print(f"[yellow]{run['name']}:[/] {escape(note)}")
     tokens = f"{plan['tokens']:,} tokens, {plan['invalid_tokens']:,} of them invalid"
@@ -85,10 +45,10 @@ def print_table(report: Mapping[str, Any]) -> None:
         console.print(f"{mark}  {escape(each['text'])}  ({each['measured']})")
 
 
-def _rows(runs: Sequence[Mapping[str, Any]]) -> Iterator[Sequence[str]]:
+def _rows(runs: Sequence[Mapping[str, Any]], scenario: str) -> Iterator[Sequence[str]]:
     """Yield the label and the values of each row; some rows are only there if a run has them."""
     for name, metric in METRICS.items():
-        if metric.group:
+        if metric.group and metric.scenario in {"", scenario}:
             yield metric.label, *(format_figure(name, metric.read(run)) for run in runs)
     for kind in sorted({kind for run in runs for kind in run["errors"]}):
         yield f"  {kind}", *(f"{run['errors'].get(kind, 0):,}" for run in runs)

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import pickle
+
 import pytest
 from attrs import define
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oxaigen_auth_load.metrics import QUANTILES
-from oxaigen_auth_load.recorder import MAX_INTERVALS, Recording, TimeLine
+from oxaigen_auth_load.recorder import Progress, Recording
 
 
 @define(eq=False)
@@ -104,31 +106,93 @@ def test_without_answers_there_are_no_latencies() -> None:
     assert latencies.distribution() == []
 
 
-def test_pitfall_58_a_lookup_that_starts_late_is_recorded_as_such() -> None:
+def test_pitfall_58_a_lookup_that_is_sent_late_is_recorded_as_such() -> None:
     clock = Clock()
     recording = Recording(clock)
-    clock.now += 3
     recording.begin(1.0)
-    assert recording.start_delays.summary()["max"] == pytest.approx(2)
+    clock.now += 3
+    recording.sent(1.0)
+    assert recording.send_delays.summary()["max"] == pytest.approx(2)
 
 
-def test_the_maximum_concurrency_is_recorded() -> None:
+def test_the_warmup_is_in_the_time_line_only() -> None:
+    clock = Clock()
+    recording = Recording(clock, warmup=1.0)
+    for intended in (0.5, 1.5):
+        clock.now = 100 + intended
+        recording.begin(intended)
+        recording.sent(intended)
+        clock.now += 0.1
+        recording.end(intended, "accepted", invalid=False)
+    report = recording.report()
+    assert (report["lookups"], report["answered"], report["unfinished"]) == (1, 1, 0)
+    assert report["throughput_per_second"] == pytest.approx(1 / 0.6)
+    assert recording.send_delays.count == recording.answer_latencies.count == 1
+    intervals = recording.time_line.intervals.values()
+    assert [sum(each.arrivals for each in intervals), sum(each.sent for each in intervals)] == [
+        2,
+        2,
+    ]
+    assert sum(each.answers for each in intervals) == 2
+
+
+def test_a_lookup_of_the_warmup_that_ends_after_it_is_left_out() -> None:
+    clock = Clock()
+    recording = Recording(clock, warmup=1.0)
+    recording.begin(0.5)
+    recording.sent(0.5)
+    clock.now += 3
+    recording.end(0.5, "timeout", invalid=False)
+    assert (recording.lookups, recording.active, dict(recording.errors)) == (0, 0, {})
+    assert recording.report()["throughput_per_second"] == 0
+
+
+def test_lookups_are_in_flight_from_when_they_are_sent_until_they_end() -> None:
     recording = Recording(Clock())
     for _ in range(3):
         recording.begin(0)
+    assert (recording.active, recording.in_flight) == (3, 0)
+    recording.sent(0)
+    recording.sent(0)
     recording.end(0, "accepted", invalid=False)
-    recording.begin(0)
-    assert (recording.active, recording.max_concurrency, recording.lookups) == (3, 3, 1)
+    recording.sent(0)
+    assert (recording.in_flight, recording.max_concurrency, recording.lookups) == (2, 2, 1)
+    assert recording.sent_before_first_end == 2
+    assert recording.progress() == Progress(lookups=1, errors=0, active=2)
 
 
-@given(st.lists(st.floats(0, 10_000), min_size=1, max_size=50))
-def test_a_time_line_loses_nothing_and_stays_short(times: list[float]) -> None:
-    line = TimeLine()
-    for time in times:
-        line.add("arrivals", time)
-    report = line.report("arrivals", "errors")
-    assert sum(report["arrivals"]) == len(times)
-    assert len(report["arrivals"]) == len(report["errors"]) <= MAX_INTERVALS
-    assert not any(report["errors"])
-    last = int(max(times) / report["interval_seconds"])
-    assert report["arrivals"][last] > 0
+def played(events: list[tuple[float, float, str]]) -> Recording:
+    """Record lookups, each with its intended start, its latency and its outcome."""
+    clock = Clock()
+    recording = Recording(clock)
+    for start, latency, outcome in events:
+        clock.now = 100 + start
+        recording.begin(start)
+        recording.sent(start)
+        clock.now += latency
+        recording.end(start, outcome, invalid=False)
+    return recording
+
+
+EVENTS = st.lists(
+    st.tuples(
+        st.floats(0, 1), st.floats(0, 10), st.sampled_from(["accepted", "rejected", "timeout"])
+    )
+)
+
+
+@settings(max_examples=10)  # a histogram takes milliseconds
+@given(EVENTS, EVENTS)
+def test_merged_recordings_of_two_processes_are_equal_to_one(
+    one: list[tuple[float, float, str]], other: list[tuple[float, float, str]]
+) -> None:
+    merged = played(one)
+    merged.merge(pickle.loads(pickle.dumps(played(other))))  # noqa: S301 (our own bytes)
+    expected = played([*one, *other]).report()
+    figures = merged.report()
+    for measured_otherwise in ("max_concurrency", "sent_before_first_end", "throughput_per_second"):
+        del figures[measured_otherwise], expected[measured_otherwise]
+    assert figures == expected | {"seconds": pytest.approx(merged.seconds)}
+    assert merged.time_line.report(counts_upstream=True) == (
+        played([*one, *other]).time_line.report(counts_upstream=True)
+    )

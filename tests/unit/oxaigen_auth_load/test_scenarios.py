@@ -4,19 +4,22 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from oxaigen_auth_load.plan import Plan, PlanError
 from oxaigen_auth_load.scenarios import (
     MAX_LOOKUPS,
-    PlanError,
-    TokenMix,
+    Stage,
     assign_tokens,
     burst,
+    closed,
     ramp,
     replay,
+    stages,
     steady,
 )
+from oxaigen_auth_load.tokens import TokenMix, make_tokens
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -127,3 +130,57 @@ def test_a_file_without_a_line_or_with_too_few_tokens_is_refused(tmp_path: Path)
         replay(file_with(tmp_path, "# nothing\n"), 0, Random(1))
     with pytest.raises(PlanError, match=r"day\.csv has 1 tokens; 2 of them cannot be invalid"):
         replay(file_with(tmp_path, "0,ada\n"), 2, Random(1))
+
+
+def test_stages_follow_each_other() -> None:
+    starts = stages([Stage(5, 100, 100), Stage(5, 0, 0), Stage(10, 0, 200)], Random(1))
+    assert starts == sorted(starts)
+    first, pause, rising = (
+        sum(low <= start < high for start in starts) for low, high in ((0, 5), (5, 10), (10, 20))
+    )
+    assert 400 < first < 600
+    assert pause == 0
+    assert 850 < rising < 1150
+    with pytest.raises(PlanError, match="1 to 1,000,000"):
+        stages([Stage(1, 0, 0)], Random(1))
+
+
+def test_a_closed_load_repeats_its_tokens() -> None:
+    plan = closed(5, 2.0, TokenMix(distinct=20, invalid=3), Random(1))
+    assert (plan.connections, plan.seconds, plan.lookups, plan.is_open) == (5, 2.0, None, False)
+    assert set(plan.tokens) == set(range(20))
+    assert len(plan.invalid) == 3
+    assert (plan.used(), plan.used(1)) == (20, 1)
+
+
+@settings(max_examples=20)  # a closed load draws many tokens
+@given(st.integers(1, 7), st.lists(st.floats(0, 9), min_size=1, max_size=30).map(sorted))
+def test_the_parts_of_a_plan_have_each_lookup_once(number: int, starts: list[float]) -> None:
+    plan = Plan("steady", starts, list(range(len(starts))), len(starts))
+    parts = plan.parts(number)
+    assert sorted(token for part in parts for token in part.tokens) == list(plan.tokens)
+    assert sorted(start for part in parts for start in part.starts) == starts
+    assert {(part.seconds, part.interval) for part in parts} == {(plan.seconds, plan.interval)}
+    connections = closed(30, 1.0, TokenMix(distinct=1), Random(1)).parts(number)
+    assert sum(part.connections for part in connections) == 30
+
+
+def test_a_warmup_leaves_the_first_lookups_out() -> None:
+    plan = Plan("steady", [0.1, 0.5, 1.0, 2.0], [0, 1, 2, 3], 4, warmup=1.0)
+    assert (plan.warmup_lookups, plan.lookups) == (2, 2)
+    assert (plan.used(), plan.used(1)) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "interval"), [(0.0, 0.001), (0.02, 0.001), (1, 0.008), (10, 0.064), (3600, 32.768)]
+)
+def test_the_time_line_of_a_plan_has_few_intervals(seconds: float, interval: float) -> None:
+    assert Plan("steady", [seconds], [0], 1).interval == pytest.approx(interval)
+
+
+def test_given_tokens_are_used_and_too_few_are_refused() -> None:
+    plan = Plan("steady", [0.0], [0], 3, frozenset({1}))
+    assert make_tokens(plan, 7, ["a", "b", "c"]) == ["a", "invalid-token-1", "b"]
+    assert make_tokens(plan, 7, None) == ["load-token-7-0", "invalid-token-1", "load-token-7-1"]
+    with pytest.raises(PlanError, match="has 1 tokens, but 2 are needed"):
+        make_tokens(plan, 7, ["a"])

@@ -6,10 +6,11 @@ from typing import Any, Final
 from attrs import frozen
 
 from oxaigen_auth_load.metrics import ERRORS, LATENCY, LOAD, METRICS, SAVED, Metric
-from oxaigen_auth_load.units import format_number, format_part, format_seconds
+from oxaigen_auth_load.units import format_number, format_part, format_ratio, format_seconds
 
 Run = Mapping[str, Any]
 ERROR_LATENCY: Final = "Latency of errors"
+DELAYS: Final = ("p50", "p99")  # of the generator
 
 
 @frozen
@@ -44,6 +45,39 @@ def figure_groups(runs: Sequence[Run]) -> dict[str, list[Row]]:
     return groups
 
 
+def generator_groups(runs: Sequence[Run]) -> dict[str, list[Row]]:
+    """Return the rows on the generator of each run, by heading."""
+    generators = [run["generator"] for run in runs]
+    shares = [format_ratio(each["processor_share"]) for each in generators]
+    return {
+        "Lag of the event loop": _delays([each["loop_lag_seconds"] for each in generators]),
+        "Delay between the intended and the real start": _delays(
+            [run["send_delay_seconds"] for run in runs]
+        ),
+        "Resources": [
+            Row("Share of a processor core", shares),
+            Row("Connections", _counts(generators, "max_connections")),
+            Row(
+                "Lookups that waited for a connection",
+                _counts(generators, "waited_for_connections"),
+            ),
+        ],
+    }
+
+
+def _delays(summaries: Sequence[Mapping[str, float | None]]) -> list[Row]:
+    return [Row(name, [format_seconds(each[name]) for each in summaries]) for name in DELAYS]
+
+
+def _counts(generators: Sequence[Mapping[str, Any]], key: str) -> list[str]:
+    return [format_number(each[key]) for each in generators]
+
+
+def kind_label(kind: str) -> str:
+    """Return the label of a kind of error."""
+    return kind.replace("_", " ").capitalize()
+
+
 def _metrics(group: str, runs: Sequence[Run]) -> list[Row]:
     return [
         Row(metric.label, [_format(metric, run) for run in runs], name)
@@ -60,7 +94,7 @@ def _format(metric: Metric, run: Run) -> str:
 def _errors_by_kind(runs: Sequence[Run]) -> list[Row]:
     return [
         Row(
-            kind.replace("_", " ").capitalize(),
+            kind_label(kind),
             [format_number(run["errors"].get(kind)) for run in runs],
             is_alert=True,
         )

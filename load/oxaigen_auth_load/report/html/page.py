@@ -12,11 +12,18 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from oxaigen_auth_load.report.html.charts import css_class, latency_plot, time_line_plots
-from oxaigen_auth_load.report.html.figures import figure_groups
+from oxaigen_auth_load.generator import SATURATED
+from oxaigen_auth_load.report.html.charts import css_class, latency_plot
+from oxaigen_auth_load.report.html.figures import figure_groups, generator_groups
+from oxaigen_auth_load.report.html.time_plots import time_plots
 from oxaigen_auth_load.units import format_number, format_time
 
-LABELS: Final = {"oxaigen_auth": "oxaigen-auth", "http_library": "HTTP library", "cpus": "CPUs"}
+LABELS: Final = {
+    "oxaigen_auth": "oxaigen-auth",
+    "http_library": "HTTP library",
+    "cpus": "CPUs",
+    "warmup_seconds": "Warm-up seconds",
+}
 
 
 def render_page(report: Mapping[str, Any]) -> str:
@@ -42,10 +49,12 @@ def render_page(report: Mapping[str, Any]) -> str:
         style=Markup(style),  # noqa: S704 (our own files)
         script=Markup(script),  # noqa: S704
         facts=dict(_facts({**report["plan"], **report["tool"]})),
-        groups=figure_groups(report["runs"]),
+        saturated=SATURATED,
+        figures=figure_groups(report["runs"]),
+        generator=generator_groups(report["runs"]),
         failed=[(it["run"], it["figure"]) for it in report["expectations"] if not it["met"]],
         latency=latency_plot(report["runs"]),
-        time_lines=time_line_plots(report["runs"]),
+        over_time=time_plots(report["runs"], report["plan"]["scenario"]),
     )
 
 

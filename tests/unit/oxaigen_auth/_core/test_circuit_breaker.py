@@ -332,5 +332,23 @@ class BreakerMachine(RuleBasedStateMachine):
         assert all(len(one.callers) <= module.MAX_CALLERS for one in circuits)
 
 
+def test_an_open_circuit_lets_a_probe_call_after_a_second() -> None:
+    """What the machine finds in most of its runs, but not in each."""
+
+    class First:
+        def draw(self, _: object) -> Permit:
+            return machine.running[0]
+
+    machine = BreakerMachine()
+    for _ in range(module.THRESHOLD):
+        machine.acquire(b"0")
+    for _ in range(module.THRESHOLD):
+        machine.record(First(), answered=False)
+    assert machine.running == []
+    machine.time_passes(1.0)
+    machine.acquire(b"0")
+    assert len(machine.running) == 1
+
+
 BreakerMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
 TestBreakerMachine = BreakerMachine.TestCase

@@ -6,9 +6,16 @@ from hashlib import sha256
 from html.parser import HTMLParser
 from typing import Any
 
+from oxaigen_auth_load.generator import SATURATED
 from oxaigen_auth_load.report.html.page import render_page
 from oxaigen_auth_load.units import UNKNOWN
-from tests.unit.oxaigen_auth_load.report.sample import partial_report, sample_report
+from tests.unit.oxaigen_auth_load.report.sample import (
+    closed_report,
+    partial_report,
+    sample_report,
+    saturated_report,
+    shortened,
+)
 
 SCRIPT = (
     "</title></script></style><script>alert(1)</script>\"'><img src=x onerror=alert(1)>&lt;$title"
@@ -106,6 +113,56 @@ def test_a_partial_report_is_marked() -> None:
     assert shown(sample_report()).all("p", class_="banner") == []
 
 
+def test_a_closed_plan_has_no_number_of_lookups() -> None:
+    document = shown(closed_report())
+    facts = dict(zip(document.all("dt"), document.all("dd"), strict=True))
+    assert "Lookups" not in facts
+    assert facts["Warm-up seconds"] == "1"
+
+
+# The load generator
+
+
+def test_a_saturated_generator_is_the_first_thing_on_the_page() -> None:
+    document = shown(saturated_report() | {"partial": "stopped"})
+    shown_first = [text for tag, _, texts in document.elements if tag == "header" for text in texts]
+    first = " ".join("".join(shown_first[: shown_first.index("Partial report")]).split())
+    assert first == (
+        f"client: {SATURATED} 1,204 lookups waited because all 64 connections were in use; "
+        "raise --connections it used 98.2% of a processor core"
+    )
+    assert document.all("div", class_="banner saturated")
+    assert shown(sample_report()).all("div", class_="banner saturated") == []
+
+
+def test_the_figures_of_a_saturated_run_are_marked() -> None:
+    document = shown(saturated_report())
+    assert document.all("th", class_="saturated") == ["client saturated"] * 2
+    assert "495" in document.all("td", class_="saturated")
+    assert "492" not in document.all("td", class_="saturated")
+    assert "✗ failed: 32.8 ms" in document.all("td", class_="bad saturated")
+    assert shown(sample_report()).all("td", class_="saturated") == []
+
+
+def test_the_facts_of_the_load_generator_have_a_table() -> None:
+    document = shown(saturated_report())
+    start = document.all("caption").index("Load generator of each run")
+    assert start == len(document.all("caption")) - 1
+    assert row(document, "Share of a processor core") == ["98.2%", "34%"]
+    assert row(document, "Connections") == ["64", UNKNOWN]
+    assert row(document, "Lookups that waited for a connection") == ["1,204", "0"]
+    cells = document.all("td")[-10:-6]
+    assert cells == ["400 µs", "400 µs", "2.1 ms", "2.1 ms"]
+
+
+def test_all_that_is_shown_is_in_a_landmark() -> None:
+    for report in (sample_report(), saturated_report() | {"partial": "stopped"}):
+        body = render_page(report).partition("<body>")[2].partition("<script>")[0]
+        outside = re.sub("<main>.*</main>", "", body, flags=re.DOTALL)
+        outside = re.sub("<header>.*</header>", "", outside, flags=re.DOTALL)
+        assert outside.strip() == ""
+
+
 # Self-containment
 
 
@@ -174,7 +231,7 @@ def test_unknown_numbers_are_dashes_and_not_drawn() -> None:
     for head in ("Cache hits", "Coalesced lookups", "Upstream calls"):
         assert row(document, head) == [UNKNOWN]
     assert document.all("path", class_="line upstream_calls") == []
-    assert "The target does not count upstream calls." in document.all("p")
+    assert "The target does not count upstream calls over time." in document.all("p")
 
 
 def test_errors_stand_out_and_so_do_figures_that_failed_expectations() -> None:
@@ -221,7 +278,7 @@ def test_an_expectation_of_an_unknown_number_has_failed() -> None:
 def test_pitfall_58_errors_have_latencies_of_their_own() -> None:
     document = shown(sample_report())
     groups = document.all("th", scope="rowgroup")
-    assert groups == ["Load", "Latency of answers", "Errors", "Latency of errors", "Work saved"]
+    assert groups[:5] == ["Load", "Latency of answers", "Errors", "Latency of errors", "Work saved"]
     assert document.all("td").count("500 ms") == 2 * 6
 
 
@@ -237,7 +294,7 @@ def test_pitfall_58_what_is_due_to_the_load_itself_is_said() -> None:
 def test_the_table_of_a_plot_has_its_numbers() -> None:
     document = shown(sample_report())
     assert row(document, "min")[1] == "20.5 ms"
-    assert row(document, "0.1\N{NO-BREAK SPACE}s") == ["420", "170", "0"]
+    assert row(document, "0.1\N{NO-BREAK SPACE}s") == ["420", "420", "170"]
 
 
 def test_a_run_without_a_percentile_shows_its_next_one() -> None:
@@ -249,46 +306,18 @@ def test_a_run_without_a_percentile_shows_its_next_one() -> None:
     assert row(document, "min") == ["1 ms", "2 ms"]
 
 
-def test_time_lines_have_the_same_scales() -> None:
-    report = sample_report()
-    report["runs"][0]["timeline"]["arrivals"] = [10]
-    report["runs"][1]["timeline"]["arrivals"] = [1000]
-    document = shown(report)
-    assert document.all("text", class_="y").count("10,000") == 2
-    assert document.all("text", class_="x").count("10") == 2
-
-
-def test_a_long_time_line_is_merged_into_fewer_steps() -> None:
-    report = partial_report()
-    report["runs"][0]["timeline"] |= {"arrivals": [2] * 400 + [8], "errors": [0] * 401}
-    document = shown(report)
-    assert row(document, "0.4\N{NO-BREAK SPACE}s") == ["20", "0"]
-    assert row(document, "40\N{NO-BREAK SPACE}s") == ["80", "0"]
-
-
-def test_where_counting_stopped_early_the_table_has_dashes() -> None:
-    report = partial_report()
-    report["runs"][0]["timeline"] |= {"arrivals": [2, 3], "errors": [1]}
-    assert row(shown(report), "0.1\N{NO-BREAK SPACE}s") == ["30", UNKNOWN]
-
-
 def test_a_run_without_lookups_is_shown() -> None:
     report = partial_report()
     run = report["runs"][0]
     run |= {"distribution": [], "lookups": 0, "rejected": 0, "throughput_per_second": None}
     run |= {"errors": {}, "unfinished": 7}
     run["latency_seconds"] = dict.fromkeys(run["latency_seconds"])
-    run["timeline"] |= {"arrivals": [], "errors": []}
+    run["timeline"] = shortened(run["timeline"], 0)
     document = shown(report)
     assert row(document, "p50") == [UNKNOWN]
     assert row(document, "Unfinished lookups") == ["7"]
-    assert document.all("th", scope="rowgroup") == [
-        "Load",
-        "Latency of answers",
-        "Errors",
-        "Work saved",
-    ]
-    assert "No lookup was answered, so there is nothing to draw." in document.all("p")
+    assert "Latency of errors" not in document.all("th", scope="rowgroup")
+    assert document.all("p").count("No lookup was answered, so there is nothing to draw.") == 2
 
 
 def test_a_report_without_runs_is_a_page_too() -> None:
@@ -300,14 +329,3 @@ def test_a_run_of_another_name_has_a_colour_too() -> None:
     report = partial_report()
     other = deepcopy(report["runs"][0]) | {"name": "other"}
     assert 'class="line run-other"' in render_page(report | {"runs": [other]})
-
-
-def test_rare_errors_are_drawn_large_enough_to_see() -> None:
-    report = sample_report()
-    report["runs"][0]["timeline"] |= {"arrivals": [100_000], "errors": [0, 1]}
-    (errors, *_) = [
-        path
-        for path in re.findall('<path d="([^"]*)" class="bars', render_page(report))
-        if "V97" in path
-    ]
-    assert errors.count("M") == 1

@@ -1,0 +1,52 @@
+"""What happened during a run, on stdout."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from oxaigen_auth_load.units import NBSP, format_seconds
+
+MAX_WORKERS = 20  # rows; connections of a large app could be thousands
+
+
+def print_event(console: Console, run: Mapping[str, Any]) -> None:
+    """Print what happened, and how each worker of the app took a revocation."""
+    event = run.get("event")
+    if event is None:
+        return
+    console.print(f"[bold]{run['name']}:[/] {escape(event['description'])}")
+    if event.get("workers"):
+        _print_workers(console, event["workers"])
+
+
+def _print_workers(console: Console, workers: list[dict[str, Any]]) -> None:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("worker")
+    for name in ("lookups", "stale", "last after", "first rejection", "at the end"):
+        table.add_column(name, justify="right")
+    worst = sorted(workers, key=lambda worker: worker["stale_seconds"], reverse=True)
+    for worker in sorted(worst[:MAX_WORKERS], key=lambda worker: str(worker["worker"])):
+        table.add_row(
+            escape(worker["worker"]),
+            f"{worker['lookups']:,}",
+            f"{worker['stale_accepts']:,}",
+            _last(worker),
+            _after(worker["first_rejection_seconds"]),
+            "accepts" if worker["accepts_at_end"] else "rejects",
+        )
+    console.print(table)
+    if len(worst) > MAX_WORKERS:
+        console.print(f"… and {len(worst) - MAX_WORKERS:,} that stopped earlier")
+
+
+def _last(worker: Mapping[str, Any]) -> str:
+    if not worker["stale_accepts"]:
+        return "none"
+    return _after(worker["stale_seconds"])
+
+
+def _after(seconds: float | None) -> str:
+    return "none" if seconds is None else format_seconds(seconds).replace(NBSP, " ")
