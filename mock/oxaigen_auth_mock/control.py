@@ -45,7 +45,7 @@ class MockControl(ScenarioControl):
     1
     """
 
-    _initial: Snapshot = field(
+    initial: Snapshot = field(
         init=False, default=Factory(lambda self: self.snapshot(), takes_self=True)
     )
 
@@ -71,6 +71,12 @@ class MockControl(ScenarioControl):
         state.personas.put(persona)
         if before is not None and before.state != persona.state:
             playback.keep_state(state, persona.name)
+        state.mark_changed()
+
+    def merge(self, personas: Iterable[Persona]) -> None:
+        """Add personas, or replace those with their names. Their tokens are not checked."""
+        state = self._current
+        state.personas.merge(personas)
         state.mark_changed()
 
     def remove(self, name: str) -> None:
@@ -229,7 +235,7 @@ class MockControl(ScenarioControl):
 
     def reset(self) -> None:
         """Stop the scenario, return to the initial state, and forget the recorded calls."""
-        self.load(self._initial)
+        self.load(self.initial)
         self.state.play = None
         self.clear_calls()
 

@@ -220,13 +220,16 @@ PLAN = [{"kind": "status", "status": 500}, {"kind": "hang", "endpoint": "login"}
 @on_asyncio
 def test_a_plan_replaces_the_faults(show_control: ShowControl, page: Page) -> None:
     mock = show_control()
-    for text in (json.dumps(PLAN), json.dumps({"faults": PLAN})):
+    toml = (
+        '[[faults]]\nkind = "status"\nstatus = 500\n[[faults]]\nkind = "hang"\nendpoint = "login"'
+    )
+    for text in (json.dumps({"faults": PLAN}), toml):
         press(page, "Truncated")
         expect(placed(page).get_by_text("truncated response")).to_be_visible()
-        with page.expect_file_chooser() as chooser:
-            press(page, "Load plan")
-        chooser.value.set_files(plan(text))
-        expect(page.get_by_role("status")).to_have_text("Faults of plan.json loaded")
+        press(page, "Load plan")
+        page.get_by_label("Or paste TOML or JSON").fill(text)
+        press(page, "Load")
+        expect(page.get_by_role("status")).to_contain_text("2 faults loaded from pasted")
         expect(placed(page)).to_have_count(2)
         expect(placed(page).nth(1)).to_contain_text("every login: no response")
         assert faults(mock) == PLAN
@@ -238,15 +241,19 @@ def test_a_plan_with_mistakes_changes_nothing(show_control: ShowControl, page: P
     mock = show_control()
     press(page, "503")
     expect(placed(page)).to_have_count(1)
+    press(page, "Load plan")
     for text, problem in (
-        ("kind = 'hang'", "plan.json is not JSON"),
-        ("null", "valid list"),
-        (json.dumps([{"kind": "hang"}, {"kind": "status", "status": 200}]), "1.status.status "),
+        ("kind = 'hang'", "plan.json: Expecting value (at line 1, column 1)"),
+        ("null", "plan.json: the file is null; expected a table"),
+        (json.dumps({"faults": [{"kind": "status", "status": 2}]}), "faults[0].status is 2; it"),
         (json.dumps({"faults": [{"kind": MARKUP}]}), MARKUP),
-        ("{}", "valid list"),
+        ("{}", "plan.json: faults is missing"),
     ):
-        page.get_by_label("Fault plan to load").set_input_files(plan(text))
-        expect(page.locator("#faults-problem")).to_contain_text(problem)
+        page.locator("#file-dialog [type=file]").set_input_files(plan(text))
+        expect(page.locator("#file-problem")).to_contain_text(problem)
+        expect(page.get_by_label("Or paste TOML or JSON")).to_have_value(text)
+    page.get_by_label("Or paste TOML or JSON").fill("faults = []")
+    expect(page.locator("#file-problem")).to_be_hidden()
     expect(page.locator("img, body script")).to_have_count(0)
     assert faults(mock) == [{"kind": "status"}]
 

@@ -97,9 +97,7 @@ def test_login_warns_if_and_only_if_cookies_are_missing(  # noqa: PLR0913, PLR09
         login = mock.do(lambda handle: handle.calls(endpoint="login"))[0]
         assert (login.warning is not None) == warned
         if warned:  # the window stays open, so that the warning can be read
-            expect(popup.value.get_by_role("note").nth(1)).to_have_text(
-                f"Warning: {login.warning}."
-            )
+            expect(popup.value.get_by_role("note")).to_have_text(f"Warning: {login.warning}.")
         page.context.close()  # before the app stops: it waits for connections with TLS
 
 

@@ -49,7 +49,18 @@ def load_personas(
     Raises:
         MockConfigurationError: naming every error in the file by its path.
     """
-    data = _parse(path)
+    return parse_personas(path, _read(path), token_holder)
+
+
+def parse_personas(
+    path: str | Path, content: bytes, token_holder: Callable[[str], str | None]
+) -> list[Persona]:
+    """Read what `load_personas` reads, from the content of a file of this name.
+
+    Raises:
+        MockConfigurationError: naming every error in the content by its path.
+    """
+    data = _parse(path, content)
     file, problems = _validate(_PersonaFile, data)
     identities = [_identity(entry) for entry in _entries(data, "personas")]
     _reject_duplicates(problems, identities, "name")
@@ -72,7 +83,16 @@ def load_faults(path: str | Path, personas: Collection[str] | None = None) -> li
     Raises:
         MockConfigurationError: naming every error in the file by its path.
     """
-    data = _parse(path)
+    return parse_faults(path, _read(path), personas)
+
+
+def parse_faults(path: str | Path, content: bytes, personas: Collection[str] | None) -> list[Fault]:
+    """Read what `load_faults` reads, from the content of a file of this name.
+
+    Raises:
+        MockConfigurationError: naming every error in the content by its path.
+    """
+    data = _parse(path, content)
     file, problems = _validate(_FaultFile, data)
     for place, fault in enumerate(_entries(data, "faults")):
         name = fault.get("persona")
@@ -93,7 +113,7 @@ def load_scenario(path: str | Path, personas: Collection[str] | None = None) -> 
     Raises:
         MockConfigurationError: naming every error in the file by its path.
     """
-    scenario, problems = _validate(Scenario, _parse(path))
+    scenario, problems = _validate(Scenario, _parse(path, _read(path)))
     if scenario is not None and personas is not None:
         for location, name in scenario.unknown_personas(personas):
             unknown = f"is {format_value(name)}, but {unknown_persona(name, personas)}"
@@ -180,20 +200,26 @@ def _checked(path: str | Path, file: Model | None, problems: Problems) -> Model:
     return file
 
 
-def _parse(path: str | Path) -> object:
-    """Parse a TOML or JSON file, according to its suffix.
+def _read(path: str | Path) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise _unusable(path, f"cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise _unusable(path, str(error)) from error
+
+
+def _parse(path: str | Path, content: bytes) -> object:
+    """Parse TOML or JSON, according to the suffix of the file.
 
     Raises:
-        MockConfigurationError: the file cannot be read or parsed.
+        MockConfigurationError: the content cannot be parsed.
     """
-    path = Path(path)
-    parser = PARSERS.get(path.suffix.lower())
+    parser = PARSERS.get(Path(path).suffix.lower())
     if parser is None:
         raise _unusable(path, "expected a name that ends in .toml or .json")
     try:
-        return parser(_decode(path.read_bytes()))
-    except OSError as error:
-        raise _unusable(path, f"cannot be read: {error.strerror or error}") from error
+        return parser(_decode(content))
     except UnicodeDecodeError as error:
         why = f"{error.reason} at byte {error.start}; save it as UTF-8"
         raise _unusable(path, f"is not UTF-8: {why}") from error
@@ -214,7 +240,7 @@ def _decode(content: bytes) -> str:
     return content.decode("utf-8-sig")
 
 
-def _unusable(path: Path, why: str) -> MockConfigurationError:
+def _unusable(path: str | Path, why: str) -> MockConfigurationError:
     return MockConfigurationError((f"{path}: {why}",))
 
 

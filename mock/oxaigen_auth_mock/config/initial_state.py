@@ -66,17 +66,8 @@ def _collect(problems: list[str]) -> Generator[None]:
 
 def _add_from_file(store: PersonaStore, settings: MockSettings) -> None:
     """Add the personas of the file; one may replace a built-in one with its name."""
-    if settings.personas is None:
-        return
-
-    def token_holder(token: str) -> str | None:
-        holder = store.holder(token)
-        if holder is None or token == settings.forbidden_token:
-            return None  # the forbidden token stays forbidden, whoever has it
-        return holder.name
-
-    loaded = load_personas(settings.personas, token_holder)
-    store.replace({each.name: each for each in (*store, *loaded)}.values())
+    if settings.personas is not None:
+        store.merge(load_personas(settings.personas, store.blocking_holder))
 
 
 def _load_scenario(store: PersonaStore, name: str) -> Scenario:

@@ -84,6 +84,18 @@ class CallCounts:
         reports = {name: {"persona": each.persona, **each.report()} for name, each in newest}
         return {**self._all.report(), "tokens": reports}
 
+    @property
+    def token_count(self) -> int:
+        return len(self._by_token)
+
+    def per_persona(self) -> dict[str, int]:
+        """Return the number of calls with a token of each persona that made any."""
+        calls = Counter[str]()
+        for tally in self._by_token.values():
+            if tally.persona is not None:
+                calls[tally.persona] += tally.endpoints.total()
+        return dict(calls)
+
     def _tally_of(self, token: str, persona: str | None) -> Tally:
         """Return the token's tally, now the most recent one; drop the oldest of too many."""
         tally = self._by_token.pop(token, None) or Tally(persona=persona)

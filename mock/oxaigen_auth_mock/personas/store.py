@@ -72,6 +72,16 @@ class PersonaStore:
         """Return the persona that has the token, apart from tokens issued by signing in."""
         return self._holders.get(token or "")
 
+    def blocking_holder(self, token: str) -> str | None:
+        """Return the name of the persona that keeps others from having a token.
+
+        None for the forbidden token, which stays forbidden, whoever has it.
+        """
+        holder = self.holder(token)
+        if holder is None or token == self.settings.forbidden_token:
+            return None
+        return holder.name
+
     def profile(self, persona: Persona) -> bytes:
         """Return what get-me answers for a persona, as compact JSON that is rendered once."""
         return self._profiles[persona.name]
@@ -88,6 +98,10 @@ class PersonaStore:
                 f"{holder.name!r} already has the token of {persona.name!r}; choose another one"
             )
         self.replace({**self._named, persona.name: persona}.values())
+
+    def merge(self, personas: Iterable[Persona]) -> None:
+        """Add personas, or replace those with their names. Their tokens are not checked."""
+        self.replace({each.name: each for each in (*self, *personas)}.values())
 
     def remove(self, name: str) -> None:
         """Remove a persona and its tokens.

@@ -1,5 +1,6 @@
 """The control API below `/_mock/api`, and `/health`; the real proxy has neither."""
 
+from collections import Counter
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Body, Depends, HTTPException, Request, Response
@@ -14,6 +15,7 @@ from starlette.status import (
 )
 
 from oxaigen_auth_mock.asgi.methods import method_not_allowed
+from oxaigen_auth_mock.config.settings import MockConfigurationError
 from oxaigen_auth_mock.control import MockControl
 from oxaigen_auth_mock.faults.kinds import Fault
 from oxaigen_auth_mock.faults.plan import unknown_persona
@@ -34,6 +36,8 @@ from oxaigen_auth_mock.web.api_models import (
     Revocation,
 )
 from oxaigen_auth_mock.web.dependencies import Control
+from oxaigen_auth_mock.web.file_api import invalid_file_response
+from oxaigen_auth_mock.web.file_api import router as file_router
 from oxaigen_auth_mock.web.scenario_api import scenario_router
 from oxaigen_auth_mock.web.sse import EventStream
 from oxaigen_auth_mock.web.validation_errors import validation_error, validation_error_response
@@ -57,6 +61,7 @@ router: APIRouter = APIRouter(
     responses=FORBIDDEN,
 )
 router.include_router(scenario_router)
+router.include_router(file_router)
 
 
 @router.get("/state")
@@ -170,7 +175,19 @@ async def snapshot(control: Control) -> Snapshot:
 @router.put("/snapshot", status_code=NO_CONTENT)
 async def load_snapshot(snapshot: Snapshot, control: Control) -> None:
     """Replace the state by an exported one."""
+    _check_tokens(snapshot, control)
     control.load(snapshot)
+
+
+def _check_tokens(snapshot: Snapshot, control: MockControl) -> None:
+    """Reject a token that two personas have, unless the settings give it to two of them."""
+    given = Counter(persona.token for persona in control.initial.personas)
+    first: dict[str, int] = {}
+    for number, persona in enumerate(snapshot.personas):
+        original = first.setdefault(persona.token, number)
+        if original != number and given[persona.token] < 2:  # noqa: PLR2004 - two of them
+            duplicate = f"is the same as personas[{original}].token; expected a unique token"
+            raise validation_error(("body", "personas", number, "token"), duplicate)
 
 
 @router.post("/reset", status_code=NO_CONTENT)
@@ -213,6 +230,7 @@ async def _conflict(_: Request, error: Exception) -> Response:
 
 EXCEPTION_HANDLERS: Final[dict[Any, Any]] = {
     RequestValidationError: validation_error_response,
+    MockConfigurationError: invalid_file_response,
     UnknownPersonaError: _not_found,
     UnknownScenarioError: _not_found,
     NameTakenError: _conflict,

@@ -39,8 +39,13 @@ def scenarios_view(state: MockState) -> list[dict[str, Any]]:
 
 
 def counts_view(state: MockState) -> dict[str, Any]:
-    """Return the counts, with the most recently used tokens."""
-    return state.journal.counts.report(tokens=MAX_TOKENS)
+    """Return the counts, with the most recently used tokens, and how many tokens there are."""
+    counts = state.journal.counts
+    return {
+        **counts.report(tokens=MAX_TOKENS),
+        "token_count": counts.token_count,
+        "personas": counts.per_persona(),
+    }
 
 
 def calls_view(state: MockState, *, since: int) -> dict[str, Any]:

@@ -382,6 +382,7 @@ async def test_calls_are_listed_with_a_fingerprint_and_cleared(
     assert first == {
         "number": 1,
         "at": 1000.0,
+        "warning": None,
         "endpoint": "get-me",
         "token": "8b6eec6e51ae",
         "persona": "devuser",

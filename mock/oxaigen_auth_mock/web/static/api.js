@@ -6,10 +6,11 @@ const BASE = "/_mock/api";
 
 /** An error of the API: each problem has a message, and the path of the value it is about. */
 export class ApiError extends Error {
-  constructor(problems, status = null) {
+  constructor(problems, { status = null, unreachable = false } = {}) {
     super(problems.map((each) => each.message).join("; "));
     this.problems = problems;
-    this.status = status; // null if the API was not reached
+    this.status = status;
+    this.unreachable = unreachable;
   }
 }
 
@@ -24,7 +25,7 @@ export function afterChange(callback) {
 export async function call(method, path, body) {
   const response = await fetchApi(method, path, body);
   const text = await response.text();
-  if (!response.ok) throw new ApiError(problemsOf(response, text), response.status);
+  if (!response.ok) throw new ApiError(problemsOf(response, text), { status: response.status });
   if (method !== "GET") changeCallback();
   return text ? JSON.parse(text) : null;
 }
@@ -32,13 +33,14 @@ export async function call(method, path, body) {
 async function fetchApi(method, path, body) {
   const request = { method, cache: "no-store" };
   if (body !== undefined) {
-    request.body = JSON.stringify(body);
-    request.headers = { "Content-Type": "application/json" };
+    const isFile = body instanceof Blob;
+    request.body = isFile ? body : JSON.stringify(body);
+    request.headers = { "Content-Type": isFile ? "application/octet-stream" : "application/json" };
   }
   try {
     return await fetch(BASE + path, request);
   } catch {
-    throw new ApiError([{ path: [], message: "The mock does not respond. Is it still running?" }]);
+    throw new ApiError([{ path: [], message: "The mock does not respond. Is it still running?" }], { unreachable: true });
   }
 }
 
@@ -59,6 +61,7 @@ function jsonOf(text) {
 
 /** Show problems in an element, each with its path; hide the element if there are none. */
 export function showProblems(slot, problems) {
+  delete slot.dataset.unreachable;
   slot.hidden = problems.length === 0;
   slot.replaceChildren(
     ...problems.map(({ path, message }) => {
@@ -77,6 +80,25 @@ export async function attempt(slot, action, show = showProblems) {
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     show(slot, error.problems);
+    if (error.unreachable) slot.dataset.unreachable = "";
     return false;
   }
+}
+
+/** Hide the errors of calls that did not reach the mock, once it is there again. */
+export function hideUnreachable() {
+  for (const slot of document.querySelectorAll("[data-unreachable]")) showProblems(slot, []);
+}
+
+/** Hide the error of a form when its input changes, and that of a field when the field does. */
+export function hideStaleProblems(event) {
+  const field = event.target.closest("[data-field]");
+  if (field) {
+    field.querySelector("[aria-invalid]")?.removeAttribute("aria-invalid");
+    showProblems(field.querySelector(":scope > .problem"), []);
+  }
+  const form = event.target.form;
+  const slot = form?.dataset.problem ? document.getElementById(form.dataset.problem) : form?.querySelector(":scope > .problem");
+  const own = slot ?? form?.closest(".persona")?.querySelector(":scope > .problem");
+  if (own) showProblems(own, []);
 }

@@ -1,6 +1,6 @@
 // The start of the control page: passes the mock's events to the parts that show them.
 
-import { afterChange, call } from "./api.js";
+import { afterChange, call, hideStaleProblems, hideUnreachable } from "./api.js";
 import { byId } from "./dom.js";
 import { showFaults, startFaults } from "./faults.js";
 import { showHeader, showLive, startHeader } from "./header.js";
@@ -35,12 +35,16 @@ function onCalls(update) {
 }
 
 function onLive(connected) {
-  if (connected) forgetCalls(); // a restarted mock numbers its calls from 1 again
+  if (connected) {
+    forgetCalls(); // a restarted mock numbers its calls from 1 again
+    hideUnreachable();
+  }
   live = connected;
   showLive(connected);
 }
 
 byId("origin").textContent = location.origin;
+document.addEventListener("input", hideStaleProblems);
 startHeader();
 startPersonas();
 startFaults();

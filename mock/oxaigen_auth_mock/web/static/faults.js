@@ -3,12 +3,19 @@
 import { attempt, call } from "./api.js";
 import { announce, byId, cloneTemplate, part, reconcile, setAttribute, setOptions, setText } from "./dom.js";
 import { openFaultForm } from "./fault-form.js";
-import { onJsonFile } from "./files.js";
-import { formatCount } from "./format.js";
+import { takeFiles } from "./files.js";
+import { formatCount, plural } from "./format.js";
 
 const problem = byId("faults-problem");
 const form = byId("quick-faults");
 let personas = [];
+
+const PLAN = {
+  path: "/faults/file",
+  title: "Load a fault plan",
+  about: "What --faults reads: it replaces all faults. A file may also be dropped here, or on the list of faults.",
+  done: (number) => `${plural(number, "fault")} loaded`,
+};
 
 export function startFaults() {
   form.addEventListener("submit", (event) => event.preventDefault());
@@ -16,8 +23,7 @@ export function startFaults() {
     button.addEventListener("click", () => addFault({ ...JSON.parse(button.dataset.fault), ...matchedCalls() }));
   }
   byId("more-faults").addEventListener("click", () => openFaultForm(matchedCalls(), personas, problem));
-  byId("load-plan").addEventListener("click", () => byId("plan-file").click());
-  onJsonFile(byId("plan-file"), problem, loadPlan);
+  takeFiles(PLAN, { button: byId("load-plan"), area: document.querySelector(".faults-section") });
   byId("clear-faults").addEventListener("click", clear);
 }
 
@@ -46,12 +52,6 @@ function matchedCalls() {
 
 async function addFault(fault) {
   if (await attempt(problem, () => call("POST", "/faults", fault))) announce("Fault added");
-}
-
-/** Replace all faults by those of a plan: a list, or an object with a list of `faults`. */
-async function loadPlan(plan, name) {
-  await call("PUT", "/faults", plan?.faults ?? plan);
-  announce(`Faults of ${name} loaded`);
 }
 
 async function clear() {

@@ -3,7 +3,7 @@
 import { attempt, call } from "./api.js";
 import { announce, byId, cloneTemplate, hueFor, reconcile, setAttribute, setText } from "./dom.js";
 import { batched } from "./live.js";
-import { formatCount, formatDuration, formatExactTime } from "./format.js";
+import { formatDuration, formatExactTime, plural } from "./format.js";
 
 const MAX_CALLS = 1000; // as many as the mock stores
 const MAX_ROWS = 300; // as many as the page shows
@@ -17,7 +17,7 @@ const TONES = {
 const calls = new Map(); // by number, ascending
 let newest = 0;
 let paused = null; // the calls at the time when the journal was paused
-let missed = 0; // number of calls that began since then
+let pausedAt = 0; // the number of the newest call then
 
 const filter = byId("filter");
 const render = batched(draw);
@@ -31,7 +31,6 @@ export function startJournal() {
 /** Store new and changed calls, and drop those that the mock has dropped. */
 export function addCalls(update) {
   for (const each of update.calls) {
-    if (each.number > newest) missed += 1;
     newest = Math.max(newest, each.number);
     calls.set(each.number, each);
   }
@@ -57,7 +56,7 @@ export function toggleFilter(text) {
 
 function togglePause() {
   paused = paused ? null : new Map(calls);
-  missed = 0;
+  pausedAt = newest;
   setAttribute(byId("pause"), "aria-pressed", String(paused !== null));
   draw();
 }
@@ -65,27 +64,24 @@ function togglePause() {
 async function clear() {
   if (!(await attempt(byId("journal-problem"), () => call("DELETE", "/calls")))) return;
   if (paused) paused = new Map();
-  missed = 0;
+  pausedAt = newest;
   draw();
   announce("Journal cleared");
 }
 
 function draw() {
-  setText(byId("missed"), paused && missed ? `${formatCount(missed)} new calls` : "");
+  const missed = newest < pausedAt ? newest : newest - pausedAt; // a restarted mock begins at 1
+  setText(byId("missed"), paused && missed ? plural(missed, "new call") : "");
   for (const button of document.querySelectorAll("#by-endpoint button")) {
     setAttribute(button, "aria-pressed", String(button.dataset.endpoint === filter.value));
   }
   drawRows(filteredCalls([...(paused ?? calls).values()]));
 }
 
-/** Return the newest calls that contain all words of the filter. */
+/** Return the calls that contain all words of the filter, newest first. */
 function filteredCalls(all) {
   const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
-  const found = [];
-  for (let index = all.length - 1; index >= 0 && found.length < MAX_ROWS; index -= 1) {
-    if (matches(all[index], words)) found.push(all[index]);
-  }
-  return found;
+  return all.filter((each) => matches(each, words)).reverse();
 }
 
 function matches(each, words) {
@@ -96,12 +92,15 @@ function matches(each, words) {
 }
 
 function drawRows(found) {
-  reconcile(byId("calls"), found, {
+  reconcile(byId("calls"), found.slice(0, MAX_ROWS), {
     key: (each) => each.number,
     create: () => cloneTemplate("call-row"),
     update: (row, each) => row.shown === each || fill(row, each),
   });
   showEmptyNote(found.length);
+  const hidden = Math.max(0, found.length - MAX_ROWS);
+  byId("more-calls").hidden = hidden === 0;
+  setText(byId("more-calls"), `${plural(hidden, "older call")} not shown. Filter the journal to find them.`);
 }
 
 function showEmptyNote(shown) {

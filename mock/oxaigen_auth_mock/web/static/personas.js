@@ -3,6 +3,7 @@
 import { attempt, call, showProblems } from "./api.js";
 import { askToConfirm, copyText } from "./dialogs.js";
 import { announce, byId, hueFor, reconcile, part, setAttribute, setText, cloneTemplate } from "./dom.js";
+import { takeFiles } from "./files.js";
 import { STATES, openPersonaForm } from "./persona-form.js";
 import { plural } from "./format.js";
 
@@ -10,7 +11,15 @@ const MAX_SHARED = 12; // up to this number, each card shows the permissions of 
 
 const permissions = new Map(); // every permission seen, by its lower-case name
 
+const FILE = {
+  path: "/personas/file",
+  title: "Load personas",
+  about: "What --personas reads: it adds personas, and replaces those with the same names. A file may also be dropped here, or on the list of personas.",
+  done: (number) => `${plural(number, "persona")} loaded`,
+};
+
 export function startPersonas() {
+  takeFiles(FILE, { button: byId("load-personas"), area: document.querySelector(".personas-section") });
   byId("add-persona").addEventListener("click", () => openPersonaForm(null));
   for (const radio of document.querySelectorAll(".auto-login input")) {
     radio.addEventListener("change", () => signIn(radio.value === "ask" ? null : radio.value, byId("auto-login-problem")));
@@ -22,25 +31,16 @@ export function showPersonas(state) {
     for (const name of persona.permissions) addPermission(name);
   }
   showAutoLogin(state);
-  const calls = callsPerPersona(state.counts.tokens);
   reconcile(byId("personas"), state.personas, {
     key: (persona) => persona.name,
     create: createCard,
-    update: (card, persona) => updateCard(card, persona, state, calls.get(persona.name) ?? 0),
+    update: (card, persona) => updateCard(card, persona, state, state.counts.personas[persona.name] ?? 0),
     focusFallback: byId("personas-title"),
   });
 }
 
 function addPermission(name) {
   if (!permissions.has(name.toLowerCase())) permissions.set(name.toLowerCase(), name);
-}
-
-function callsPerPersona(tokens) {
-  const calls = new Map();
-  for (const { persona, total } of Object.values(tokens)) {
-    calls.set(persona, (calls.get(persona) ?? 0) + total);
-  }
-  return calls;
 }
 
 function showAutoLogin(state) {

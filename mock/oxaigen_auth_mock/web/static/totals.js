@@ -4,9 +4,9 @@ import { attempt } from "./api.js";
 import { byId, reconcile, part, setAttribute, setText, cloneTemplate } from "./dom.js";
 import { toggleFilter } from "./journal.js";
 import { setRevoked } from "./personas.js";
-import { formatCount } from "./format.js";
+import { formatCount, plural } from "./format.js";
 
-const MAX_ROWS = 50; // the tokens with the most calls
+const MAX_ROWS = 50; // of the tokens that the mock sends, those with the most calls
 
 let latest = null;
 
@@ -16,10 +16,10 @@ export function startTotals() {
 
 export function showTotals(state) {
   latest = state;
-  const { total, endpoints, max_concurrency: maxConcurrency, tokens } = state.counts;
+  const { total, endpoints, max_concurrency: maxConcurrency, token_count: tokenCount } = state.counts;
   setText(byId("total"), formatCount(total));
   setText(byId("max-concurrency"), formatCount(maxConcurrency));
-  setText(byId("token-count"), formatCount(Object.keys(tokens).length));
+  setText(byId("token-count"), formatCount(tokenCount));
   const perEndpoint = Object.entries(endpoints).sort(([one], [other]) => one.localeCompare(other));
   reconcile(byId("by-endpoint"), perEndpoint, {
     key: ([endpoint]) => endpoint,
@@ -49,6 +49,9 @@ function showTokens({ counts, revoked }) {
     update: (row, [token, tally]) => updateToken(row, tally, revoked.includes(token)),
     focusFallback: byId("journal-title"),
   });
+  const hidden = counts.token_count - Math.min(called.length, MAX_ROWS);
+  byId("more-tokens").hidden = hidden === 0;
+  setText(byId("more-tokens"), `${plural(hidden, "more token")} not shown.`);
 }
 
 function createToken([token]) {

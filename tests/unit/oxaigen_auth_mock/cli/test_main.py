@@ -289,17 +289,27 @@ def cookies_of_sign_in(url: str, *, verify: Any = True) -> dict[str, str]:
         return dict(client.post("/_oxa_auth/token-exchange", json=grant).cookies)
 
 
-def test_the_cookies_carry_the_port_that_was_picked() -> None:
+@pytest.mark.parametrize("name", ["main", "serve"])
+def test_the_cookies_carry_the_port_that_was_picked(
+    request: pytest.FixtureRequest, name: str
+) -> None:
+    """The checks run later, because coverage stops with the event loop of the mock."""
+    results: list[tuple[Any, Any, str]] = []
+
     def visit(url: str) -> tuple[str, list[str]]:
         return url.rpartition(":")[2], list(cookies_of_sign_in(url))
 
-    for run in (main, serve):
-        arguments = ["--port", "0", "--cookie-suffix", "auto"]
-        _, (port, names), said = run_and_visit(arguments, visit, run=run)
+    def check() -> None:
+        ((_, (port, names), said),) = results
         name = f"OxaigenPlatformAuthAccessToken-{port}"
         assert names == [name, f"OxaigenPlatformAuthRefreshToken-{port}"]
         variable = f"OXAIGEN_AUTH_ACCESS_TOKEN_COOKIE_NAME={name}"
         assert said.startswith(f"Cookie: {name}; set {variable} for the app.\n")
+
+    request.addfinalizer(check)
+    arguments = ["--port", "0", "--cookie-suffix", "auto"]
+    run: Callable[[list[str]], Any] = main if name == "main" else serve
+    results.append(run_and_visit(arguments, visit, run=run))
 
 
 def test_a_host_that_no_certificate_can_contain_is_one_clear_line(

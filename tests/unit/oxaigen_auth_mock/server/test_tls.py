@@ -65,8 +65,5 @@ def test_the_file_is_deleted_and_holds_no_key(
 
 
 def test_a_host_that_no_certificate_can_contain_is_a_configuration_error() -> None:
-    with (
-        pytest.raises(MockConfigurationError, match=r"a certificate for the host 'a_b\.c'"),
-        temporary_certificate("a_b.c"),
-    ):
-        raise AssertionError
+    with pytest.raises(MockConfigurationError, match=r"a certificate for the host 'a_b\.c'"):
+        temporary_certificate("a_b.c").__enter__()

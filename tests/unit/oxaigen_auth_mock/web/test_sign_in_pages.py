@@ -140,7 +140,7 @@ async def test_pages_are_not_cached_and_send_no_referrer(browse: Browse) -> None
 
 async def test_pages_name_the_mock(browse: Browse) -> None:
     for response in await both(browse()):
-        ((_, banner),) = Page(response.text).all("p", role="note")
+        ((_, banner),) = Page(response.text).all("aside")
         assert banner.startswith("Mock. This sign-in is not real")
         assert response.headers["X-Oxaigen-Mock"] == "1"
 

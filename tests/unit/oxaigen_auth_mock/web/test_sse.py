@@ -167,7 +167,14 @@ async def test_clearing_the_calls_is_an_event(app: MockApp) -> None:
         assert (await next_event(chunks))[1] == {
             "oldest": 2,
             "calls": [],
-            "counts": {"total": 0, "endpoints": {}, "max_concurrency": 0, "tokens": {}},
+            "counts": {
+                "total": 0,
+                "endpoints": {},
+                "max_concurrency": 0,
+                "tokens": {},
+                "token_count": 0,
+                "personas": {},
+            },
         }
 
 
