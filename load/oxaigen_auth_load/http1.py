@@ -147,7 +147,7 @@ class ConnectionPool:
         try:
             response = await connection.call(request, on_sent)
         except BaseException:
-            await self._close(connection)
+            await self._close(connection)  # noqa: ASYNC102 (it does not wait)
             raise
         if connection.keeps_alive:
             self._idle.append(connection)
