@@ -369,6 +369,22 @@ def test_a_phone_scrolls_no_page_sideways(show_control: ShowControl, page: Page)
         dialog.get_by_role("button", name="Cancel").click()
 
 
+@on_trio
+def test_at_1280_pixels_the_header_is_one_line_and_no_heading_is_cut(
+    show_control: ShowControl, page: Page
+) -> None:
+    mock = show_control()
+    page.set_viewport_size({"width": 1280, "height": 844})
+    mock.do(lambda handle: handle.advance(-7200))
+    expect(page.locator("#clock-offset")).to_have_text("2 h behind")
+    parts = page.locator(".bar > *:visible").all()
+    boxes = [box for part in parts if (box := part.bounding_box())]
+    assert len(boxes) == 3
+    assert max(box["y"] for box in boxes) < min(box["y"] + box["height"] for box in boxes)
+    for heading in page.locator(".calls th").all():
+        assert heading.evaluate("(th) => th.scrollWidth <= th.clientWidth"), heading.inner_text()
+
+
 @on_asyncio
 def test_light_and_dark_themes_differ(show_control: ShowControl, page: Page) -> None:
     looks = (

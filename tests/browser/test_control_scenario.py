@@ -46,6 +46,21 @@ def test_a_ready_scenario_is_started_watched_and_stopped(
     assert mock.do(lambda handle: handle.state.play and handle.state.play.status) == "stopped"
 
 
+def test_a_scenario_file_is_played_and_its_mistakes_are_shown(
+    show_control: ShowControl, page: Page
+) -> None:
+    show_control()
+    press(page, "Play file")
+    page.get_by_label("Or paste TOML or JSON").fill('[[steps]]\nat = 60\nrevoke = "nobody"')
+    press(page, "Load")
+    expect(page.locator("#file-problem")).to_contain_text("steps[0].revoke is 'nobody', but no")
+    page.get_by_label("Or paste TOML or JSON").fill('[[steps]]\nat = 60\nrevoke = "guest"')
+    press(page, "Load")
+    expect(page.get_by_role("status")).to_contain_text("Scenario of 1 step started from pasted")
+    expect(page.locator("#scenario-status")).to_contain_text("pasted: playing for")
+    expect(page.locator("#scenario-steps li")).to_contain_text("coming")
+
+
 def test_the_page_shows_a_step_when_its_time_comes(show_control: ShowControl, page: Page) -> None:
     mock = show_control()
     mock.do(lambda handle: handle.play([{"at": 0.5, "revoke": "guest"}]))

@@ -3,16 +3,14 @@
 Every error in a file is reported at once.
 """
 
-import json
-import tomllib
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, ClassVar, Final, TypeAlias, TypeVar
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from oxaigen_auth_mock.config.formats import parse_content, read_file
 from oxaigen_auth_mock.config.settings import MockConfigurationError
 from oxaigen_auth_mock.config.validation_errors import format_error, format_path, format_value
 from oxaigen_auth_mock.faults.kinds import FAULTS, Fault
@@ -49,7 +47,7 @@ def load_personas(
     Raises:
         MockConfigurationError: naming every error in the file by its path.
     """
-    return parse_personas(path, _read(path), token_holder)
+    return parse_personas(path, read_file(path), token_holder)
 
 
 def parse_personas(
@@ -60,7 +58,7 @@ def parse_personas(
     Raises:
         MockConfigurationError: naming every error in the content by its path.
     """
-    data = _parse(path, content)
+    data = parse_content(path, content)
     file, problems = _validate(_PersonaFile, data)
     identities = [_identity(entry) for entry in _entries(data, "personas")]
     _reject_duplicates(problems, identities, "name")
@@ -83,7 +81,7 @@ def load_faults(path: str | Path, personas: Collection[str] | None = None) -> li
     Raises:
         MockConfigurationError: naming every error in the file by its path.
     """
-    return parse_faults(path, _read(path), personas)
+    return parse_faults(path, read_file(path), personas)
 
 
 def parse_faults(path: str | Path, content: bytes, personas: Collection[str] | None) -> list[Fault]:
@@ -92,7 +90,7 @@ def parse_faults(path: str | Path, content: bytes, personas: Collection[str] | N
     Raises:
         MockConfigurationError: naming every error in the content by its path.
     """
-    data = _parse(path, content)
+    data = parse_content(path, content)
     file, problems = _validate(_FaultFile, data)
     for place, fault in enumerate(_entries(data, "faults")):
         name = fault.get("persona")
@@ -113,7 +111,16 @@ def load_scenario(path: str | Path, personas: Collection[str] | None = None) -> 
     Raises:
         MockConfigurationError: naming every error in the file by its path.
     """
-    scenario, problems = _validate(Scenario, _parse(path, _read(path)))
+    return parse_scenario(path, read_file(path), personas)
+
+
+def parse_scenario(path: str | Path, content: bytes, personas: Collection[str] | None) -> Scenario:
+    """Read what `load_scenario` reads, from the content of a file of this name.
+
+    Raises:
+        MockConfigurationError: naming every error in the content by its path.
+    """
+    scenario, problems = _validate(Scenario, parse_content(path, content))
     if scenario is not None and personas is not None:
         for location, name in scenario.unknown_personas(personas):
             unknown = f"is {format_value(name)}, but {unknown_persona(name, personas)}"
@@ -198,69 +205,3 @@ def _checked(path: str | Path, file: Model | None, problems: Problems) -> Model:
     if file is None or problems:
         raise MockConfigurationError(tuple(f"{path}: {each}" for each in problems.values()))
     return file
-
-
-def _read(path: str | Path) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise _unusable(path, f"cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
-        raise _unusable(path, str(error)) from error
-
-
-def _parse(path: str | Path, content: bytes) -> object:
-    """Parse TOML or JSON, according to the suffix of the file.
-
-    Raises:
-        MockConfigurationError: the content cannot be parsed.
-    """
-    parser = PARSERS.get(Path(path).suffix.lower())
-    if parser is None:
-        raise _unusable(path, "expected a name that ends in .toml or .json")
-    try:
-        return parser(_decode(content))
-    except UnicodeDecodeError as error:
-        why = f"{error.reason} at byte {error.start}; save it as UTF-8"
-        raise _unusable(path, f"is not UTF-8: {why}") from error
-    except RecursionError as error:
-        raise _unusable(path, "is nested too deeply") from error
-    except ValueError as error:
-        raise _unusable(path, str(error)) from error
-
-
-def _decode(content: bytes) -> str:
-    """Decode UTF-8, with or without a byte order mark.
-
-    Raises:
-        UnicodeDecodeError: it is another encoding, such as UTF-16, whose ASCII has zero bytes.
-    """
-    if b"\0" in content[:4]:
-        raise UnicodeDecodeError("utf-8", content, 0, 1, "it looks like UTF-16 or UTF-32")
-    return content.decode("utf-8-sig")
-
-
-def _unusable(path: str | Path, why: str) -> MockConfigurationError:
-    return MockConfigurationError((f"{path}: {why}",))
-
-
-def _parse_json(text: str) -> object:
-    """Parse JSON as strictly as TOML: a table may not have the same key twice."""
-    duplicates: list[str] = []
-
-    def table(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        counts = Counter(key for key, _ in items)
-        duplicates.extend(key for key, count in counts.items() if count > 1)
-        return dict(items)
-
-    try:
-        data = json.loads(text, object_pairs_hook=table)
-    except json.JSONDecodeError as error:
-        where = f"(at line {error.lineno}, column {error.colno})"
-        raise ValueError(f"{error.msg} {where}") from error
-    if duplicates:
-        raise ValueError(f"duplicate keys in a table: {', '.join(map(repr, duplicates))}")
-    return data
-
-
-PARSERS: Final[dict[str, Callable[[str], object]]] = {".toml": tomllib.loads, ".json": _parse_json}

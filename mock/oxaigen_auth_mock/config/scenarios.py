@@ -3,7 +3,8 @@
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from oxaigen_auth_mock.config.files import PARSERS, load_scenario
+from oxaigen_auth_mock.config.files import load_scenario
+from oxaigen_auth_mock.config.formats import PARSERS
 from oxaigen_auth_mock.scenarios.builtin import find_ready
 from oxaigen_auth_mock.scenarios.model import Scenario
 

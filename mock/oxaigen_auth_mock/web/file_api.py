@@ -1,4 +1,4 @@
-"""The part of the control API that takes the content of persona and fault files."""
+"""The part of the control API that takes the content of files."""
 
 from typing import Annotated, Any, Final
 
@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 
-from oxaigen_auth_mock.config.files import parse_faults, parse_personas
+from oxaigen_auth_mock.config.files import parse_faults, parse_personas, parse_scenario
 from oxaigen_auth_mock.config.settings import MockConfigurationError
 from oxaigen_auth_mock.web.dependencies import Control
 from oxaigen_auth_mock.web.validation_errors import validation_error_response
@@ -28,7 +28,7 @@ router: APIRouter = APIRouter()
 
 
 class Loaded(BaseModel):
-    """The number of personas or faults in a file."""
+    """The number of personas, faults or steps in a file."""
 
     loaded: int
 
@@ -49,6 +49,15 @@ async def load_faults(name: Name, request: Request, control: Control) -> Loaded:
     faults = parse_faults(name, content, control.state.personas.names)
     control.replace_faults(faults)
     return Loaded(loaded=len(faults))
+
+
+@router.put("/scenario/file", openapi_extra=BODY)
+async def play_file(name: Name, request: Request, control: Control) -> Loaded:
+    """Play the scenario of a file for `--scenario` from now on, instead of the one that plays."""
+    content = await request.body()
+    scenario = parse_scenario(name, content, control.state.personas.names)
+    control.play(scenario)
+    return Loaded(loaded=len(scenario.steps))
 
 
 async def invalid_file_response(request: Request, error: Exception) -> Response:

@@ -2,7 +2,8 @@
 
 import { attempt, call } from "./api.js";
 import { announce, byId, cloneTemplate, part, reconcile, setAttribute, setOptions, setText } from "./dom.js";
-import { formatSpan } from "./format.js";
+import { takeFiles } from "./files.js";
+import { formatSpan, plural } from "./format.js";
 
 const problem = byId("scenario-problem");
 const choice = byId("scenario-choice");
@@ -10,7 +11,15 @@ let scenario = null;
 let ready = [];
 let ahead = 0; // seconds that the mock's clock is ahead of this machine's
 
+const FILE = {
+  path: "/scenario/file",
+  title: "Play a scenario file",
+  about: "What --scenario reads: it plays from now on. A file may also be dropped here, or on the scenario.",
+  done: (number) => `Scenario of ${plural(number, "step")} started`,
+};
+
 export function startScenarios() {
+  takeFiles(FILE, { button: byId("scenario-file"), area: document.querySelector(".scenario-section") });
   choice.addEventListener("change", describeChoice);
   byId("scenario-start").addEventListener("click", start);
   byId("scenario-stop").addEventListener("click", stop);

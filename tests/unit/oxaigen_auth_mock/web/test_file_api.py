@@ -8,8 +8,10 @@ from oxaigen_auth_mock.app import MockApp
 from oxaigen_auth_mock.config.files import (
     load_faults,
     load_personas,
+    load_scenario,
     parse_faults,
     parse_personas,
+    parse_scenario,
 )
 from tests.support.paths import ROOT
 
@@ -41,6 +43,17 @@ async def test_the_example_files_are_loaded(client: AsyncClient, app: MockApp) -
     assert app.mock_state.faults.faults == load_faults(EXAMPLES / "faults.toml")
 
 
+async def test_a_scenario_is_played(client: AsyncClient, app: MockApp) -> None:
+    file = EXAMPLES / "scenario.toml"
+    path = f"{API}/scenario/file"
+    response = await client.put(path, params={"name": file.name}, content=file.read_bytes())
+    steps = load_scenario(file).steps
+    assert (response.status_code, response.json()) == (200, {"loaded": len(steps)})
+    playing = app.control.scenario()
+    assert playing is not None
+    assert (playing.status, len(playing.steps)) == ("playing", len(steps))
+
+
 @pytest.mark.parametrize(
     ("kind", "text"),
     [
@@ -48,6 +61,7 @@ async def test_the_example_files_are_loaded(client: AsyncClient, app: MockApp) -
         ("personas", '{"personas": [{"name": "ada", "token": "mock-guest-token"}]}'),
         ("faults", '{"faults": [{"kind": "hang", "persona": "nobody"}]}'),
         ("faults", "["),
+        ("scenario", '{"steps": [{"at": 1, "revoke": "nobody"}, {"at": -1}]}'),
     ],
 )
 async def test_errors_are_those_of_the_start(
@@ -61,11 +75,12 @@ async def test_errors_are_those_of_the_start(
     with pytest.raises(MockConfigurationError) as caught:
         if kind == "personas":
             parse_personas(name, text.encode(), store.blocking_holder)
-        else:
-            parse_faults(name, text.encode(), store.names)
+        parse = {"faults": parse_faults, "scenario": parse_scenario}[kind]
+        parse(name, text.encode(), store.names)
     messages = [each["msg"] for each in response.json()["detail"]]
     assert messages == list(caught.value.problems)
     assert app.control.snapshot() == before
+    assert app.control.scenario() is None
 
 
 async def test_a_snapshot_with_one_token_twice_is_refused(
