@@ -104,15 +104,14 @@ def test_login_warns_if_and_only_if_cookies_are_missing(  # noqa: PLR0913, PLR09
 def test_two_mocks_on_one_host_need_a_suffix(page: Page, start_mock: StartMock) -> None:
     def sign_in(mock: Mock) -> int:
         page.goto(f"{mock.url}/health")
-        page.evaluate(
-            """async () => {
-                const login = await (await fetch("/_oxa_auth/login?return_to=/health")).json();
-                location.href = login.authorize_url;
-            }"""
-        )
-        page.wait_for_url("**/health")
+        with page.expect_navigation(url="**/health"):
+            page.evaluate(
+                """async () => {
+                    const login = await (await fetch("/_oxa_auth/login?return_to=/health")).json();
+                    location.href = login.authorize_url;
+                }"""
+            )
         refresh = "async () => (await fetch('/_oxa_auth/refresh', { method: 'POST' })).status"
-        page.wait_for_function("document.cookie !== ''")
         status: int = page.evaluate(refresh)
         return status
 
