@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
-SHORT, LONG = 1_000, 100_000  # schedules for each backend
+SHORT, LONG = 700, 100_000  # schedules for each backend
 MAX_STEPS = 1_000  # until every caller must have left
 
 

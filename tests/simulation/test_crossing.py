@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 SEED = 20261124
-SHORT, LONG = 1_000, 10_000  # calls on each backend
+SHORT, LONG = 500, 10_000  # calls on each backend
 AT_ONCE = 40
 DEADLINE = 1.0  # seconds
 SETTINGS = OxaigenAuthSettings(

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
-SHORT, LONG = 150, 5_000  # sessions for each backend
+SHORT, LONG = 100, 5_000  # sessions for each backend
 ANSWERS = 20  # in a session, and as many good ones
 BASE = "http://proxy.example.com"
 

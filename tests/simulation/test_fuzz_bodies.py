@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from oxaigen_auth._validation.verdict import Verdict
     from tests.simulation.scheduler import Dice
 
-SHORT, LONG = 30_000, 600_000
+SHORT, LONG = 15_000, 600_000
 
 WRITTEN: TypeAdapter[User] = TypeAdapter(User)
 STATUSES = (*[200] * 12, 401, 401, 403, 403, 204, 302, 404, 500, 503)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
-SHORT, LONG = 1_500, 100_000  # schedules for each backend
+SHORT, LONG = 750, 100_000  # schedules for each backend
 LAST = 14  # the first step without new events
 HANG = 30  # checkpoints that a hanging lookup takes
 MAX_STEPS = 500  # until every caller must have left

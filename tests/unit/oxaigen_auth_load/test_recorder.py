@@ -177,7 +177,8 @@ def played(events: list[tuple[float, float, str]]) -> Recording:
 EVENTS = st.lists(
     st.tuples(
         st.floats(0, 1), st.floats(0, 10), st.sampled_from(["accepted", "rejected", "timeout"])
-    )
+    ),
+    max_size=8,
 )
 
 
