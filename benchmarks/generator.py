@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shutil
@@ -11,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import anyio
 
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from multiprocessing.connection import Connection
 
-ROUNDS, SECONDS, CONNECTIONS = 5, 3, 50
+ROUNDS, SECONDS, CONNECTIONS = 5, 6, 50
 LOAD = [sys.executable, "-c", "import sys, oxaigen_auth_load; sys.exit(oxaigen_auth_load.main())"]
+ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
 SHARES = (0.05, 0.075, 0.1, 0.125, 0.15)  # of the rate of a bare loop
 
 
@@ -48,6 +50,14 @@ def measure() -> list[Figure]:
                 Figure("generator: closed, processor share at that rate"),
             ],
             _against_fast_app,
+        ),
+        *measured(
+            [
+                Figure("generator: most answers per second, closed, asyncio", digits=0),
+                Figure("generator: most answers per second, closed, trio", digits=0),
+                Figure("generator: most answers per second, wrk -t1", digits=0),
+            ],
+            _against_bytes,
         ),
         *measured([Figure("generator: client ÷ bare loop of hits", at_least=0.1)], _client),
     ]
@@ -73,7 +83,18 @@ def _against_fast_app() -> list[tuple[float, ...]]:
     return [ratios([each.rate for each in ours], [each.rate for each in theirs]), tuple(shares)]
 
 
-def alternate(url: str, shares: list[float] | None = None) -> tuple[list[Result], list[Result]]:
+def _against_bytes() -> Iterator[tuple[float, ...]]:
+    """Yield the rates at a server that is no bottleneck."""
+    with serving_process(_serve_bytes) as url:
+        ours, theirs = alternate(url)
+        on_trio, _ = alternate(url, backend="trio")
+    for results in (ours, on_trio, theirs):
+        yield tuple(each.rate for each in results)
+
+
+def alternate(
+    url: str, shares: list[float] | None = None, backend: str = "asyncio"
+) -> tuple[list[Result], list[Result]]:
     """Return what the load tool and wrk measured, in rounds that alternate."""
     wrk = shutil.which("wrk")
     if wrk is None:
@@ -82,7 +103,8 @@ def alternate(url: str, shares: list[float] | None = None) -> tuple[list[Result]
     theirs: list[Result] = []
 
     def load() -> float:
-        run = _load(f"closed --connections {CONNECTIONS} --seconds {SECONDS} --target app {url}")
+        words = f"closed --connections {CONNECTIONS} --seconds {SECONDS} --backend {backend}"
+        run = _load(f"{words} --target app {url}")
         latency = run["latency_seconds"]
         ours.append(Result(run["throughput_per_second"], latency["p50"], latency["p99"]))
         if shares is not None:
@@ -165,6 +187,24 @@ def _serve_fast(ready: Connection) -> None:
     ready.send(f"http://127.0.0.1:{listener.getsockname()[1]}/")
     config = uvicorn.Config(_fast_app, log_level="critical", access_log=False, lifespan="off")
     uvicorn.Server(config).run(sockets=[listener])
+
+
+def _serve_bytes(ready: Connection) -> None:
+    """Send the same answer to each request, without parsing it."""
+
+    class Answers(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            self.transport = cast("asyncio.Transport", transport)
+
+        def data_received(self, data: bytes) -> None:
+            self.transport.write(ANSWER * data.count(b"\r\n\r\n"))
+
+    async def serve() -> None:
+        server = await asyncio.get_running_loop().create_server(Answers, "127.0.0.1", 0)
+        ready.send(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+        await server.serve_forever()
+
+    asyncio.run(serve())
 
 
 async def _fast_app(scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG001

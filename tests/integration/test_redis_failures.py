@@ -22,19 +22,15 @@ from oxaigen_auth._shared.redis import RedisStore
 from oxaigen_auth._shared.store import PutResult, SharedStoreError
 from tests.support.redis_server import RedisServer, redis_server
 from tests.support.redis_stores import (
-    ANN,
-    SEALED,
     Log,
     Secret,
     entry_of,
     eventually,
-    new_key,
     opened,
-    put,
     recovered,
     redis_url,
-    stored,
 )
+from tests.support.shared_store_contract import ANN, SEALED, new_key, put, stored
 from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 
 pytestmark = pytest.mark.anyio

@@ -22,21 +22,23 @@ from oxaigen_auth._shared.redis.address import RedisAddress
 from oxaigen_auth._shared.store import Entry, EntryKey, PutResult, SharedStoreError
 from tests.support.redis_server import PROGRAMS, RedisServer, free_port, redis_server, tls
 from tests.support.redis_stores import (
-    ANN,
-    SEALED,
     Log,
     Secret,
     entry_of,
     eventually,
-    new_key,
     opened,
-    put,
     recovered,
     redis_url,
-    stored,
     wait_until,
 )
-from tests.support.shared_store_contract import SharedStoreContract
+from tests.support.shared_store_contract import (
+    ANN,
+    SEALED,
+    SharedStoreContract,
+    new_key,
+    put,
+    stored,
+)
 
 pytestmark = pytest.mark.anyio
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import os
 from contextlib import asynccontextmanager
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,18 +11,14 @@ import anyio
 from attrs import define, field
 
 from oxaigen_auth._shared.redis import RedisStore
-from oxaigen_auth._shared.store import Entry, EntryKey, PutResult, SharedStoreError
+from oxaigen_auth._shared.store import Entry, EntryKey, SharedStoreError
 from oxaigen_auth._syntax.shared_store_urls import RedisUrl, parse_shared_store_url
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
-    from oxaigen_auth._shared.store import Snapshot
 
 T = TypeVar("T")
-
-ANN = b"ann".ljust(16, b".")
-SEALED = Entry(ANN, b"\0\r\n:sealed")
 
 
 @define(slots=False)
@@ -88,33 +83,6 @@ def redis_url(text: str) -> RedisUrl:
     url = parse_shared_store_url(text)
     assert isinstance(url, RedisUrl)
     return url
-
-
-def new_key() -> EntryKey:
-    return EntryKey(os.urandom(16), os.urandom(16))
-
-
-async def put(
-    store: RedisStore, key: EntryKey, asked: Snapshot, entry: Entry = SEALED
-) -> PutResult:
-    """Store an entry for a lookup that began with a snapshot."""
-    return await store.put(
-        key,
-        entry,
-        generation=asked.found[0].generation,
-        epoch=asked.epoch,
-        count=asked.count,
-        lifetime=60,
-        seen=asked.found[0].entry,
-        owner=b"nobody",
-    )
-
-
-async def stored(store: RedisStore) -> EntryKey:
-    """Store an entry for a new key."""
-    key = new_key()
-    assert await put(store, key, await store.read([key])) is PutResult.STORED
-    return key
 
 
 async def entry_of(store: RedisStore, key: EntryKey) -> Entry | None:

@@ -23,7 +23,7 @@ from oxaigen_auth._shared.store import (
 )
 
 ANN, BEN = b"ann".ljust(16, b"."), b"ben".ljust(16, b".")
-SEALED = Entry(ANN, b"sealed")
+SEALED = Entry(ANN, b"\0\r\n:sealed")  # looks like Redis's protocol
 
 
 def new_key(token_id: bytes | None = None) -> EntryKey:
