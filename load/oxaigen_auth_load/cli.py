@@ -34,7 +34,7 @@ from oxaigen_auth_load.targets import TargetAddress
 from oxaigen_auth_load.thresholds import Expectation
 from oxaigen_auth_load.tokens import make_tokens, read_tokens
 from oxaigen_auth_load.urls import is_reachable
-from oxaigen_auth_load.workers import WorkerError, run_in_processes
+from oxaigen_auth_load.workers import NotStartedError, WorkerError, run_in_processes
 
 INTERRUPTED = 130  # the status that shells give a command ended by Ctrl-C
 
@@ -85,7 +85,7 @@ def _run(options: Namespace, stop: Stop) -> int:
         servers = _start_servers(options, valid, stack)
         plan = evolve(plan, event=make_event(options, plan, servers.mock))
         report = _measure(options, plan, tokens, servers, stop)
-        return _show(options, report)  # before embedded servers end, which can take seconds
+        return _show(options, report, stop)  # before embedded servers end, which can take seconds
 
 
 def _files(options: Namespace) -> list[Path]:
@@ -94,6 +94,10 @@ def _files(options: Namespace) -> list[Path]:
     for (one, path), (other, same) in combinations(given.items(), 2):
         if path.resolve() == same.resolve():
             raise OptionError(f"--{one} and --{other} name the same file")
+    for source in filter(None, (options.tokens_file, getattr(options, "file", None))):
+        for option, path in given.items():
+            if path.resolve() == source.resolve():
+                raise OptionError(f"--{option} would overwrite {source.name}, which is read")
     return list(given.values())
 
 
@@ -177,7 +181,7 @@ async def _run_all(
     for name, addresses in targets.items():
         if stop.requested:
             break
-        with ProgressDisplay(name, plan.lookups) as display:
+        with suppress(NotStartedError), ProgressDisplay(name, plan.lookups) as display:
             runs[name] = await run_in_processes(
                 plan,
                 tokens,
@@ -186,9 +190,9 @@ async def _run_all(
                 show=display.show,
                 is_stopped=lambda: stop.requested,
             )
-        observation = runs[name].observation
-        if observation is not None and observation.problem is not None:
-            raise EventError(observation.problem)
+        run = runs.get(name)
+        if run and run.observation and run.observation.problem is not None:
+            raise EventError(run.observation.problem)
     return runs
 
 
@@ -197,6 +201,8 @@ def _partial(runs: Mapping[str, Run], plan: Plan, wanted: int) -> str | None:
     name, last = list(runs.items())[-1]
     if len(runs) == wanted and last.is_complete:
         return None
+    if last.died:
+        return f"{last.died} of the processes of {name} died, and their lookups are missing"
     of_all = "" if plan.lookups is None else f" of {plan.lookups:,}"
     return f"stopped after {last.recording.lookups:,}{of_all} lookups of {name}"
 
@@ -214,7 +220,7 @@ def _describe(options: Namespace, servers: Servers) -> str:
     return ", ".join(parts)
 
 
-def _show(options: Namespace, report: dict[str, Any]) -> int:
+def _show(options: Namespace, report: dict[str, Any], stop: Stop) -> int:
     """Write the files, then print the table; return the exit status."""
     problems = list(_write_files(options, report))
     with suppress(OSError):  # stdout may be closed
@@ -222,7 +228,7 @@ def _show(options: Namespace, report: dict[str, Any]) -> int:
     if problems:
         return _fail("; ".join(problems))
     if report["partial"]:
-        return INTERRUPTED
+        return INTERRUPTED if stop.requested else _fail(report["partial"])
     return 0 if all(each["met"] for each in report["expectations"]) else 1
 
 

@@ -132,14 +132,26 @@ class ConnectionPool:
 
     async def _call(self, request: bytes, on_sent: Callable[[], None]) -> Response:
         """Repeat a request on a new connection if the server had closed the old one."""
-        if self._idle:
-            connection = self._idle.popleft()
+        connection = await self._take_idle()
+        if connection is not None:
             try:
                 return await self._use(connection, request, on_sent)
             except TRANSPORT_ERRORS:
                 if connection.received:
                     raise
         return await self._use(await self._connect(), request, on_sent)
+
+    async def _take_idle(self) -> Connection | None:
+        """Return an idle connection, and close those on which something has arrived.
+
+        That would be read as the next answer. With TLS it may be a session ticket.
+        """
+        while self._idle:
+            connection = self._idle.popleft()
+            if self._tls is not None or not connection.has_unread():
+                return connection
+            await self._close(connection)
+        return None
 
     async def _use(
         self, connection: Connection, request: bytes, on_sent: Callable[[], None]

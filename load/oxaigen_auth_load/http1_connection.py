@@ -1,10 +1,11 @@
 """An HTTP/1.1 connection, and the answers that it receives."""
 
+import select
 from collections.abc import Callable
 from typing import Protocol
 
 from anyio import EndOfStream
-from anyio.abc import ByteStream
+from anyio.abc import ByteStream, SocketAttribute
 from attrs import define, field, frozen
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
@@ -63,6 +64,7 @@ class Connection:
     received: int = field(default=0, init=False)
     keeps_alive: bool = field(default=False, init=False)
     _parser: _Parser = field(init=False)
+    _poll: select.poll = field(factory=select.poll, init=False)
     _headers: list[tuple[bytes, bytes]] = field(factory=list, init=False)
     _body: list[bytes] = field(factory=list, init=False)
     _has_headers: bool = field(default=False, init=False)
@@ -70,6 +72,12 @@ class Connection:
 
     def __attrs_post_init__(self) -> None:
         self._parser = HttpResponseParser(self)
+        raw_socket = self.stream.extra(SocketAttribute.raw_socket)  # noqa: S610 (not Django's)
+        self._poll.register(raw_socket, select.POLLIN)
+
+    def has_unread(self) -> bool:
+        """Return whether something has arrived since the last answer: data, or the end."""
+        return bool(self._poll.poll(0))
 
     def on_message_begin(self) -> None:
         if self._is_complete:

@@ -34,6 +34,7 @@ class Run:
     Attributes:
         is_complete: whether it was not stopped.
         observation: of the plan's event.
+        died: processes that ended without a result.
     """
 
     recording: Recording
@@ -41,6 +42,7 @@ class Run:
     counts: Counts
     is_complete: bool
     observation: Observation | None = None
+    died: int = 0
 
     def merge(self, other: Self) -> None:
         """Add what another process measured, which ran another part of the plan."""
@@ -72,7 +74,7 @@ async def run_plan(
     recording = Recording(current_time, plan.warmup, TimeLine(plan.interval))
     generator = Generator()
     observation = None if plan.event is None else Observation(plan.event)
-    before, is_complete = Counts(), False
+    before, waited_before, is_complete = Counts(), 0, False
 
     async def poll(scope: CancelScope) -> None:
         while not is_stopped():
@@ -81,16 +83,16 @@ async def run_plan(
             await sleep(POLL_INTERVAL)
         scope.cancel()
 
-    async def end_warmup() -> None:
-        nonlocal before
-        await sleep_until(recording.started_at + plan.warmup)
-        before = await target.counts()
+    async def measure() -> None:
+        nonlocal before, waited_before
+        if plan.warmup:
+            await sleep_until(recording.started_at + plan.warmup)
+            before, waited_before = await target.counts(), target.waited()
+        await generator.watch()
 
     async with create_task_group() as group:
         group.start_soon(poll, group.cancel_scope)
-        group.start_soon(generator.watch)
-        if plan.warmup:
-            group.start_soon(end_warmup)
+        group.start_soon(measure)
         async with create_task_group() as work:
             if observation is not None and plan.runs_event:
                 stop = group.cancel_scope.cancel
@@ -100,7 +102,8 @@ async def run_plan(
         group.cancel_scope.cancel()
     _record_upstream_calls(target, recording)
     show(recording.progress())
-    generator.max_connections, generator.waited = target.max_connections, target.waited()
+    generator.max_connections = target.max_connections
+    generator.waited = target.waited() - waited_before
     counts = await target.counts() - before
     return Run(recording, generator, counts, is_complete, observation)
 

@@ -11,6 +11,7 @@ from oxaigen_auth_load.tokens import TokenMix, draw_tokens
 
 MAX_LOOKUPS = 1_000_000
 ASKING_INTERVAL = 0.02  # seconds
+MAX_START = 604_800  # seconds of a replayed lookup: a week
 CLOSED_DRAWS = 100_000  # tokens, which a closed model repeats
 
 
@@ -161,12 +162,13 @@ def _parse_lines(lines: Iterable[str]) -> Iterator[tuple[float, str]]:
         except ValueError:
             # The message leaves out the line, which could contain a token.
             raise PlanError(
-                f"line {number} is not a start in seconds and a name, such as 0.25,ada"
+                f"line {number} is not a start in seconds and a name, such as 0.25,ada; "
+                f"starts count from the first lookup, and are at most {MAX_START:,}"
             ) from None
 
 
 def _parse_start(text: str) -> float:
     start = float(text)
-    if not 0 <= start < float("inf"):
+    if not 0 <= start <= MAX_START:
         raise ValueError(text)
     return start

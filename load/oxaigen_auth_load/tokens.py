@@ -67,14 +67,14 @@ def make_tokens(plan: Plan, seed: int, given: Sequence[str] | None) -> list[str]
 
 
 def read_tokens(file: Path) -> list[str]:
-    """Return the tokens of a file, one per line; blank lines are ignored.
+    """Return the tokens of a file, one per line; blank and repeated lines are ignored.
 
     Raises:
         PlanError: the file has no token.
         OSError: the file cannot be read.
     """
     lines = file.read_text("utf-8-sig").splitlines()
-    tokens = [line.strip() for line in lines if line.strip()]
+    tokens = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
     if not tokens:
         raise PlanError(f"{file.name} has no token; write one on each line")
     return tokens

@@ -12,13 +12,18 @@ def is_url(text: str) -> bool:
         has_authority = bool(url.hostname) and url.port != 0
     except ValueError:
         return False
-    return has_authority and url.scheme in {"http", "https"} and "@" not in url.netloc
+    return (
+        text.isprintable()
+        and has_authority
+        and url.scheme in {"http", "https"}
+        and "@" not in url.netloc
+    )
 
 
 def is_reachable(url: str) -> bool:
     """Return whether anything answers at this URL, with any status."""
     try:
         httpx.get(url, timeout=CONTROL_TIMEOUT, trust_env=False)
-    except (httpx.TransportError, httpx.InvalidURL):
+    except (httpx.TransportError, httpx.InvalidURL, UnicodeError):
         return False
     return True

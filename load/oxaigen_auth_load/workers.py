@@ -27,6 +27,10 @@ class WorkerError(Exception):
     """No worker has a result."""
 
 
+class NotStartedError(Exception):
+    """The load was stopped before its first lookup."""
+
+
 @define(eq=False)
 class _Worker:
     """A worker as the command sees it.
@@ -78,6 +82,7 @@ async def run_in_processes(  # noqa: PLR0913
     Raises:
         ConnectionFailedError, RequestTimeoutError: the only part could not connect.
         WorkerError: no process had a result.
+        NotStartedError: the load was stopped before.
     """
     if len(addresses) == 1:
         async with addresses[0].open() as target:
@@ -92,6 +97,8 @@ async def run_in_processes(  # noqa: PLR0913
             for worker in workers:
                 receivers.start_soon(worker.receive)
             await _control(workers, show, is_stopped)
+    if is_stopped() and not any(worker.run for worker in workers):
+        raise NotStartedError
     return _merge(workers)
 
 
@@ -128,7 +135,8 @@ def _merge(workers: Sequence[_Worker]) -> Run:
     first, *others = runs
     for run in others:
         first.merge(run)
-    first.is_complete &= len(runs) == len(workers)
+    first.died = len(workers) - len(runs)
+    first.is_complete &= not first.died
     return first
 
 

@@ -446,6 +446,8 @@ COMMAND = "import sys, oxaigen_auth_load; sys.exit(oxaigen_auth_load.main())"
         ("burst --tokens-file /dev/null", "null has no token; write one on each line"),
         ("burst --json same --html ./same", "--json and --html name the same file"),
         ("burst --html same --csv ./same", "--html and --csv name the same file"),
+        ("burst --tokens-file same --json ./same", "--json would overwrite same, which is read"),
+        ("replay same --csv same", "--csv would overwrite same, which is read"),
         ("stages --stage 10:5", "'10:5' is not a stage such as 10s:100 or 30s:100-1000"),
         ("stages", "the following arguments are required: --stage"),
         ("steady --seconds 1 --warmup 1", "--warmup 1 leaves no lookup"),
@@ -500,6 +502,11 @@ def test_an_unreachable_target_is_one_clear_line(
     assert said in line
 
 
+def test_a_repeated_token_is_one_token(tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text("one\ntwo\n\none\n")
+    assert read_tokens(tmp_path / "tokens") == ["one", "two"]
+
+
 def test_pitfall_59_tokens_may_follow_a_byte_order_mark(tmp_path: Path) -> None:
     (tmp_path / "tokens").write_text("one\ntwo\n", "utf-8-sig")
     assert read_tokens(tmp_path / "tokens") == ["one", "two"]
@@ -525,6 +532,29 @@ def test_a_late_broken_or_malformed_response_is_an_error_of_its_kind(tmp_path: P
         client, naive = results(path)["runs"]
         assert client["errors"] == {"unavailable": 3}
         assert naive["errors"] == {kind: 3}
+
+
+def test_a_process_of_the_load_that_dies_is_reported(
+    elsewhere: tuple[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    killed: list[int] = []
+
+    def show(_: ProgressDisplay, progress: Progress) -> None:
+        if progress.lookups > 4 and not killed:
+            killed.append(max(child.pid or 0 for child in multiprocessing.active_children()))
+            os.kill(killed[0], signal.SIGKILL)
+
+    monkeypatch.setattr(ProgressDisplay, "show", show)
+    tokens = tmp_path / "tokens"
+    tokens.write_text("secret-1\nsecret-2\n")
+    words = f"steady --rate 50 --seconds 2 --workers 2 --tokens-file {tokens}"
+    assert load([*words.split(), "--target", "app", elsewhere[1]]) == 2
+    assert "1 of the processes of app died, and their lookups are missing" in (
+        capsys.readouterr().err
+    )
 
 
 def test_an_interrupt_before_the_server_starts_is_raised_at_once(

@@ -1,6 +1,6 @@
-"""What happened during a run, on stdout."""
+"""What happened during a run, as text."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -9,6 +9,7 @@ from rich.table import Table
 
 from oxaigen_auth_load.units import NBSP, format_seconds
 
+WORKER_COLUMNS = ("lookups", "stale", "last after", "first rejection", "at the end")
 MAX_WORKERS = 20  # rows; connections of a large app could be thousands
 
 
@@ -25,21 +26,28 @@ def print_event(console: Console, run: Mapping[str, Any]) -> None:
 def _print_workers(console: Console, workers: list[dict[str, Any]]) -> None:
     table = Table(box=None, pad_edge=False)
     table.add_column("worker")
-    for name in ("lookups", "stale", "last after", "first rejection", "at the end"):
+    for name in WORKER_COLUMNS:
         table.add_column(name, justify="right")
+    for row in worker_rows(workers):
+        table.add_row(*map(escape, row))
+    console.print(table)
+
+
+def worker_rows(workers: list[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
+    """Yield the name of each worker and the texts of `WORKER_COLUMNS`; of many, the worst."""
     worst = sorted(workers, key=lambda worker: worker["stale_seconds"], reverse=True)
     for worker in sorted(worst[:MAX_WORKERS], key=lambda worker: str(worker["worker"])):
-        table.add_row(
-            escape(worker["worker"]),
+        yield (
+            worker["worker"],
             f"{worker['lookups']:,}",
             f"{worker['stale_accepts']:,}",
             _last(worker),
             _after(worker["first_rejection_seconds"]),
             "accepts" if worker["accepts_at_end"] else "rejects",
         )
-    console.print(table)
     if len(worst) > MAX_WORKERS:
-        console.print(f"… and {len(worst) - MAX_WORKERS:,} that stopped earlier")
+        earlier = f"… and {len(worst) - MAX_WORKERS:,} that stopped earlier"
+        yield (earlier, *("" for _ in WORKER_COLUMNS))
 
 
 def _last(worker: Mapping[str, Any]) -> str:

@@ -27,7 +27,7 @@ class ProgressDisplay:
     total: int | None
     _bar: rich_progress.Progress = field(init=False)
     _task: rich_progress.TaskID = field(init=False)
-    _console: Console = field(factory=lambda: Console(stderr=True))
+    _console: Console = field(alias="console", factory=lambda: Console(stderr=True))
     _exits: ExitStack = field(factory=ExitStack, init=False)
     _next_line: float = field(factory=lambda: monotonic() + LINE_INTERVAL, init=False)
 

@@ -32,7 +32,7 @@ EXTRAS: Final = {"reload": "watchfiles", "tls": "trustme"}  # a setting, and wha
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a mock until SIGINT or SIGTERM.
+    """Run a mock until SIGINT, SIGTERM or SIGHUP.
 
     Args:
         arguments: None takes those of the process.
@@ -148,7 +148,9 @@ async def _serve_until_stopped(
     app: ASGIApp, listeners: Sequence[socket.socket], certificate: Certificate | None
 ) -> None:
     """Stop at the first signal; catch later ones too, so that none interrupts the shutdown."""
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    is_nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    hangup = () if is_nohup else (signal.SIGHUP,)
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, *hangup) as signals:
         async with serving(app, *listeners, certificate=certificate):
             if isinstance(app, MockApp):
                 scheme = "https" if certificate else "http"

@@ -157,6 +157,29 @@ async def test_more_bytes_than_an_answer_are_no_part_of_the_next_one() -> None:
     ]
 
 
+async def test_an_answer_that_nobody_has_asked_for_is_no_part_of_the_next_one() -> None:
+    async def answer_twice(stream: SocketStream) -> None:
+        async with stream:
+            with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+                while True:
+                    await stream.receive()
+                    await stream.send(answer(200, b"{}"))
+                    await anyio.sleep(0.02)
+                    await stream.send(answer(401, b"{}"))
+
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+        async with anyio.create_task_group() as group:
+            group.start_soon(listener.serve, answer_twice)
+            port = listener.extra(SocketAttribute.local_port)
+            async with pool_of(f"http://127.0.0.1:{port}") as pool:
+                statuses = []
+                for _ in range(3):
+                    statuses.append((await pool.get("one")).status)
+                    await anyio.sleep(0.1)
+            group.cancel_scope.cancel()
+    assert statuses == [200, 200, 200]
+
+
 async def test_the_request_has_the_host_the_path_and_the_token() -> None:
     async def respond(_: bytes) -> bytes:
         return answer(200, PROFILE, x_worker="7")

@@ -194,9 +194,14 @@ async def test_the_connections_of_a_closed_load_ask_again_when_they_are_answered
 
 
 async def test_what_was_counted_during_the_warmup_is_left_out() -> None:
+    class Waiting(Stalling):
+        def waited(self) -> int:
+            return self.asked
+
     plan = evolve(plan_of([0.1, 0.2, 0.3, 1.5, 1.6]), warmup=1.0)
-    run = await run_plan(plan, ["accepted"], Stalling())
+    run = await run_plan(plan, ["accepted"], Waiting())
     assert run.counts == Counts(upstream_calls=2)
+    assert run.generator.waited == 2
     assert run.recording.lookups == 2
 
 

@@ -118,7 +118,9 @@ def test_pitfall_59_a_file_that_begins_with_a_byte_order_mark_is_replayed(tmp_pa
     assert (list(plan.starts), plan.distinct) == ([0.25, 1], 2)
 
 
-@pytest.mark.parametrize("line", ["eve", "x,eve", "-1,eve", "1,eve,eve", "nan,eve", "inf,eve"])
+@pytest.mark.parametrize(
+    "line", ["eve", "x,eve", "-1,eve", "1,eve,eve", "nan,eve", "inf,eve", "1764220800,eve"]
+)
 def test_a_wrong_line_is_named_by_its_number_and_not_shown(tmp_path: Path, line: str) -> None:
     with pytest.raises(PlanError, match=r"^line 2 is not a start in seconds and a name") as caught:
         replay(file_with(tmp_path, f"0,bob\n{line}\n"), 0, Random(1))

@@ -16,6 +16,7 @@ from oxaigen_auth_load.urls import is_reachable, is_url
         ("ftp://h", False),
         ("http://", False),
         ("http://h:0", False),
+        ("http://h\n/", False),
         ("http://h:99999", False),
         ("http://[::1", False),
         ("h/me", False),
@@ -27,3 +28,4 @@ def test_a_url_is_http_or_https_without_a_user(text: str, *, valid: bool) -> Non
 
 def test_a_server_is_reachable_if_anything_answers() -> None:
     assert not is_reachable("http://127.0.0.1:9")
+    assert not is_reachable("http://.:9")  # no host name

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from oxaigen_auth_load.metrics import ERRORS, LATENCY, LOAD, METRICS, SAVED, Metric
+from oxaigen_auth_load.metrics import ERRORS, EVENT, LATENCY, LOAD, METRICS, SAVED, Metric
 from oxaigen_auth_load.units import format_number, format_part, format_ratio, format_seconds
 
 Run = Mapping[str, Any]
@@ -29,7 +29,7 @@ class Row:
     is_alert: bool = False
 
 
-def figure_groups(runs: Sequence[Run]) -> dict[str, list[Row]]:
+def figure_groups(runs: Sequence[Run], scenario: str) -> dict[str, list[Row]]:
     """Return the rows by heading, in the order of the page."""
     duration = Row("Duration", [format_seconds(run["seconds"]) for run in runs])
     unfinished = Row("Unfinished lookups", [format_number(run["unfinished"]) for run in runs])
@@ -39,7 +39,10 @@ def figure_groups(runs: Sequence[Run]) -> dict[str, list[Row]]:
         ERRORS: [*_metrics(ERRORS, runs), *_errors_by_kind(runs)],
         ERROR_LATENCY: _error_latencies(runs),
         SAVED: _metrics(SAVED, runs),
+        EVENT: _metrics(EVENT, runs, scenario),
     }
+    if not groups[EVENT]:
+        del groups[EVENT]
     if not any(any(run["errors"].values()) for run in runs):
         del groups[ERROR_LATENCY]
     return groups
@@ -56,7 +59,7 @@ def generator_groups(runs: Sequence[Run]) -> dict[str, list[Row]]:
         ),
         "Resources": [
             Row("Share of a processor core", shares),
-            Row("Connections", _counts(generators, "max_connections")),
+            Row("Most connections allowed", _counts(generators, "max_connections")),
             Row(
                 "Lookups that waited for a connection",
                 _counts(generators, "waited_for_connections"),
@@ -78,11 +81,11 @@ def kind_label(kind: str) -> str:
     return kind.replace("_", " ").capitalize()
 
 
-def _metrics(group: str, runs: Sequence[Run]) -> list[Row]:
+def _metrics(group: str, runs: Sequence[Run], scenario: str = "") -> list[Row]:
     return [
         Row(metric.label, [_format(metric, run) for run in runs], name)
         for name, metric in METRICS.items()
-        if metric.group == group
+        if metric.group == group and metric.scenario == scenario
     ]
 
 

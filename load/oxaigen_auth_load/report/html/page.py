@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from oxaigen_auth_load.generator import SATURATED
+from oxaigen_auth_load.report.events import WORKER_COLUMNS, worker_rows
 from oxaigen_auth_load.report.html.charts import css_class, latency_plot
 from oxaigen_auth_load.report.html.figures import figure_groups, generator_groups
 from oxaigen_auth_load.report.html.time_plots import time_plots
@@ -40,7 +41,11 @@ def render_page(report: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"css_class": css_class, "time": format_time}
+    environment.filters |= {
+        "css_class": css_class,
+        "time": format_time,
+        "worker_rows": worker_rows,
+    }
     style, script = (loader.get_source(environment, it)[0] for it in ("style.css", "plot.js"))
     return environment.get_template("page.html").render(
         report=report,
@@ -50,7 +55,9 @@ def render_page(report: Mapping[str, Any]) -> str:
         script=Markup(script),  # noqa: S704
         facts=dict(_facts({**report["plan"], **report["tool"]})),
         saturated=SATURATED,
-        figures=figure_groups(report["runs"]),
+        figures=figure_groups(report["runs"], report["plan"]["scenario"]),
+        events=[(run["name"], run["event"]) for run in report["runs"] if run.get("event")],
+        worker_columns=WORKER_COLUMNS,
         generator=generator_groups(report["runs"]),
         failed=[(it["run"], it["figure"]) for it in report["expectations"] if not it["met"]],
         latency=latency_plot(report["runs"]),

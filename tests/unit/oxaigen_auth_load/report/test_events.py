@@ -43,5 +43,5 @@ def test_each_worker_has_a_row() -> None:
 def test_of_many_workers_those_are_shown_that_accepted_longest() -> None:
     many = [worker(number, number) for number in range(MAX_WORKERS + 2)]
     lines = printed({"description": "", "workers": many})
-    assert lines[-1] == "… and 2 that stopped earlier"
+    assert lines[-1].strip() == "… and 2 that stopped earlier"
     assert lines[2].startswith("worker [02]")

@@ -33,7 +33,7 @@ THREE = ("http://a", "http://b", "http://c")
 DEV = {"Authorization": "Bearer mock-dev-token"}
 
 every_backend = pytest.mark.parametrize("backend", ["asyncio", "trio"])
-every_signal = pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+every_signal = pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 
 
 @pytest.fixture(autouse=True)

@@ -149,7 +149,7 @@ def test_the_facts_of_the_load_generator_have_a_table() -> None:
     start = document.all("caption").index("Load generator of each run")
     assert start == len(document.all("caption")) - 1
     assert row(document, "Share of a processor core") == ["98.2%", "34%"]
-    assert row(document, "Connections") == ["64", UNKNOWN]
+    assert row(document, "Most connections allowed") == ["64", UNKNOWN]
     assert row(document, "Lookups that waited for a connection") == ["1,204", "0"]
     cells = document.all("td")[-10:-6]
     assert cells == ["400 µs", "400 µs", "2.1 ms", "2.1 ms"]
@@ -224,6 +224,30 @@ def test_the_figures_of_runs_are_side_by_side() -> None:
     assert row(document, "Cache hits") == ["4,700 (94 %)", "0"]
     assert row(document, "Upstream calls") == ["115", "4,883"]
     assert row(document, "max") == ["127 ms", "167 ms"]
+
+
+def test_the_event_of_a_run_is_shown_with_its_workers() -> None:
+    report = sample_report()
+    report["plan"]["scenario"] = "revoke"
+    worker = {
+        "worker": "<1>",
+        "lookups": 44,
+        "stale_accepts": 5,
+        "stale_seconds": 2.5,
+        "first_rejection_seconds": None,
+        "accepts_at_end": False,
+    }
+    event = {"description": "10 tokens were revoked at 5 s", "workers": [worker]}
+    report["runs"][0] |= {"stale_accepts": 5, "stale_seconds": 2.5, "event": event}
+    document = shown(report)
+    assert row(document, "Stale accepts") == ["5", UNKNOWN]
+    assert row(document, "Last stale accept after") == ["2.5 s", UNKNOWN]
+    assert row(document, "<1>") == ["44", "5", "2.5 s", "none", "rejects"]
+    assert "10 tokens were revoked at 5 s." in document.all("p")
+    report["runs"][0]["event"] = {"description": "outage from 4 s to 8 s"}
+    document = shown(report)
+    assert "outage from 4 s to 8 s." in document.all("p")
+    assert "Worker" not in document.all("th")
 
 
 def test_unknown_numbers_are_dashes_and_not_drawn() -> None:
