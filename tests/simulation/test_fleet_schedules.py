@@ -48,7 +48,7 @@ from tests.support.virtual_time import new_event_loop
 
 pytestmark = pytest.mark.anyio
 
-SHORT, LONG = 16, 20_000  # schedules for each engine and backend
+SHORT, LONG = 8, 20_000  # schedules for each engine and backend
 SECONDS = 8.0  # of one schedule
 TIMEOUT = 4.0  # of a lookup
 MAX_EVENT_DELAY = 0.1

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
-SHORT, LONG = 50, 1_000  # sessions for each backend and variant
+SHORT, LONG = 30, 1_000  # sessions for each backend and variant
 REQUESTS = 40  # in a session
 
 ALLOWED = "app.example.org,*.example.com,localhost:8000,[::1]:*"
