@@ -56,7 +56,7 @@ def add_event_scenarios(add: Callable[..., Any]) -> None:
         type=_parse_header,
         metavar="NAME",
         help="the response header that names the worker of the app (default: that of the embedded "
-        "app; for another app, connections are told apart)",
+        "app; another app has a row for each connection)",
     )
     outage.add_argument(
         "--outage-seconds",
