@@ -202,7 +202,7 @@ def test_faults_and_latency_of_the_mock_appear_in_the_results(
         assert run["errors"] == {}
         assert run["latency_seconds"]["p50"] > 0.05
     fault = ["--fault", "status,status=503,endpoint=get-me", "--expect", "error_rate < 1%"]
-    assert load([*words.split(), *fault, "--json", str(path)]) == 1
+    assert load([*words.split(), *fault, "--allow-saturated", "--json", str(path)]) == 1
     client, naive = results(path)["runs"]
     assert client["errors"] == {"unavailable": client["lookups"]}
     assert naive["errors"] == {"status_503": naive["lookups"]}
@@ -300,7 +300,8 @@ def test_pitfall_58_a_signal_keeps_what_there_is_and_says_that_it_is_partial(  #
     pressing.start()
     request.addfinalizer(check)
     words = f"steady --rate 50 --seconds 60 --compare naive --backend {backend} --expect errors<1"
-    statuses.append(main([*words.split(), "--json", str(path), "--html", str(page)]))
+    files = ["--json", str(path), "--html", str(page)]
+    statuses.append(main([*words.split(), "--allow-saturated", *files]))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
